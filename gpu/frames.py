@@ -92,8 +92,8 @@ def decode_frame(data: bytes, bounds: FrameBounds = DEFAULT_BOUNDS) -> NDArray[A
 
 def luma(frame: Any, xp: ModuleType) -> Any:
     """Brightness 0..255 as float32, by ITU-R BT.601 weights."""
-    weights = xp.asarray([0.299, 0.587, 0.114], dtype=xp.float32)
-    return frame.astype(xp.float32) @ weights
+    colours = frame.astype(xp.float32)
+    return 0.299 * colours[..., 0] + 0.587 * colours[..., 1] + 0.114 * colours[..., 2]
 
 
 def resize(

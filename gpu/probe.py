@@ -1,8 +1,8 @@
 """Whether a GPU really computes, found out in a process of its own.
 
 ``device.py`` runs this file as a script, in a fresh interpreter: the caller keeps no CUDA context, and an
-error that poisons the context, a crash or a hang ends only the child. An importable CuPy, a listed device and a
-loaded driver prove nothing yet (without NVRTC all three are there and the first kernel fails), so the probe
+error that poisons the context, a crash or a hang ends only the child. An importable CuPy, a listed device and
+a loaded driver prove nothing yet (without NVRTC all three are there and the first kernel fails), so the probe
 ends with a kernel compiled here and a matrix product, both compared with the known result.
 
 It prints one JSON object: ``ok`` with ``name`` and ``detail``, or not ``ok`` with ``reason`` and ``detail``.
