@@ -34,11 +34,7 @@ class Spool:
 
     def read(self, reference: str) -> bytes:
         """The file's bytes. Raises `ReferenceRefused`."""
-        descriptor = self._open(_steps(reference), reference)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ReferenceRefused("not_a_file", f"{reference!r} is not a regular file")
+        with open(self._open(_steps(reference), reference), "rb") as file:
             data = file.read(self.file_bytes_max + 1)
         if len(data) > self.file_bytes_max:
             raise ReferenceRefused("too_large", f"{reference!r} has more than {self.file_bytes_max} bytes")
@@ -47,13 +43,10 @@ class Spool:
     def holds(self, reference: str) -> bool:
         """Whether `read` would find a file there."""
         try:
-            descriptor = self._open(_steps(reference), reference)
+            os.close(self._open(_steps(reference), reference))
         except ReferenceRefused:
             return False
-        try:
-            return stat.S_ISREG(os.fstat(descriptor).st_mode)
-        finally:
-            os.close(descriptor)
+        return True
 
     def store(self, reference: str, data: bytes) -> None:
         """Write the file and make it durable; a reader sees all of it or none, also after a power cut.
@@ -79,15 +72,20 @@ class Spool:
             os.close(folder)
 
     def _open(self, steps: list[str], reference: str) -> int:
+        """A descriptor of the regular file, which the caller closes."""
         *folders, name = steps
         folder = self._open_folder(folders, reference)
         try:
             # O_NONBLOCK: opening a FIFO would otherwise wait for its writer.
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         except OSError as error:
             raise _refusal(error, reference) from error
         finally:
             os.close(folder)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ReferenceRefused("not_a_file", f"{reference!r} is not a regular file")
+        return descriptor
 
     def _open_folder(self, folders: list[str], reference: str, *, make_last: bool = False) -> int:
         """Walk down from the root one folder at a time, so that no link on the way is followed."""

@@ -87,7 +87,9 @@ def test_a_gpu_that_computes_correctly_is_chosen(scripted_cupy: Any) -> None:
 
 
 @pytest.mark.parametrize("reason", FAULTS)
-def test_each_way_a_gpu_fails_falls_back_to_numpy_and_keeps_the_reason(scripted_cupy: Any, reason: str) -> None:
+def test_each_way_a_gpu_fails_falls_back_to_numpy_and_keeps_the_reason(
+    scripted_cupy: Any, reason: str
+) -> None:
     scripted_cupy(FAULTS[reason])
 
     device = select_device("auto")
@@ -157,10 +159,11 @@ def test_a_device_on_the_cpu_hands_out_the_array_itself() -> None:
 
 def test_importing_the_module_imports_no_array_library() -> None:
     program = (
-        "import sys, overwinter.gpu;"
-        "print(sorted({'numpy', 'cupy', 'PIL', 'onnxruntime'} & set(sys.modules)))"
+        "import sys, overwinter.gpu;print(sorted({'numpy', 'cupy', 'PIL', 'onnxruntime'} & set(sys.modules)))"
     )
 
-    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
 
     assert output.strip() == "[]"

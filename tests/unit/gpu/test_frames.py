@@ -27,7 +27,9 @@ def png_header(width: int, height: int) -> bytes:
     """A PNG that announces a size and has no pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
@@ -72,7 +74,9 @@ def test_a_picture_file_decodes_to_the_same_pixels_as_pillow_gives(pictures: Pat
         assert np.array_equal(decode_frame((pictures / name).read_bytes()), expected)
 
 
-@pytest.mark.parametrize("data", [b"", b"GIF89a", b"\xff\xd8\xff", bytes(1000), b"\x89PNG\r\n\x1a\n" + bytes(64)])
+@pytest.mark.parametrize(
+    "data", [b"", b"GIF89a", b"\xff\xd8\xff", bytes(1000), b"\x89PNG\r\n\x1a\n" + bytes(64)]
+)
 def test_bytes_that_are_no_picture_are_refused(data: bytes) -> None:
     with pytest.raises(FrameRefused) as caught:
         decode_frame(data)
@@ -128,7 +132,7 @@ def test_area_resize_agrees_with_pillows_box_filter(chelsea: Any) -> None:
         expected = np.asarray(Image.fromarray(chelsea).resize((width, height), Image.Resampling.BOX))
         found = resize(chelsea, height, width, np)
         error = np.abs(found.astype(int) - expected.astype(int))
-        # Pillow gives a source pixel wholly to one side of a border, so only whole ratios are equal everywhere.
+        # Pillow gives a source pixel wholly to one side of a border: equal everywhere at whole ratios only.
         assert found.shape == (height, width, 3)
         assert error.mean() < 1.5
         if 300 % height == 0 and 451 % width == 0:
