@@ -1,0 +1,1 @@
+"""Examples: programs that use Overwinter as its users do."""
