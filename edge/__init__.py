@@ -1,0 +1,1 @@
+"""The gateway: the composition root that ties MQTT, triggers and the outbox to the durable runtime."""

@@ -1,0 +1,89 @@
+"""What the control socket, the command line and the web page ask of a gateway.
+
+Answers are plain JSON values: dicts, lists, strings, numbers, booleans and None; instants are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+Json = dict[str, Any]
+
+
+class OperationRefused(Exception):
+    """An operation was not carried out; nothing has changed.
+
+    The message says what was found and what was expected, `hint` what to do.
+    """
+
+    hint: str = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+
+class UnknownExecution(OperationRefused):
+    """No execution has this workflow id (and run id)."""
+
+    hint = "`overwinter list` shows the executions that there are."
+
+
+class BadRequest(OperationRefused):
+    """The request has no known operation, or its arguments do not fit."""
+
+
+class GatewayReader(Protocol):
+    """What can be asked of a running gateway, and of the journal of a stopped one."""
+
+    async def list(self, *, status: str | None = None, type: str | None = None, limit: int = 50) -> Json:
+        """The newest executions first, at most `limit`, and how many there are of each status."""
+        ...
+
+    async def show(self, *, workflow_id: str, run_id: str | None = None) -> Json:
+        """One execution with its whole history; the newest run when `run_id` is None.
+
+        Raises:
+            UnknownExecution: there is none of this id.
+        """
+        ...
+
+    async def quarantine(self, *, limit: int = 50) -> Json:
+        """The newest refused messages, at most `limit`, and how many were refused for each reason."""
+        ...
+
+    async def status(self) -> Json:
+        """What the gateway is, how it is, and its counters."""
+        ...
+
+
+class GatewayOperations(GatewayReader, Protocol):
+    """What can be asked of a running gateway. When a call that changes state returns, the change is durable."""
+
+    async def signal(
+        self, *, workflow_id: str, name: str, args: Sequence[Any] = (), run_id: str | None = None
+    ) -> Json:
+        """The signal is recorded. Raises `UnknownExecution` or another `OperationRefused`."""
+        ...
+
+    async def cancel(self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None) -> Json:
+        """The request to cancel is recorded; the workflow's code decides how it ends."""
+        ...
+
+    async def terminate(
+        self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None
+    ) -> Json:
+        """The execution has ended, without asking its code."""
+        ...
+
+    async def start(
+        self, *, type: str, workflow_id: str, args: Sequence[Any] = (), task_queue: str | None = None
+    ) -> Json:
+        """The execution exists; answers ``{"run_id": ...}``."""
+        ...
+
+    def tail(self, *, after_lsn: int | None = None) -> AsyncIterator[Json]:
+        """Every event after `after_lsn` in commit order, then the ones to come; from now on when it is None."""
+        ...
