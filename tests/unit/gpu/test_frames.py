@@ -8,9 +8,10 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+
+np = pytest.importorskip("numpy", reason="the extra gpu is not installed")
+Image = pytest.importorskip("PIL.Image", reason="the extra gpu is not installed")
 
 from overwinter.gpu import FrameBounds, FrameRefused, check_frame, decode_frame, encode_jpeg
 from overwinter.gpu.encode import PSNR_MAX_DB, psnr

