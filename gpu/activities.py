@@ -192,8 +192,8 @@ def _each_frame(
             refused.append(RefusedFrame(reference, error.reason, str(error)))
         activity.heartbeat(_report(done, refused))
     order = {reference: index for index, reference in enumerate(references)}
+    # A reported frame whose file has gone was done again, after those that came later in the request.
     done.sort(key=lambda outcome: order[outcome.frame])
-    refused.sort(key=lambda outcome: order[outcome.frame])
     return done, refused
 
 

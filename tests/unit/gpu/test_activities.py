@@ -136,11 +136,11 @@ def test_a_retry_goes_on_after_the_last_frame_a_heartbeat_reported(spool: Spool,
 
 def test_a_reported_frame_whose_file_has_gone_is_encoded_again(spool: Spool, attempts: Attempts) -> None:
     frames = FrameActivities(spool)
-    attempts.dies_after = 1
+    attempts.dies_after = 2
     with pytest.raises(KeyboardInterrupt):
         frames.encode_frames(EncodeRequest(FRAMES))
-    for file in (spool.root / "encoded").iterdir():
-        file.unlink()
+    lost = json.loads(attempts.kept[0])["done"][0]["encoded"]
+    (spool.root / lost).unlink()
 
     result = frames.encode_frames(EncodeRequest(FRAMES))
 
