@@ -1,0 +1,257 @@
+"""Options and small values that workflows, activities, clients and workers share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+from typing import ClassVar
+
+from .core.payload import Payload
+from .metrics import (
+    MetricAttributes,
+    MetricCommon,
+    MetricCounter,
+    MetricGauge,
+    MetricGaugeFloat,
+    MetricHistogram,
+    MetricHistogramFloat,
+    MetricHistogramTimedelta,
+    MetricMeter,
+)
+from .search_attributes import (
+    SearchAttributeIndexedValueType,
+    SearchAttributeKey,
+    SearchAttributePair,
+    SearchAttributes,
+    SearchAttributeUpdate,
+    SearchAttributeValue,
+    SearchAttributeValues,
+    SearchAttributeValueType,
+    TypedSearchAttributes,
+)
+
+__all__ = [
+    "ActivityIDConflictPolicy",
+    "ActivityIDReusePolicy",
+    "AutoUpgradeVersioningOverride",
+    "HeaderCodecBehavior",
+    "MetricAttributes",
+    "MetricCommon",
+    "MetricCounter",
+    "MetricGauge",
+    "MetricGaugeFloat",
+    "MetricHistogram",
+    "MetricHistogramFloat",
+    "MetricHistogramTimedelta",
+    "MetricMeter",
+    "OneTimeVersioningOverride",
+    "PinnedVersioningOverride",
+    "Priority",
+    "QueryRejectCondition",
+    "RawValue",
+    "RetryPolicy",
+    "SearchAttributeIndexedValueType",
+    "SearchAttributeKey",
+    "SearchAttributePair",
+    "SearchAttributeUpdate",
+    "SearchAttributeValue",
+    "SearchAttributeValueType",
+    "SearchAttributeValues",
+    "SearchAttributes",
+    "TypedSearchAttributes",
+    "VersioningBehavior",
+    "VersioningOverride",
+    "WorkerDeploymentVersion",
+    "WorkflowIDConflictPolicy",
+    "WorkflowIDReusePolicy",
+]
+
+
+@dataclass
+class RetryPolicy:
+    """When and how often a failed attempt is followed by another."""
+
+    initial_interval: timedelta = timedelta(seconds=1)
+    """The wait after the first failed attempt."""
+
+    backoff_coefficient: float = 2.0
+    """Each wait is the one before times this."""
+
+    maximum_interval: timedelta | None = None
+    """No wait is longer; None means 100 times the initial interval."""
+
+    maximum_attempts: int = 0
+    """Attempts in all, the first included; 0 means no limit."""
+
+    non_retryable_error_types: Sequence[str] | None = None
+    """`ApplicationError.type` names (by default the class name of what was raised) that end the attempts."""
+
+    def _validate(self) -> None:
+        """Refuse a policy that makes no sense.
+
+        Raises:
+            ValueError: naming the field, what was found and what is expected.
+        """
+        if self.maximum_attempts == 1:
+            return  # There is no second attempt, so the intervals mean nothing.
+        if self.initial_interval < timedelta():
+            raise ValueError(f"RetryPolicy.initial_interval is {self.initial_interval}, expected zero or more")
+        if not self.backoff_coefficient >= 1:
+            raise ValueError(f"RetryPolicy.backoff_coefficient is {self.backoff_coefficient}, expected 1 or more")
+        if self.maximum_interval is not None and self.maximum_interval < timedelta():
+            raise ValueError(f"RetryPolicy.maximum_interval is {self.maximum_interval}, expected zero or more")
+        # Zero stands for "not set", as in the policies that Temporal stores.
+        if self.maximum_interval and self.maximum_interval < self.initial_interval:
+            raise ValueError(
+                f"RetryPolicy.maximum_interval is {self.maximum_interval}, "
+                f"expected at least initial_interval, which is {self.initial_interval}"
+            )
+        if self.maximum_attempts < 0:
+            raise ValueError(f"RetryPolicy.maximum_attempts is {self.maximum_attempts}, expected 0 (no limit) or more")
+
+
+class WorkflowIDReusePolicy(IntEnum):
+    """Whether a workflow id may be used again once its execution has closed."""
+
+    ALLOW_DUPLICATE = 1
+    ALLOW_DUPLICATE_FAILED_ONLY = 2
+    REJECT_DUPLICATE = 3
+    TERMINATE_IF_RUNNING = 4
+
+
+class WorkflowIDConflictPolicy(IntEnum):
+    """What a start does when an execution with its workflow id is open."""
+
+    UNSPECIFIED = 0
+    FAIL = 1
+    USE_EXISTING = 2
+    TERMINATE_EXISTING = 3
+
+
+class ActivityIDReusePolicy(IntEnum):
+    """Whether the id of an activity outside a workflow may be used again once it has closed."""
+
+    UNSPECIFIED = 0
+    ALLOW_DUPLICATE = 1
+    ALLOW_DUPLICATE_FAILED_ONLY = 2
+    REJECT_DUPLICATE = 3
+
+
+class ActivityIDConflictPolicy(IntEnum):
+    """What a start does when an activity of this id, outside a workflow, is open."""
+
+    UNSPECIFIED = 0
+    FAIL = 1
+    USE_EXISTING = 2
+
+
+class QueryRejectCondition(IntEnum):
+    """When a query is refused by the execution's status."""
+
+    NONE = 1
+    NOT_OPEN = 2
+    NOT_COMPLETED_CLEANLY = 3
+
+
+class HeaderCodecBehavior(IntEnum):
+    """Whether the payload codec also runs on headers."""
+
+    NO_CODEC = 1
+    CODEC = 2
+    WORKFLOW_ONLY_CODEC = 3
+
+
+@dataclass(frozen=True)
+class RawValue:
+    """A payload that is passed on as it is: not encoded when sent, not decoded when used as a type hint."""
+
+    payload: Payload
+
+
+@dataclass(frozen=True)
+class Priority:
+    """What goes first when there is more work than workers.
+
+    Raises:
+        TypeError, ValueError: ``priority_key`` is not a whole number of 1 or more.
+    """
+
+    priority_key: int | None = None
+    """1 goes first; None inherits, and counts as the middle."""
+
+    fairness_key: str | None = None
+    """Work of different keys gets its turn in proportion to the weights."""
+
+    fairness_weight: float | None = None
+    """The share of this key; None counts as 1."""
+
+    default: ClassVar[Priority]
+    """Nothing set."""
+
+    def __post_init__(self) -> None:
+        if self.priority_key is None:
+            return
+        if not isinstance(self.priority_key, int):  # pyright: ignore[reportUnnecessaryIsInstance] - unchecked callers
+            raise TypeError(f"priority_key is {self.priority_key!r}, expected an integer of 1 or more")
+        if self.priority_key < 1:
+            raise ValueError(f"priority_key is {self.priority_key}, expected 1 or more")
+
+
+Priority.default = Priority()
+
+
+class VersioningBehavior(IntEnum):
+    """What an open execution does when a new version of its worker comes."""
+
+    UNSPECIFIED = 0
+    PINNED = 1
+    AUTO_UPGRADE = 2
+
+
+@dataclass(frozen=True)
+class WorkerDeploymentVersion:
+    """A version of a worker: the deployment's name and the build."""
+
+    deployment_name: str
+    build_id: str
+
+    def to_canonical_string(self) -> str:
+        """The name and the build with a dot between."""
+        return f"{self.deployment_name}.{self.build_id}"
+
+    @staticmethod
+    def from_canonical_string(canonical: str) -> WorkerDeploymentVersion:
+        """The version that `to_canonical_string` wrote; the name ends at the first dot.
+
+        Raises:
+            ValueError: there is no dot.
+        """
+        name, dot, build = canonical.partition(".")
+        if not dot:
+            raise ValueError(f"{canonical!r} is not a version, expected <deployment name>.<build id>")
+        return WorkerDeploymentVersion(name, build)
+
+
+class VersioningOverride:
+    """Replaces the versioning behavior of one execution."""
+
+
+@dataclass(frozen=True)
+class PinnedVersioningOverride(VersioningOverride):
+    """The execution stays on this version."""
+
+    version: WorkerDeploymentVersion
+
+
+@dataclass(frozen=True)
+class AutoUpgradeVersioningOverride(VersioningOverride):
+    """The execution follows the current version."""
+
+
+@dataclass(frozen=True)
+class OneTimeVersioningOverride(VersioningOverride):
+    """The execution moves to this version once, then behaves as its workflow says."""
+
+    target_version: WorkerDeploymentVersion
