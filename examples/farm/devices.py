@@ -1,13 +1,12 @@
-"""Simulated field devices: `python -m examples.farm.devices soil|valve|weather|camera --broker HOST:PORT ...`.
+"""Simulated field devices: `python -m examples.farm.devices soil|valve|weather|camera --broker HOST:PORT`.
 
-Each kind is a process of its own, with one MQTT session for the devices of that kind. What devices share, they
-share as real ones do, over MQTT: the soil gets wet because its probe listens to the valve's flow meter.
+Each kind is a process of its own, with one MQTT session for the devices of that kind. What devices share,
+they share as real ones do, over MQTT: the soil gets wet because its probe listens to the valve's flow meter.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import signal
 import sys
@@ -54,9 +53,9 @@ class Farm:
     def climate(self) -> Climate:
         return Climate(seed=self.seed)
 
-    def report(self, device: str, topic: str, reading: dict[str, Any]) -> None:
+    def report(self, device: str, field: str, topic: str, reading: dict[str, Any]) -> None:
         """The reading is in the logbook and goes out as soon as the broker can be reached."""
-        self.logbook.enter(device, topic, {"at": self.clock.now().isoformat(), **reading})
+        self.logbook.enter(device, topic, {"at": self.clock.now().isoformat(), "field": field, **reading})
 
 
 class SoilProbe:
@@ -81,7 +80,7 @@ class SoilProbe:
         self._hours = max(hours, self._hours)
         self._remember()
         reading = {"moisture": round(self._soil.moisture, 4)}
-        self._farm.report(self.name, f"{PREFIX}/{self._field}/soil", reading)
+        self._farm.report(self.name, self._field, f"{PREFIX}/{self._field}/soil", reading)
 
     def _watered(self, _topic: str, payload: bytes) -> None:
         total = float(json.loads(payload)["total_litres"])
@@ -116,21 +115,21 @@ class WeatherStation:
             "rain_mm_per_hour": weather.rain_mm_per_hour,
             "rain_chance": weather.rain_chance,
         }
-        self._farm.report(self.name, topic, reading)
+        self._farm.report(self.name, self._field, topic, reading)
         moment = f"{self.name} {hours:.3f}"
         if Random(f"garbage {self._farm.seed} {moment}").random() < self._garbage_rate:
             self._farm.link.send_loose(topic, b'{"temperature_c": -3.', f"{moment} garbage")
 
 
-class IrrigationValve:
-    """Opens and closes on command, answers each command once for good, reports its flow meter while open."""
+class RemoteValve:
+    """Opens and closes on command, answers each command for good, reports its flow while open."""
 
     interval_s = 60.0
     _report_every = 10  # of these intervals, while open
 
-    def __init__(self, farm: Farm, field: str, fault_rate: float) -> None:
-        self.name = f"valve-{field}"
-        self._farm = farm
+    def __init__(self, farm: Farm, kind: str, field: str, *, fault_rate: float, metered: bool) -> None:
+        self.name = f"{kind}-{field}"
+        self._farm, self._field, self._metered = farm, field, metered
         self._valve = Valve(name=self.name, seed=farm.seed, fault_rate=fault_rate)
         self._hours, self._silent_for = 0.0, 0
         self._command_id: str | None = None
@@ -187,12 +186,14 @@ class IrrigationValve:
 
     def _report_flow(self) -> None:
         self._silent_for = 0
+        if not self._metered:
+            return
         reading = {
             "litres_per_minute": self._valve.litres_per_minute,
             "total_litres": round(self._valve.total_litres, 1),
             "command_id": self._command_id,
         }
-        self._farm.report(self.name, f"{PREFIX}/{self.name}/flow", reading)
+        self._farm.report(self.name, self._field, f"{PREFIX}/{self.name}/flow", reading)
 
     def _remember(self) -> None:
         state = {
@@ -218,8 +219,8 @@ class IrrigationValve:
 class FieldCamera:
     """Takes a few pictures, keeps them in the spool folder and reports where they are."""
 
-    interval_s = 30 * 60.0
-    _frames_per_round = 4
+    interval_s = 3600.0
+    _frames_per_round = 3
 
     def __init__(self, farm: Farm, field: str, spool: CameraSpool) -> None:
         self.name = f"camera-{field}"
@@ -228,11 +229,12 @@ class FieldCamera:
     def act(self, hours: float) -> None:
         moment = f"{self.name}-{round(hours * 60):07d}"
         frames = self._spool.take(moment, self._frames_per_round)
-        self._farm.report(self.name, f"{PREFIX}/{self._field}/camera/frames", {"frames": frames})
+        topic = f"{PREFIX}/{self._field}/camera/frames"
+        self._farm.report(self.name, self._field, topic, {"frames": frames})
 
 
 def run(farm: Farm, devices: list[Device], is_stopped: Callable[[], bool]) -> bool:
-    """Let the devices act until stopped, then send what still waits; False when some of it could not be sent."""
+    """Let the devices act until stopped, then send what waits; False when some of that remains."""
     due_s = [farm.clock.elapsed_s()] * len(devices)
     while not is_stopped():
         now_s = farm.clock.elapsed_s()
@@ -252,14 +254,12 @@ def run(farm: Farm, devices: list[Device], is_stopped: Callable[[], bool]) -> bo
 def main(arguments: list[str] | None = None) -> int:
     """Run the devices of one kind until SIGTERM or SIGINT; 0 when everything measured was acknowledged."""
     options = _parse(arguments)
-    if options.end_with_parent:
-        end_with_parent()
     options.state.mkdir(parents=True, exist_ok=True)
     logbook = Logbook(options.state / f"{options.kind}.db")
     host, _, port = options.broker.rpartition(":")
     link = Link(host, int(port), f"farm-{options.kind}", logbook, repeat_rate=options.repeat_rate)
     farm = Farm(options, logbook, link)
-    devices = [_device(options, farm, field) for field in farm.fields]
+    devices = [device for field in farm.fields for device in _devices(options, farm, field)]
     stops: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stops.append(received))
@@ -268,22 +268,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if drained else 3
 
 
-def end_with_parent() -> None:
-    """The kernel ends this process when its parent is gone, however that came about (Linux, PR_SET_PDEATHSIG)."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
-def _device(options: argparse.Namespace, farm: Farm, field: str) -> Device:
+def _devices(options: argparse.Namespace, farm: Farm, field: str) -> list[Device]:
     if options.kind == "soil":
-        return SoilProbe(farm, field)
+        return [SoilProbe(farm, field)]
     if options.kind == "weather":
-        return WeatherStation(farm, field, options.garbage_rate)
+        return [WeatherStation(farm, field, options.garbage_rate)]
     if options.kind == "valve":
-        return IrrigationValve(farm, field, options.fault_rate)
-    from .frames import CameraSpool  # only the camera needs NumPy and pictures; the others start without
+        return [
+            RemoteValve(farm, "valve", field, fault_rate=options.fault_rate, metered=True),
+            RemoteValve(farm, "sprinkler", field, fault_rate=0.0, metered=False),
+        ]
+    from .frames import CameraSpool  # only the camera needs Pillow and pictures; the others start without
 
-    return FieldCamera(farm, field, CameraSpool(options.spool or options.state / "spool", seed=farm.seed))
+    return [FieldCamera(farm, field, CameraSpool(options.spool or options.state / "spool", seed=farm.seed))]
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -307,7 +304,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--garbage-rate", type=float, default=0.03, help="share of weather reports with rubbish after"
     )
-    parser.add_argument("--end-with-parent", action="store_true", help="end when the parent process ends")
     return parser.parse_args(arguments)
 
 

@@ -159,5 +159,5 @@ class Valve:
 
 
 def first_moisture(seed: int, name: str, number: int) -> float:
-    """How wet the bed of the field is when the farm begins: each next field lasts two hours longer at night."""
+    """How wet a field's bed is when the farm begins: each next field lasts two hours longer at night."""
     return 0.2512 + 0.002 * number + Random(f"soil {seed} {name}").uniform(0.0, 0.001)

@@ -1,4 +1,4 @@
-"""The simulated camera's pictures: photographs in the spool folder, and references to them that can be checked."""
+"""The simulated camera's pictures: files in the spool folder, and references that can be checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TAGGED_SHARE = 0.5
 class CameraSpool:
     """Writes JPEG files into `folder`; the oldest beyond 400 are deleted.
 
-    About half of the pictures show an animal's ear tag; which photograph and which number follow from the seed.
+    About half of the pictures show an animal's ear tag; photograph and number follow from the seed.
     """
 
     def __init__(self, folder: Path, *, seed: int) -> None:

@@ -1,7 +1,7 @@
 """A device's MQTT session: MQTT 5, QoS 1, one thread, sent until acknowledged.
 
-The logbook decides what is sent. A message leaves it only on PUBACK; after a restart of the process everything
-that still waits goes out again with the same event id, so that a receiver can tell a repeat from a new reading.
+The logbook decides what is sent. A message leaves it only on PUBACK; after a restart of the process all that
+still waits goes out again with the same event id, so that a receiver can tell a repeat from a new reading.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class Link:
         return not self._in_flight and not self._logbook.waiting(1)
 
     def subscribe(self, topic: str, receive: Receive) -> None:
-        """`receive(topic, payload)` is called for each message, from inside `poll`; call before the first poll."""
+        """`receive(topic, payload)` is called from inside `poll`; subscribe before the first poll."""
         self._subscriptions[topic] = receive
 
     def send_loose(self, topic: str, payload: bytes, event_id: str) -> None:
-        """Send something that is not in the logbook, as a broken device would; lost when there is no connection."""
+        """Send something that is not in the logbook, as a broken device would; lost without a connection."""
         if self._is_open:
             self._client.publish(topic, payload, qos=1, properties=_properties(event_id))
 

@@ -81,7 +81,8 @@ class Logbook:
             )
             self._insert(entry)
             self._db.execute(
-                "INSERT INTO answer(command_id, event_id, serial, device, topic, payload) VALUES (?,?,?,?,?,?)",
+                "INSERT INTO answer(command_id, event_id, serial, device, topic, payload)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
                 (command_id, entry.event_id, serial, device, topic, entry.payload),
             )
             self._db.execute(
@@ -90,7 +91,7 @@ class Logbook:
         return entry
 
     def answer_to(self, command_id: str) -> Entry | None:
-        """The answer given to this command before, entered again if it is no longer waiting; None for a new one."""
+        """The answer given to this command before, entered again to be sent; None for a new command."""
         row = self._db.execute(
             "SELECT event_id, device, serial, topic, payload FROM answer WHERE command_id = ?", (command_id,)
         ).fetchone()
