@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,12 +18,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from brokers import MosquittoBroker
 from examples.farm.logbook import read_accounts
 
 ROOT = Path(__file__).resolve().parents[2]
-MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
-
-pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="needs Mosquitto: apt install mosquitto")
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 12.0) -> None:
@@ -33,35 +29,6 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 12.0
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain until {what}"
         time.sleep(0.02)
-
-
-class Mosquitto:
-    """A broker on a loopback port; `stop` and `start` keep the port."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        assert MOSQUITTO is not None
-        self._process = subprocess.Popen(
-            [MOSQUITTO, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wait_until(self._answers, "Mosquitto listens")
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 class Listener:
@@ -131,22 +98,22 @@ class Devices:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    mosquitto = Mosquitto(tmp_path)
-    mosquitto.start()
-    yield mosquitto
-    mosquitto.stop()
+def broker(tmp_path: Path) -> Iterator[MosquittoBroker]:
+    running = MosquittoBroker(tmp_path / "broker")
+    asyncio.run(running.start())
+    yield running
+    running.kill()
 
 
 @pytest.fixture
-def listener(broker: Mosquitto) -> Iterator[Listener]:
+def listener(broker: MosquittoBroker) -> Iterator[Listener]:
     ear = Listener(broker.port)
     yield ear
     ear.close()
 
 
 @pytest.fixture
-def devices(broker: Mosquitto, tmp_path: Path) -> Iterator[Devices]:
+def devices(broker: MosquittoBroker, tmp_path: Path) -> Iterator[Devices]:
     simulated = Devices(broker.port, tmp_path / "devices")
     yield simulated
     simulated.close()
@@ -172,14 +139,14 @@ def test_each_serial_is_published_once_or_repeated_with_the_same_event_id(
 
 
 def test_readings_made_while_the_broker_was_away_are_acknowledged_afterwards(
-    broker: Mosquitto, listener: Listener, devices: Devices
+    broker: MosquittoBroker, listener: Listener, devices: Devices
 ) -> None:
     probe = devices.start("soil", "--repeat-rate", "0")
     wait_until(lambda: len(listener.on("farm/north/soil")) >= 2, "the probe reports")
-    broker.stop()
+    broker.kill()
     wait_until(lambda: len(read_accounts(devices.state / "soil.db")[0].waiting) >= 5, "five readings wait")
     (left,) = read_accounts(devices.state / "soil.db")
-    broker.start()
+    asyncio.run(broker.start())
     wait_until(
         lambda: left.waiting <= read_accounts(devices.state / "soil.db")[0].serials(),
         "all that waited has gone out",
@@ -188,16 +155,16 @@ def test_readings_made_while_the_broker_was_away_are_acknowledged_afterwards(
 
 
 def test_a_killed_device_sends_what_waited_and_goes_on_with_the_next_serial(
-    broker: Mosquitto, listener: Listener, devices: Devices
+    broker: MosquittoBroker, listener: Listener, devices: Devices
 ) -> None:
     probe = devices.start("soil", "--repeat-rate", "0")
     wait_until(lambda: len(listener.on("farm/north/soil")) >= 2, "the probe reports")
-    broker.stop()
+    broker.kill()
     wait_until(lambda: len(read_accounts(devices.state / "soil.db")[0].waiting) >= 5, "five readings wait")
     probe.kill()
     probe.wait()
     (left,) = read_accounts(devices.state / "soil.db")
-    broker.start()
+    asyncio.run(broker.start())
     again = Listener(broker.port)
     try:
         probe = devices.start("soil", "--repeat-rate", "0")
