@@ -2,6 +2,8 @@
 
 It is rumqttd, compiled into the wheel `iotcore`, in a child process. It keeps nothing on disk: a session
 lasts as long as the broker's process. For a gateway whose messages matter, run Mosquitto with persistence.
+rumqttd 0.20 sends up to 100 unacknowledged messages whatever Receive Maximum a client asked for (measured),
+and never marks a repeated one as such.
 
 The child ends with its parent, however the parent ends: it watches a pipe that the parent holds open, and the
 parent's process id, since a fork of the parent may hold the pipe too.
@@ -47,7 +49,7 @@ next_connection_delay_ms = 0
     [v5.1.connections]
     connection_timeout_ms = 10000
     max_payload_size = {packet_bytes_max}
-    max_inflight_count = 500
+    max_inflight_count = 100
     dynamic_filters = true
 
 [v4.1]
@@ -57,7 +59,7 @@ next_connection_delay_ms = 0
     [v4.1.connections]
     connection_timeout_ms = 10000
     max_payload_size = {packet_bytes_max}
-    max_inflight_count = 500
+    max_inflight_count = 100
     dynamic_filters = true
 """
 

@@ -44,6 +44,9 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+UNSTABLE_IN_A_ROW = 5
+"""So many short connections are reported once: Mosquitto 2.0 does not say when another client takes over."""
+
 
 @dataclass(slots=True)
 class MqttCounters:
@@ -60,7 +63,9 @@ class MqttCounters:
     reconnects: int = 0
     failed_connects: int = 0
     takeovers: int = 0
-    """Connections that ended because another client uses our client id."""
+    """Connections that the broker ended because another client uses our client id, when it said so."""
+    unstable: int = 0
+    """Accepted connections that ended before `stable_after_s`."""
     refused_subscriptions: int = 0
     callback_errors: int = 0
 
@@ -129,11 +134,17 @@ class MqttSession:
         self._connection: Connection | None = None
         self._generation = 0
         self._last_reason = ""
+        self._unstable_in_a_row = 0
 
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted the current connection and it has not ended."""
         return self._connection is not None and self._connection.live
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the broker has answered the subscriptions of this connection; some may be refused."""
+        return self._connection is not None and self._connection.subscribed
 
     @property
     def generation(self) -> int:
@@ -238,14 +249,22 @@ class MqttSession:
         lost = await connection.ended()
         if anyio.current_time() - opened_at >= self.settings.stable_after_s:
             self._backoff.reset()
+            self._unstable_in_a_row = 0
+            self._last_reason = ""
+        else:
+            self.counters.unstable += 1
+            self._unstable_in_a_row += 1
         return lost
 
     def _log_loss(self, lost: Lost, wait_s: float) -> None:
         """One line for each new cause; a broker that is away for weeks does not fill the log."""
         if lost.takeover:
             self.counters.takeovers += 1
+        if lost.takeover or self._unstable_in_a_row == UNSTABLE_IN_A_ROW:
             logger.error(
-                "another MQTT client uses the client id %r; the two disconnect each other. Give each its own",
+                "MQTT: %s another client uses the client id %r and the two disconnect each other; "
+                "give each its own",
+                "" if lost.takeover else f"{UNSTABLE_IN_A_ROW} short connections, perhaps",
                 self.settings.client_id,
             )
         level = logging.DEBUG if lost.reason == self._last_reason else logging.WARNING
@@ -258,7 +277,6 @@ class MqttSession:
         self.counters.connections += 1
         self.counters.reconnects = self.counters.connections - 1
         self.session_present = session_present
-        self._last_reason = ""
         logger.info(
             "MQTT: connected to %s as %r, session %s",
             self.settings.address,

@@ -16,7 +16,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -25,7 +25,6 @@ from paho.mqtt.client import (
     ConnectFlags,
     DisconnectFlags,
     MQTTMessage,
-    SocketLike,
 )
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -35,6 +34,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from .mqtt_messages import PublishOutcome, Receipts, Received
 from .mqtt_settings import RECEIVE_MAXIMUM_MAX, TEXT_BYTES_MAX, UINT32_MAX, MqttSettings
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import SocketLike  # exists for type checkers only
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +154,11 @@ class Connection:
             self._client.ack(packet_id, 1)
             sent += 1
         return sent
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the broker has answered the subscriptions (perhaps with a refusal of some)."""
+        return self.live and self._ready.done()
 
     @property
     def in_flight(self) -> int:

@@ -46,7 +46,8 @@ class MqttSettings:
     session_expiry_s: int = 7 * SECONDS_PER_DAY
     """How long the broker keeps our subscriptions and unacknowledged messages while we are away."""
     receive_maximum: int = 256
-    """Messages that the broker may have sent us without an acknowledgement: the backpressure."""
+    """Messages that the broker may have sent us without an acknowledgement: the backpressure.
+    The embedded broker does not look at it and keeps to 100."""
     in_flight_max: int = 100
     """Messages that we may have published without an answer; the broker's own bound applies as well."""
     packet_bytes_max: int = 1_048_576
