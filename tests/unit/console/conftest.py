@@ -115,7 +115,7 @@ def long_history() -> History:
         history.add(second + 0.4, "ActivityCompleted", turn + 2, id=2 * turn + 1, name="poll", result=turn)
         history.add(second + 0.4, "TimerStarted", turn + 2, id=2 * turn + 2, delay_s=1.6)
         history.add(second + 2, "TimerFired", turn + 2, id=2 * turn + 2)
-    return history
+    return history.add(5300.01, "ActivityScheduled", 2501, id=5001, name="poll", input=[2500])
 
 
 def execution(workflow_id: str, type: str, status: str, history: History, **more: Any) -> Json:
