@@ -14,6 +14,17 @@ UINT32_MAX = 0xFFFF_FFFF
 TEXT_BYTES_MAX = 65_535
 
 
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho would leave the descriptor to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class MqttSettingsError(ValueError):
     """A setting cannot be used; the text says which one, what was found and what is allowed."""
 
@@ -98,6 +109,7 @@ class MqttSettings:
         if not self.encrypted:
             return None
         context = ssl.create_default_context(cafile=self.ca_file)
+        context.sslsocket_class = _ClosingSocket
         if self.cert_file is not None and self.key_file is not None:
             context.load_cert_chain(self.cert_file, self.key_file)
         return context

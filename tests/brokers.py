@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterable
@@ -168,18 +169,22 @@ CONNACK = bytes([0x20, 3, 0, 0, 0])
 
 
 class ScriptedBroker:
-    """Answers each packet of a client with the next of the given bytes, then stays silent."""
+    """Answers a client's first packet with the given bytes, one piece after another, then stays silent.
+
+    With `tls`, each piece is one TLS record.
+    """
 
     host = "127.0.0.1"
 
-    def __init__(self, *answers: bytes) -> None:
+    def __init__(self, *answers: bytes, tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
+        self._tls = tls
         self._answers = answers
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self.host, 0)
+        self._server = await asyncio.start_server(self._serve, self.host, 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import socket
+import ssl
 from pathlib import Path
 
 import pytest
@@ -423,3 +425,81 @@ async def test_messages_arrive_over_tls_with_a_client_certificate(tmp_path: Path
         assert stranger.connections == []
     finally:
         await broker.stop()
+
+
+async def test_messages_of_one_tls_record_are_all_read(tmp_path: Path) -> None:
+    """Once TLS has decrypted them, nothing makes the descriptor readable again."""
+    ca, server, _client = make_certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{server}.pem", f"{server}.key")
+    messages = b"".join(bytes([0x32, 6, 0, 1, 0x74, 0, packet_id, 0]) for packet_id in (1, 2, 3))
+    async with ScriptedBroker(CONNACK, messages, tls=context) as broker:
+        recorder = Recorder(settings_for(broker, "gw", ca_file=ca))
+        task = asyncio.create_task(recorder.session.run())
+        await eventually(lambda: len(recorder.messages) == 3, "three messages")
+        task.cancel()
+        await asyncio.wait({task})
+    assert [received.packet_id for received in recorder.messages] == [1, 2, 3]
+
+
+async def test_a_broker_with_an_unknown_certificate_is_not_talked_to(tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "theirs").mkdir()
+    ca, _server, _client = make_certificates(tmp_path / "ours")
+    _ca, server, _client = make_certificates(tmp_path / "theirs")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{server}.pem", f"{server}.key")
+    async with ScriptedBroker(CONNACK, tls=context) as broker:
+        recorder = Recorder(settings_for(broker, "gw", ca_file=ca, username="u", password="hunter2"))
+        task = asyncio.create_task(recorder.session.run())
+        await eventually(lambda: recorder.session.counters.failed_connects > 0, "a failed attempt")
+        task.cancel()
+        await asyncio.wait({task})
+    assert recorder.connections == []
+
+
+async def test_a_silent_connection_is_noticed_by_keepalive() -> None:
+    async with ScriptedBroker(CONNACK) as broker:
+        recorder = Recorder(settings_for(broker, "gw", keepalive_s=1))
+        task = asyncio.create_task(recorder.session.run())
+        await eventually(lambda: recorder.losses, "the silence noticed")
+        task.cancel()
+        await asyncio.wait({task})
+    assert "Keep alive timeout" in recorder.losses[0]
+
+
+async def test_a_publication_without_an_answer_is_not_reported_and_not_sent_again_by_itself() -> None:
+    """The caller's outbox does that: the client library's own memory would repeat it as well."""
+    goodbye = bytes([0xE0, 0])
+    async with ScriptedBroker(CONNACK, goodbye) as broker:
+        recorder = Recorder(settings_for(broker, "gw"))
+        accepted: list[bool] = []
+
+        def publish_once() -> None:
+            if not accepted:
+                accepted.append(recorder.session.publish(1, "t", b"m"))
+
+        recorder.connected = publish_once
+        task = asyncio.create_task(recorder.session.run())
+        await eventually(lambda: len(recorder.losses) >= 2, "two connections lost")
+        assert accepted == [True]
+        assert recorder.outcomes == {}
+        assert recorder.session.in_flight == 0
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_small_packets_are_sent_at_once(
+    mosquitto: MosquittoBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nagle's algorithm off: with it a command waits tens of milliseconds for the peer's acknowledgement."""
+    options: list[tuple[object, ...]] = []
+    original = socket.socket.setsockopt
+
+    def record(sock: socket.socket, *arguments: object) -> None:
+        options.append(arguments)
+        original(sock, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "setsockopt", record, raising=False)
+    async with running(settings_for(mosquitto, "gw")):
+        assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in options
