@@ -45,8 +45,8 @@ export function scaleOf(spans, moments, begin, end, width) {
   const length = (list) => list.reduce((sum, gap) => sum + gap.end - gap.begin, 0);
   const active = end - begin - length(idle);
   const gaps = idle.filter((gap) => gap.end - gap.begin > active / 4);
-  const gapWidth = Math.min(GAP, width / (gaps.length + 1));
   const time = end - begin - length(gaps);
+  const gapWidth = time > 0 ? Math.min(GAP, width / (gaps.length + 1)) : width / Math.max(1, gaps.length);
   const perSecond = time > 0 ? (width - gapWidth * gaps.length) / time : 0;
   const place = (at) => {
     let x = 0, past = begin;

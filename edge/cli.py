@@ -1,0 +1,377 @@
+"""The command line: `overwinter`, for the gateway on this machine.
+
+Exit status: 0 it worked; 1 the operation failed, or `doctor` found a problem; 2 the command line or the
+settings are wrong; 3 no gateway is running and there is no journal that could be read instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import difflib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TextIO, cast
+
+from . import listing, timeline
+from .control import ControlClient, GatewayNotRunning, OperationFailed
+from .ports import GatewayReader, Json, OperationRefused, UnknownExecution
+from .settings import Settings, SettingsError, load
+from .terminal import Terminal, escape
+
+OK, FAILED, USAGE, NOT_RUNNING = 0, 1, 2, 3
+READABLE_WHEN_STOPPED: Final = ("list", "show", "quarantine", "status")
+STATUSES: Final = (
+    "running",
+    "blocked",
+    "completed",
+    "failed",
+    "canceled",
+    "terminated",
+    "timed_out",
+    "continued_as_new",
+)
+NEAR_IDS_MAX: Final = 5
+SOCKET_NAME: Final = "control.sock"
+JOURNAL_NAME: Final = "journal.db"
+_EPILOG: Final = """exit status:
+  0  it worked
+  1  the operation failed, or doctor found a problem
+  2  the command line or the settings are wrong
+  3  no gateway is running (list, show, quarantine and status then read the journal, if there is one)"""
+
+
+class UsageError(Exception):
+    """The command line does not fit; the message says what was found and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the gateway of this command keeps its control socket and its journal."""
+
+    socket: Path
+    journal: Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one command line, and return its exit status."""
+    arguments = _parser().parse_args(argv)
+    command = cast("Callable[[argparse.Namespace], int]", arguments.carry_out)
+    try:
+        return command(arguments)
+    except (SettingsError, UsageError) as error:
+        return _complain(arguments, error, USAGE)
+    except GatewayNotRunning as error:
+        hint = "start it with `overwinter run`"
+        return _complain(arguments, error, NOT_RUNNING, hint)
+    except BrokenPipeError:
+        # Whoever read our output has closed it (`| head`); the flush at exit must not fail over it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except (OperationFailed, OperationRefused, TimeoutError, OSError) as error:
+        return _complain(arguments, error, FAILED)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _complain(arguments: argparse.Namespace, error: Exception, status: int, hint: str = "") -> int:
+    kind = error.kind if isinstance(error, OperationFailed) else type(error).__name__
+    hint = hint or str(getattr(error, "hint", ""))
+    message = str(error) or kind
+    if arguments.json:
+        _print_json({"error": {"type": kind, "message": message, "hint": hint}})
+        return status
+    terminal = Terminal.of(sys.stderr)
+    text = "\n".join(escape(line) for line in message.splitlines())
+    print(terminal.styled("overwinter: ", "red", "bold") + text, file=sys.stderr)
+    if hint:
+        print("  " + escape(hint), file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="overwinter",
+        description="Durable workflows on this gateway: run it, look at it, steer it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, text: str, carry_out: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--settings", type=Path, metavar="FILE", help="the gateway's TOML file")
+        command.add_argument(
+            "--state-dir", type=Path, metavar="DIR", help="instead of the settings' state_dir"
+        )
+        command.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        command.set_defaults(carry_out=carry_out)
+        return command
+
+    add("run", "run a gateway until it is told to stop", _run)
+    command = add("list", "list executions, the newest first", _list)
+    command.add_argument("--status", choices=STATUSES)
+    command.add_argument("--type", metavar="T", help="only this workflow type")
+    command.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (50)")
+    command = add("show", "show an execution: why it is where it is, and its history", _show)
+    _add_execution(command)
+    command = add("signal", "send a signal to an execution", _signal)
+    _add_execution(command)
+    command.add_argument("name", metavar="NAME")
+    command.add_argument(
+        "args", nargs="*", metavar="JSON", help="""arguments, for example 3 '"text"' '{"a": 1}'"""
+    )
+    for name, text in (
+        ("cancel", "ask an execution to end by itself"),
+        ("terminate", "end an execution at once"),
+    ):
+        command = add(name, text, _change)
+        _add_execution(command)
+        command.add_argument("--reason", metavar="TEXT", help="is recorded in the history")
+        command.set_defaults(op=name)
+    command = add("start", "start an execution", _start)
+    command.add_argument("type", metavar="TYPE")
+    command.add_argument("args", nargs="*", metavar="JSON")
+    command.add_argument("--id", required=True, dest="workflow_id", metavar="ID", help="its workflow id")
+    command.add_argument("--task-queue", metavar="QUEUE")
+    command = add("quarantine", "list messages that were refused, and why", _quarantine)
+    command.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (50)")
+    add("status", "show how the gateway is", _status)
+    command = add("tail", "print events as they are committed, until interrupted", _tail)
+    command.add_argument("--after", type=int, metavar="LSN", help="begin after this position instead of now")
+    add("doctor", "check settings, disk, clock, journal, broker and GPU", _doctor)
+    return parser
+
+
+def _add_execution(command: argparse.ArgumentParser) -> None:
+    command.add_argument("workflow_id", metavar="ID")
+    command.add_argument("--run", dest="run_id", metavar="RUN", help="this run instead of the newest")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 10000")
+    return int(text)
+
+
+def _json_arguments(texts: Sequence[str]) -> list[Any]:
+    values: list[Any] = []
+    for text in texts:
+        try:
+            values.append(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise UsageError(
+                f"the argument {text[:80]!r} is not JSON ({error}); a text needs its quotes: '\"text\"'"
+            ) from None
+    return values
+
+
+def settings_path(arguments: argparse.Namespace) -> Path:
+    """The settings file that the command line, the environment or the working directory names."""
+    return Path(arguments.settings or os.environ.get("OVERWINTER_SETTINGS") or "overwinter.toml")
+
+
+def _load_settings(arguments: argparse.Namespace) -> Settings:
+    return load(settings_path(arguments))
+
+
+def _place(arguments: argparse.Namespace) -> Place:
+    state_dir = arguments.state_dir or _load_settings(arguments).state_dir
+    return Place(state_dir / SOCKET_NAME, state_dir / JOURNAL_NAME)
+
+
+def open_journal(path: Path) -> AbstractAsyncContextManager[GatewayReader]:
+    """The read operations over the journal of a gateway that is not running."""
+    from .operations import read_journal  # the engine and its parts are not needed to ask a running gateway
+
+    return read_journal(path)
+
+
+class Gateway:
+    """The gateway of this command line: the running process, or the journal that a stopped one left."""
+
+    def __init__(self, client: ControlClient | None, journal: GatewayReader | None = None) -> None:
+        self._client, self._journal = client, journal
+
+    async def call(self, op: str, **args: Any) -> Json:
+        """The operation's result; see `ControlClient.call`. An unknown execution comes with near ids."""
+        try:
+            if self._client is not None:
+                return await self._client.call(op, **args)
+            given = {name: value for name, value in args.items() if value is not None}
+            return cast("Json", await getattr(self._journal, op)(**given))
+        except (OperationFailed, UnknownExecution) as error:
+            kind = error.kind if isinstance(error, OperationFailed) else type(error).__name__
+            if kind != UnknownExecution.__name__ or "workflow_id" not in args:
+                raise
+            hint = await self._near_ids(str(args["workflow_id"])) or str(error.hint)
+            raise OperationFailed(kind, str(error), hint) from None
+
+    async def _near_ids(self, wanted: str) -> str:
+        rows = cast("list[Json]", (await self.call("list", limit=1000))["executions"])
+        ids = list(dict.fromkeys(str(row["workflow_id"]) for row in rows))
+        near = [one for one in ids if wanted.lower() in one.lower()]
+        near += [one for one in difflib.get_close_matches(wanted, ids, NEAR_IDS_MAX, 0.5) if one not in near]
+        return "near ids: " + ", ".join(near[:NEAR_IDS_MAX]) if near else ""
+
+    async def now(self) -> str | None:
+        """What the gateway's clock shows; None when it cannot be known."""
+        return cast("str | None", (await self.call("status")).get("now"))
+
+
+@asynccontextmanager
+async def _reading(place: Place) -> AsyncIterator[Gateway]:
+    """The running gateway, or its journal when it is stopped."""
+    client = ControlClient(place.socket)
+    try:
+        await client.call("status")
+    except GatewayNotRunning:
+        if not place.journal.exists():
+            raise GatewayNotRunning(
+                f"no gateway answers on {place.socket}, and there is no journal {place.journal}"
+            ) from None
+        print(f"the gateway is stopped; this is from its journal {place.journal}", file=sys.stderr)
+        async with open_journal(place.journal) as journal:
+            yield Gateway(None, journal)
+        return
+    yield Gateway(client)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str))
+
+
+def _print(arguments: argparse.Namespace, answer: Json, text: Callable[[Terminal], str]) -> None:
+    if arguments.json:
+        _print_json(answer)
+    else:
+        write_text(sys.stdout, text(Terminal.of(sys.stdout)))
+
+
+def write_text(stream: TextIO, text: str) -> None:
+    """Write what the stream's encoding can hold; the rest as escapes."""
+    encoding = stream.encoding or "ascii"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from . import gateway
+
+    return asyncio.run(gateway.run(_load_settings(arguments)))
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    async def ask() -> None:
+        async with _reading(_place(arguments)) as gateway:
+            answer = await gateway.call(
+                "list", status=arguments.status, type=arguments.type, limit=arguments.limit
+            )
+            now = await gateway.now()
+        _print(arguments, answer, lambda terminal: listing.executions(answer, terminal, now))
+
+    asyncio.run(ask())
+    return OK
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    async def ask() -> None:
+        async with _reading(_place(arguments)) as gateway:
+            answer = await gateway.call("show", workflow_id=arguments.workflow_id, run_id=arguments.run_id)
+            now = await gateway.now()
+        _print(arguments, answer, lambda terminal: timeline.render(answer, terminal, now))
+
+    asyncio.run(ask())
+    return OK
+
+
+def _quarantine(arguments: argparse.Namespace) -> int:
+    async def ask() -> None:
+        async with _reading(_place(arguments)) as gateway:
+            answer = await gateway.call("quarantine", limit=arguments.limit)
+        _print(arguments, answer, lambda terminal: listing.quarantine(answer, terminal))
+
+    asyncio.run(ask())
+    return OK
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    async def ask() -> None:
+        async with _reading(_place(arguments)) as gateway:
+            answer = await gateway.call("status")
+        _print(arguments, answer, lambda terminal: listing.status(answer, terminal))
+
+    asyncio.run(ask())
+    return OK
+
+
+def _ask_running(arguments: argparse.Namespace, done: str, op: str, **args: Any) -> int:
+    gateway = Gateway(ControlClient(_place(arguments).socket))
+    answer = asyncio.run(gateway.call(op, **args))
+    _print(arguments, answer, lambda _: escape(done.format(**answer)) + "\n" if "{" in done else done + "\n")
+    return OK
+
+
+def _signal(arguments: argparse.Namespace) -> int:
+    return _ask_running(
+        arguments,
+        "the signal is recorded",
+        "signal",
+        workflow_id=arguments.workflow_id,
+        run_id=arguments.run_id,
+        name=arguments.name,
+        args=_json_arguments(arguments.args),
+    )
+
+
+def _change(arguments: argparse.Namespace) -> int:
+    done = {"cancel": "the request to cancel is recorded", "terminate": "the execution is terminated"}
+    return _ask_running(
+        arguments,
+        done[arguments.op],
+        arguments.op,
+        workflow_id=arguments.workflow_id,
+        run_id=arguments.run_id,
+        reason=arguments.reason,
+    )
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    return _ask_running(
+        arguments,
+        "started, run {run_id}",
+        "start",
+        type=arguments.type,
+        workflow_id=arguments.workflow_id,
+        args=_json_arguments(arguments.args),
+        task_queue=arguments.task_queue,
+    )
+
+
+def _tail(arguments: argparse.Namespace) -> int:
+    async def follow() -> None:
+        terminal = Terminal.of(sys.stdout)
+        async for event in ControlClient(_place(arguments).socket).tail(arguments.after):
+            if arguments.json:
+                print(json.dumps(event, default=str), flush=True)
+            else:
+                write_text(sys.stdout, listing.tail_line(event, terminal) + "\n")
+                sys.stdout.flush()
+
+    asyncio.run(follow())
+    return OK
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from . import doctor
+
+    findings = doctor.examine(settings_path(arguments), arguments.state_dir)
+    if arguments.json:
+        _print_json({"findings": [finding.as_json() for finding in findings]})
+    else:
+        write_text(sys.stdout, doctor.render(findings, Terminal.of(sys.stdout)))
+    return FAILED if any(finding.level == "problem" for finding in findings) else OK

@@ -1,0 +1,135 @@
+"""Tables for the command line: executions, quarantined messages, and how the gateway is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from .ports import Json
+from .terminal import Terminal, escape, pad, shorten
+from .timeline import duration, event_text, moment, seconds_between
+
+
+def executions(answer: Json, terminal: Terminal, now: str | None = None) -> str:
+    """The counts by status, then one line for each execution: status, id, type, age, and what it waits for."""
+    lines = [_counts(cast("Json", answer["counts"]), terminal)]
+    rows = cast("list[Json]", answer["executions"])
+    if not rows:
+        return "\n".join([*lines, "no executions fit"]) + "\n"
+    id_columns = min(max(len(escape(str(row["workflow_id"]))) for row in rows), 28)
+    type_columns = min(max(len(escape(str(row["type"]))) for row in rows), 16)
+    rest = terminal.width - 12 - id_columns - type_columns - 2 - 11
+    head = f"{pad('status', 12)}{pad('workflow id', id_columns)} {pad('type', type_columns)} {pad('started', 11)}"
+    lines += ["", terminal.styled(head.rstrip(), "dim")]
+    for row in rows:
+        line = (
+            terminal.status(str(row["status"]), 12)
+            + f"{pad(escape(str(row['workflow_id'])), id_columns)} {pad(escape(str(row['type'])), type_columns)} "
+            + f"{pad(_age(row, now), 11)}{shorten(_reason(row), rest)}"
+        )
+        lines.append(line.rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _counts(counts: Json, terminal: Terminal) -> str:
+    words = [f"{count} {terminal.status(name)}" for name, count in counts.items() if count]
+    return ", ".join(words) or "no executions yet"
+
+
+def _age(row: Json, now: str | None) -> str:
+    started = str(row["started_at"])
+    return duration(seconds_between(started, now)) if now else moment(started)[5:16]
+
+
+def _reason(row: Json) -> str:
+    blocked = cast("Json | None", row.get("blocked"))
+    if blocked:
+        return escape(f"{blocked['cause']} at {blocked['where']}")
+    if row.get("closed_at"):
+        return "ran " + duration(seconds_between(str(row["started_at"]), str(row["closed_at"])))
+    return escape(str(row.get("waiting_for") or ""))
+
+
+def quarantine(answer: Json, terminal: Terminal) -> str:
+    """The counts by reason, then each refused message with a preview of what it held."""
+    counts = cast("Json", answer["counts"])
+    entries = cast("list[Json]", answer["entries"])
+    if not counts and not entries:
+        return "no message was refused\n"
+    lines = [", ".join(f"{count} {escape(str(reason))}" for reason, count in counts.items())]
+    for entry in entries:
+        head = f"#{entry['id']} {moment(entry['received_at'])} {escape(str(entry['reason']))}: "
+        lines += ["", terminal.styled(head, "yellow") + escape(str(entry["topic"]))]
+        size = f" ({entry['bytes']} bytes)"
+        lines.append("  " + shorten(escape(str(entry["payload"])), terminal.width - 2 - len(size)) + size)
+    return "\n".join(lines) + "\n"
+
+
+def status(answer: Json, terminal: Terminal) -> str:
+    """What the gateway is and how it is, by subject."""
+    lines = [
+        terminal.styled(escape(str(answer.get("gateway"))), "bold")
+        + f"  pid {answer.get('pid')}, version {escape(str(answer.get('version')))}"
+    ]
+    for subject, text in _status_rows(answer):
+        lines.append(f"  {subject:<12}{escape(text)}")
+    return "\n".join(lines) + "\n"
+
+
+def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
+    now, started = answer.get("now"), answer.get("started_at")
+    if now:
+        speed = answer.get("clock_speed")
+        times = f", running {speed:g} times as fast as the wall clock" if speed not in (None, 1) else ""
+        yield "clock", moment(now) + times
+    if now and started:
+        yield "up", duration(seconds_between(started, now))
+    journal = _part(answer, "journal")
+    if journal:
+        size = f"{byte_size(journal.get('bytes'))}, WAL {byte_size(journal.get('wal_bytes'))}"
+        yield "journal", f"{journal.get('path')} ({size})"
+    mqtt = _part(answer, "mqtt")
+    if mqtt:
+        place = f"{mqtt.get('broker')}{' (embedded)' if mqtt.get('embedded') else ''}"
+        yield "mqtt", f"{'connected to' if mqtt.get('connected') else 'NOT connected to'} {place}"
+        yield "", _numbers(mqtt, "received", "acknowledged", "quarantined")
+        refused = cast("Json", mqtt.get("refused") or {})
+        if refused:
+            yield "", "refused: " + ", ".join(f"{count} {reason}" for reason, count in refused.items())
+    if _part(answer, "outbox"):
+        yield "outbox", _numbers(_part(answer, "outbox"), "waiting", "sent")
+    engine = _part(answer, "engine")
+    if engine:
+        yield "engine", _numbers(engine, "open", "blocked", "cached", "activities_running")
+        yield "", _numbers(engine, "activations", "steps", "commits")
+
+
+def _part(answer: Json, name: str) -> Json:
+    return cast("Json", answer.get(name) or {})
+
+
+def _numbers(counters: Json, *names: str) -> str:
+    known = [name for name in names if counters.get(name) is not None]
+    return ", ".join(f"{counters[name]} {name.replace('_', ' ')}" for name in known)
+
+
+def byte_size(count: Any) -> str:
+    """A number of bytes in the unit that fits it, powers of 1024."""
+    if count is None:
+        return "unknown size"
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def tail_line(event: Json, terminal: Terminal) -> str:
+    """One event of any execution, as it happens."""
+    type_name = str(event["type"])
+    style = "red" if type_name.endswith(("Failed", "TimedOut")) else ""
+    head = f"{str(event['at'])[11:19]} {pad(escape(str(event['workflow_id'])), 24)} "
+    kind = terminal.styled(pad(escape(type_name), 19), style)
+    room = terminal.width - len(head) - 19
+    return (head + kind + shorten(event_text(event, {}), room)).rstrip()

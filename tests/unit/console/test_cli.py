@@ -1,0 +1,209 @@
+"""The command line against a running gateway, a stopped one, and none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio.abc import TaskStatus
+
+from overwinter.edge import cli
+from overwinter.edge.control import serve
+
+Run = Callable[..., Awaitable[int]]
+CONTROL_CHARACTERS = {chr(code) for code in (*range(32), *range(127, 160), 0x202E)} - {"\n"}
+
+
+class Opened(TaskStatus[None]):
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def started(self, value: None = None) -> None:
+        self.event.set()
+
+
+@pytest.fixture
+async def overwinter(tmp_path: Path, gateway: Any) -> AsyncIterator[Run]:
+    """The command, in the presence of a running gateway."""
+    opened = Opened()
+    server = asyncio.create_task(serve(tmp_path / "control.sock", gateway, task_status=opened))
+    await asyncio.wait_for(opened.event.wait(), 5)
+
+    async def run(*words: str) -> int:
+        return await asyncio.to_thread(cli.main, [words[0], "--state-dir", str(tmp_path), *words[1:]])
+
+    yield run
+    server.cancel()
+    await asyncio.wait([server])
+
+
+READS = [
+    ("list",),
+    ("list", "--status", "failed"),
+    ("show", "irrigation/north-3"),
+    ("show", "poll/weather"),
+    ("quarantine",),
+    ("status",),
+]
+
+
+@pytest.mark.parametrize("words", READS)
+async def test_json_output_is_one_json_value_and_nothing_else(
+    overwinter: Run, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert await overwinter(*words, "--json") == 0
+    out, err = capsys.readouterr()
+    assert isinstance(json.loads(out), dict)
+    assert err == ""
+
+
+@pytest.mark.parametrize("words", [*READS, ("show", "evil/\x1b[2J<img src=x onerror=alert(1)>")])
+async def test_text_output_fits_and_cannot_drive_the_terminal(
+    overwinter: Run, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert await overwinter(*words) == 0
+    out = capsys.readouterr().out
+    assert not CONTROL_CHARACTERS & set(out)
+    assert max(map(len, out.splitlines())) <= 110
+
+
+async def test_an_error_is_json_too(overwinter: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await overwinter("show", "nowhere", "--json") == cli.FAILED
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"]["type"] == "UnknownExecution"
+    assert err == ""
+
+
+async def test_an_unknown_execution_comes_with_near_ids(
+    overwinter: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await overwinter("show", "irigation/north-3") == cli.FAILED
+    assert "near ids: irrigation/north-3" in capsys.readouterr().err
+
+
+async def test_a_signal_carries_json_arguments(overwinter: Run, gateway: Any) -> None:
+    assert await overwinter("signal", "irrigation/north-3", "rain", "4", '"text"', '{"mm": [1.5, null]}') == 0
+    assert gateway.calls[0][1]["args"] == [4, "text", {"mm": [1.5, None]}]
+
+
+async def test_an_argument_that_is_no_json_is_a_usage_error(
+    overwinter: Run, gateway: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await overwinter("signal", "irrigation/north-3", "rain", "text") == cli.USAGE
+    assert "a text needs its quotes" in capsys.readouterr().err
+    assert gateway.calls == []
+
+
+async def test_cancel_and_terminate_carry_their_reason(overwinter: Run, gateway: Any) -> None:
+    assert await overwinter("cancel", "irrigation/north-3", "--reason", "rain") == 0
+    assert await overwinter("terminate", "poll/weather") == 0
+    assert [(op, args["reason"]) for op, args in gateway.calls] == [("cancel", "rain"), ("terminate", None)]
+
+
+async def test_start_prints_the_run_id(overwinter: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await overwinter("start", "Irrigate", '"north-4"', "--id", "irrigation/north-4") == 0
+    assert "0193a4c2-ffff" in capsys.readouterr().out
+
+
+async def test_a_refused_change_exits_with_1_and_its_hint(
+    overwinter: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await overwinter("cancel", "valve/9") == cli.FAILED
+    assert "start it again under another id" in capsys.readouterr().err
+
+
+def test_without_a_gateway_and_without_a_journal_the_exit_status_is_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["list"], ["show", "x"], ["cancel", "x"], ["tail"]):
+        assert cli.main([*words, "--state-dir", str(tmp_path)]) == cli.NOT_RUNNING
+        assert "overwinter run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "valve/9"), ("quarantine",), ("status",)])
+def test_a_stopped_gateway_is_read_from_its_journal(
+    tmp_path: Path,
+    gateway: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+) -> None:
+    @asynccontextmanager
+    async def open_journal(path: Path) -> AsyncIterator[Any]:
+        assert path == tmp_path / cli.JOURNAL_NAME
+        yield gateway
+
+    monkeypatch.setattr(cli, "open_journal", open_journal)
+    (tmp_path / cli.JOURNAL_NAME).touch()
+    assert cli.main([*words, "--json", "--state-dir", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert isinstance(json.loads(out), dict)
+    assert "the gateway is stopped" in err
+
+
+def test_missing_settings_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OVERWINTER_SETTINGS", str(tmp_path / "none.toml"))
+    assert cli.main(["list"]) == cli.USAGE
+    assert "none.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["nothing"], ["show"], ["list", "--limit", "0"], ["list", "--status", "dead"], ["start", "T"]],
+)
+def test_a_wrong_command_line_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == cli.USAGE
+
+
+async def test_tail_prints_events_until_interrupted(tmp_path: Path, overwinter: Run, gateway: Any) -> None:
+    event = {
+        "lsn": 7,
+        "workflow_id": "irrigation/north-3",
+        "workflow_type": "Irrigate",
+        "at": "2026-11-24T03:00:04Z",
+        "type": "Signaled",
+        "attributes": {"name": "rain\x1b[2J", "args": [4]},
+    }
+    command = [sys.executable, "-c", "import sys; from overwinter.edge.cli import main; sys.exit(main())"]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        "tail",
+        "--state-dir",
+        str(tmp_path),
+        stdout=subprocess.PIPE,
+        env={**os.environ, "NO_COLOR": "1"},
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    try:
+        gateway.feed.put_nowait(event)
+        line = (await asyncio.wait_for(process.stdout.readline(), 15)).decode()
+        assert line.startswith("03:00:04 irrigation/north-3")
+        assert r"rain\x1b[2J (4)" in line
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_output_to_a_reader_that_has_gone_is_no_error(tmp_path: Path, overwinter: Run) -> None:
+    words = f"{sys.executable} -c 'from overwinter.edge.cli import main; raise SystemExit(main())' show"
+    shell = f"set -o pipefail; {words} poll/weather --state-dir {tmp_path} | head -1"
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert out.startswith(b"poll/weather")
+    assert err == b""
+    assert process.returncode == 0
