@@ -1,0 +1,271 @@
+"""What activity code imports: ``from overwinter import activity``.
+
+An activity is an ordinary function, asynchronous or not, that may do anything. It runs at least once; its
+`info().idempotency_key` is the same on every attempt, so that what it asks of others can be recognised as a repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar, overload
+
+from .common import Priority, RetryPolicy
+from .signatures import types_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DEFINITION = "__overwinter_activity__"
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityDefinition:
+    """A function that workers can run. `name` None means that it takes every type without one of its own."""
+
+    name: str | None
+    fn: Callable[..., Any]
+    is_async: bool
+    arg_types: Sequence[Any] | None
+    return_type: Any
+    no_thread_cancel_exception: bool = False
+
+
+@overload
+def defn(fn: F, /) -> F: ...
+@overload
+def defn(
+    *, name: str | None = None, no_thread_cancel_exception: bool = False, dynamic: bool = False
+) -> Callable[[F], F]: ...
+def defn(
+    fn: F | None = None,
+    *,
+    name: str | None = None,
+    no_thread_cancel_exception: bool = False,
+    dynamic: bool = False,
+) -> F | Callable[[F], F]:
+    """Make a function, a method, or an object with `__call__` an activity.
+
+    An asynchronous one runs on the gateway's event loop and must not block it; any other runs in a thread, or in a
+    process where the worker is given a process pool. `no_thread_cancel_exception` leaves a thread alone when its
+    activity is cancelled. A `dynamic` one takes every type that has none of its own.
+
+    Raises:
+        ValueError: both a name and `dynamic`.
+        TypeError: keyword-only parameters; arguments are passed by position.
+    """
+
+    def decorate(fn: F) -> F:
+        if name is not None and dynamic:
+            raise ValueError(f"{fn!r}: an activity is either dynamic or has a name, not both")
+        target = fn if hasattr(fn, "__name__") else type(fn)
+        call = fn if inspect.isroutine(fn) else type(fn).__call__
+        is_method = not inspect.isroutine(fn) or _looks_like_method(fn)
+        arg_types, return_type = types_of(call, is_method=is_method)
+        definition = ActivityDefinition(
+            name=None if dynamic else name or target.__name__,
+            fn=fn,
+            is_async=inspect.iscoroutinefunction(call),
+            arg_types=arg_types,
+            return_type=return_type,
+            no_thread_cancel_exception=no_thread_cancel_exception,
+        )
+        setattr(fn, _DEFINITION, definition)
+        return fn
+
+    return decorate if fn is None else decorate(fn)
+
+
+def _looks_like_method(fn: Callable[..., Any]) -> bool:
+    parameters = list(inspect.signature(fn).parameters)
+    return bool(parameters) and parameters[0] == "self" and "." in getattr(fn, "__qualname__", "")
+
+
+def activity_definition(activity: Any) -> ActivityDefinition:
+    """The definition of a decorated activity, of a method bound to its object, or of a decorated callable's class.
+
+    Raises:
+        ValueError: it is no activity.
+    """
+    definition: ActivityDefinition | None = getattr(activity, _DEFINITION, None)
+    if definition is None and callable(activity):
+        definition = getattr(getattr(activity, "__call__", None), _DEFINITION, None)  # noqa: B004 - the decorated method is wanted
+    if definition is None:
+        name = getattr(activity, "__qualname__", repr(activity))
+        raise ValueError(f"{name} is no activity: decorate it with @activity.defn, or give its name as a string")
+    return definition
+
+
+# -- inside a running activity -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """What a running attempt is."""
+
+    activity_id: str
+    activity_type: str
+    attempt: int
+    current_attempt_scheduled_time: datetime
+    heartbeat_details: Sequence[Any]
+    heartbeat_timeout: timedelta | None
+    idempotency_key: str
+    """The same on every attempt of this activity, and of no other."""
+    is_local: bool
+    namespace: str
+    priority: Priority
+    retry_policy: RetryPolicy | None
+    schedule_to_close_timeout: timedelta | None
+    scheduled_time: datetime
+    start_to_close_timeout: timedelta | None
+    started_time: datetime
+    task_queue: str
+    task_token: bytes
+    workflow_id: str
+    workflow_namespace: str
+    workflow_run_id: str
+    workflow_type: str
+
+    def _logger_details(self) -> Mapping[str, Any]:
+        return {
+            "activity_id": self.activity_id,
+            "activity_type": self.activity_type,
+            "attempt": self.attempt,
+            "namespace": self.namespace,
+            "task_queue": self.task_queue,
+            "workflow_id": self.workflow_id,
+            "workflow_run_id": self.workflow_run_id,
+            "workflow_type": self.workflow_type,
+        }
+
+
+class ActivityContext(Protocol):
+    """What runs an activity offers to its code, in the gateway's process or in a child of it."""
+
+    @property
+    def info(self) -> Info:
+        """What the attempt is."""
+        ...
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set when the attempt was asked to stop."""
+        ...
+
+    @property
+    def shutting_down(self) -> threading.Event:
+        """Set when the worker begins to stop."""
+        ...
+
+    def heartbeat(self, details: Sequence[Any]) -> None:
+        """Note these details for the next attempt."""
+        ...
+
+    def shielded(self) -> Any:
+        """A context manager in which no cancellation is raised into this thread."""
+        ...
+
+
+current_context: ContextVar[ActivityContext] = ContextVar("overwinter_activity")
+
+
+def _context() -> ActivityContext:
+    context = current_context.get(None)
+    if context is None:
+        raise RuntimeError("Not in activity context: call this from a running activity only")
+    return context
+
+
+def in_activity() -> bool:
+    """Whether the caller is activity code."""
+    return current_context.get(None) is not None
+
+
+def info() -> Info:
+    """What the running attempt is."""
+    return _context().info
+
+
+def heartbeat(*details: Any) -> None:
+    """Say that the attempt is alive, and what the next one should know should this one fail.
+
+    The last details are in the next attempt's `info().heartbeat_details`. The journal gets them at once when none was
+    written for a while, else a little later: after a power cut a few seconds of them may be lost.
+    """
+    _context().heartbeat(details)
+
+
+def is_cancelled() -> bool:
+    """Whether the attempt was asked to stop."""
+    return _context().cancelled.is_set()
+
+
+def is_worker_shutdown() -> bool:
+    """Whether the worker begins to stop; the attempt will be made again."""
+    return _context().shutting_down.is_set()
+
+
+async def wait_for_cancelled() -> None:
+    """Wait until the attempt is asked to stop."""
+    await _wait_for(_context().cancelled)
+
+
+def wait_for_cancelled_sync(timeout: timedelta | float | None = None) -> None:
+    """Wait until the attempt is asked to stop, at most this long."""
+    _context().cancelled.wait(timeout.total_seconds() if isinstance(timeout, timedelta) else timeout)
+
+
+async def wait_for_worker_shutdown() -> None:
+    """Wait until the worker begins to stop."""
+    await _wait_for(_context().shutting_down)
+
+
+def wait_for_worker_shutdown_sync(timeout: timedelta | float | None = None) -> None:
+    """Wait until the worker begins to stop, at most this long."""
+    _context().shutting_down.wait(timeout.total_seconds() if isinstance(timeout, timedelta) else timeout)
+
+
+async def _wait_for(event: threading.Event) -> None:
+    while not event.is_set():
+        await asyncio.sleep(0.05)
+
+
+@contextmanager
+def shield_thread_cancel_exception() -> Iterator[None]:
+    """Within this block no cancellation is raised into the thread of a synchronous activity."""
+    with _context().shielded():
+        yield
+
+
+class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):
+    """Logs from activity code, saying which attempt speaks."""
+
+    def __init__(self, logger: logging.Logger, extra: Mapping[str, Any] | None) -> None:
+        super().__init__(logger, extra or {})
+        self.activity_info_on_message = True
+        self.activity_info_on_extra = True
+        self.full_activity_info_on_extra = False
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add the attempt's identity."""
+        context = current_context.get(None)
+        if context is None:
+            return msg, kwargs
+        details = context.info._logger_details()  # noqa: SLF001 - of this module
+        extra: dict[str, Any] = dict(kwargs.get("extra") or {}) | dict(self.extra or {})
+        if self.activity_info_on_extra:
+            extra["temporal_activity"] = details
+        if self.full_activity_info_on_extra:
+            extra["activity_info"] = context.info
+        kwargs["extra"] = extra
+        return (f"{msg} ({details})" if self.activity_info_on_message else msg), kwargs
+
+
+logger = LoggerAdapter(logging.getLogger("overwinter.activity"), None)
+"""The logger of activity code."""

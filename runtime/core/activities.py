@@ -1,0 +1,117 @@
+"""Activities as workflow code sees them: a task that ends with the activity's outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .commands import CancelActivity, ScheduleActivity
+from .loop import WorkflowTask
+from .payload import Failure
+
+if TYPE_CHECKING:
+    from .instance import Instance
+
+T = TypeVar("T")
+
+
+class ActivityCancellationType(enum.IntEnum):
+    """What cancelling the handle of an activity does."""
+
+    TRY_CANCEL = 0
+    """Ask the activity to stop, and raise at once."""
+    WAIT_CANCELLATION_COMPLETED = 1
+    """Ask the activity to stop, and wait for how it ends; it may still return a result."""
+    ABANDON = 2
+    """Ask nothing, and raise at once."""
+
+
+class PendingActivity:
+    """An activity that workflow code may wait for."""
+
+    __slots__ = ("_cancel_asked", "cancellation", "command", "future", "id", "result_type")
+
+    def __init__(
+        self,
+        command: ScheduleActivity,
+        future: asyncio.Future[Any],
+        *,
+        cancellation: ActivityCancellationType,
+        result_type: Any,
+    ) -> None:
+        self.id = command.id
+        self.command = command
+        self.future = future
+        self.cancellation = cancellation
+        self.result_type = result_type
+        self._cancel_asked = False
+
+    def resolve(self, result: object) -> None:
+        """The activity returned."""
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def reject(self, error: BaseException) -> None:
+        """The activity ended without a result."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def failure(self, cause: Failure, retry_state: str) -> Failure:
+        """The failure that the waiting code gets: that of the activity, around its cause."""
+        return Failure(
+            kind="activity",
+            message="Activity cancelled" if cause.kind == "canceled" else "Activity task failed",
+            cause=cause,
+            attributes={
+                "activity_id": self.command.activity_id,
+                "activity_type": self.command.activity_type,
+                "scheduled_event_id": self.id,
+                "started_event_id": self.id,
+                "identity": "",
+                "retry_state": retry_state,
+            },
+        )
+
+    def ask_cancel(self, instance: Instance) -> None:
+        """Carry out what this activity's cancellation type says, once."""
+        if self._cancel_asked or self.future.done():
+            return
+        self._cancel_asked = True
+        withdrawn = instance.withdraw(self.id)
+        if not withdrawn and self.cancellation != ActivityCancellationType.ABANDON:
+            instance.give(-self.id, CancelActivity(self.id))
+        if withdrawn or self.cancellation != ActivityCancellationType.WAIT_CANCELLATION_COMPLETED:
+            instance.forget_activity(self)
+            cause = Failure(kind="canceled", message="Cancelled")
+            self.reject(instance.values.error_of(self.failure(cause, "CANCEL_REQUESTED")))
+
+
+class ActivityHandle(WorkflowTask[T]):
+    """An `asyncio.Task` that ends with the activity's outcome; cancelling it cancels the activity."""
+
+    _pending: PendingActivity
+    _instance: Instance
+
+    def __init__(self, pending: PendingActivity, instance: Instance) -> None:
+        self._pending = pending
+        self._instance = instance
+        self._begun = False
+        super().__init__(self._outcome(), loop=instance.loop)
+
+    async def _outcome(self) -> T:
+        self._begun = True
+        while True:
+            try:
+                # Shielded: cancelling this task must not cancel the future that the activity's end resolves.
+                return await asyncio.shield(self._pending.future)
+            except asyncio.CancelledError:
+                self._pending.ask_cancel(self._instance)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Ask the activity to stop, as its cancellation type says."""
+        self._instance.require_writable("cancel an activity")
+        if not self._begun and not self.done():
+            # The coroutine never runs, so it cannot notice.
+            self._pending.ask_cancel(self._instance)
+        return super().cancel(msg)

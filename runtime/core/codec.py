@@ -1,0 +1,222 @@
+"""Events as bytes, and back.
+
+An event's body is a msgpack array: the format version, then the fields of its class in order. Fields are
+only ever added at the end and have defaults, so that bytes of an older version decode; a newer version,
+or bytes that do not fit, are refused by name. Decoding makes no object but the classes listed here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any, Final, cast
+
+import msgpack
+
+from . import commands, events
+from .events import Body
+from .payload import ENCODING, Failure, Payload
+from .retry import RetryRule
+
+FORMAT: Final = 1
+BODY_BYTES_MAX: Final = 64 * 1024 * 1024
+"""No event is larger: payloads are bounded where they are made, this bounds what is read back."""
+_DEPTH_MAX: Final = 64
+
+# Never renumber: these are in every journal.
+KINDS: Final[dict[int, type[Body]]] = {
+    1: events.WorkflowStarted,
+    2: events.ActivityCompleted,
+    3: events.ActivityFailed,
+    4: events.TimerFired,
+    5: events.Signaled,
+    6: events.CancelRequested,
+    7: events.ActivationStarted,
+    8: events.WorkflowTerminated,
+    9: events.WorkflowTimedOut,
+    32: commands.ScheduleActivity,
+    33: commands.CancelActivity,
+    34: commands.StartTimer,
+    35: commands.CancelTimer,
+    36: commands.PublishMessage,
+    37: commands.CompleteWorkflow,
+    38: commands.FailWorkflow,
+    39: commands.CancelWorkflow,
+    40: commands.ContinueAsNew,
+}
+_CODES: Final[dict[type[Body], int]] = {cls: code for code, cls in KINDS.items()}
+
+# Metadata that recurs on every payload is kept as a number. Never renumber.
+_KNOWN_ENCODINGS: Final = ("msgpack/plain", "binary/null", "binary/plain", "json/plain")
+KNOWN_METADATA: Final[tuple[Mapping[str, bytes], ...]] = tuple({ENCODING: name.encode()} for name in _KNOWN_ENCODINGS)
+_METADATA_CODES: Final = {name.encode(): code for code, name in enumerate(_KNOWN_ENCODINGS)}
+
+
+class EventUnreadable(ValueError):
+    """Stored bytes are not an event that this version knows; nothing was done with them."""
+
+
+def kind_of(body: Body) -> int:
+    """The number under which this class of event is stored."""
+    return _CODES[type(body)]
+
+
+def encode_body(body: Body) -> bytes:
+    """The bytes of an event's body."""
+    return _pack((FORMAT, *_FIELDS_OF[type(body)](body)))
+
+
+def decode_body(kind: int, data: bytes) -> Body:
+    """The event's body.
+
+    Raises:
+        EventUnreadable: unknown kind or version, or bytes that do not fit; the history stops here.
+    """
+    cls = KINDS.get(kind)
+    if cls is None:
+        raise EventUnreadable(f"event kind {kind} is unknown to this version, which knows {sorted(KINDS)}")
+    try:
+        fields = _unpack(data)
+        version, *values = fields
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as exc:
+        raise EventUnreadable(f"the bytes of a {cls.__name__} event do not decode: {exc}") from exc
+    if version != FORMAT:
+        raise EventUnreadable(f"a {cls.__name__} event has format {version!r}, this version reads format {FORMAT}")
+    decoders = _DECODERS[cls]
+    if len(values) > len(decoders):
+        raise EventUnreadable(
+            f"a {cls.__name__} event has {len(values)} fields, this version knows {len(decoders)}: it was written by a newer one"
+        )
+    try:
+        return cls(*[value if decode is None else decode(value) for decode, value in zip(decoders, values, strict=False)])
+    except (TypeError, ValueError, IndexError) as exc:
+        raise EventUnreadable(f"the fields of a {cls.__name__} event do not fit: {exc}") from exc
+
+
+# -- the chain -------------------------------------------------------------------------------------
+
+_HEADER = struct.Struct("<QQqB")
+
+
+def chain_start(run_id: str) -> int:
+    """The checksum before an execution's first event; it ties the chain to its run."""
+    return zlib.crc32(run_id.encode())
+
+
+def chain_next(previous: int, sequence: int, activation: int, at_us: int, kind: int, data: bytes) -> int:
+    """The checksum of an event, which covers its place, its bytes and the event before it."""
+    return zlib.crc32(data, zlib.crc32(_HEADER.pack(sequence, activation, at_us, kind), previous))
+
+
+# -- fields ----------------------------------------------------------------------------------------
+
+
+def _plain(value: object) -> object:
+    """What msgpack cannot pack by itself: our own records."""
+    if isinstance(value, Payload):
+        metadata = value.metadata
+        code = _METADATA_CODES.get(metadata.get(ENCODING, b"")) if len(metadata) == 1 else None
+        return (dict(metadata) if code is None else code, value.data)
+    if isinstance(value, Failure):
+        return (value.kind, value.message, value.stack_trace, value.cause, value.details, dict(value.attributes))
+    if isinstance(value, RetryRule):
+        return (value.initial_s, value.coefficient, value.interval_s_max, value.attempts_max, value.non_retryable_types)
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[object, object]", value))
+    raise TypeError(f"a history holds no {type(value).__name__}")
+
+
+def _pack(fields: tuple[object, ...]) -> bytes:
+    return cast("bytes", msgpack.packb(fields, default=_plain))
+
+
+def _unpack(data: bytes) -> list[Any]:
+    if len(data) > BODY_BYTES_MAX:
+        raise EventUnreadable(f"an event of {len(data)} bytes was found, at most {BODY_BYTES_MAX} are read")
+    return cast("list[Any]", msgpack.unpackb(data, strict_map_key=True, ext_hook=_no_extension))
+
+
+def _no_extension(code: int, _data: bytes) -> object:
+    raise ValueError(f"extension type {code} has no place in a history")
+
+
+def _payload(value: Any) -> Payload:
+    metadata, data = value
+    return Payload(KNOWN_METADATA[metadata] if isinstance(metadata, int) else metadata, data)
+
+
+def _payloads(value: Any) -> tuple[Payload, ...]:
+    return tuple([_payload(item) for item in value])
+
+
+def _payload_map(value: Any) -> dict[str, Payload]:
+    return {name: _payload(item) for name, item in value.items()}
+
+
+def _failure(value: Any, depth: int = 0) -> Failure:
+    kind, message, stack_trace, cause, details, attributes = value
+    if depth > _DEPTH_MAX:
+        raise ValueError(f"a failure has more than {_DEPTH_MAX} causes")
+    return Failure(
+        kind=kind,
+        message=message,
+        stack_trace=stack_trace,
+        cause=None if cause is None else _failure(cause, depth + 1),
+        details=_payloads(details),
+        attributes=attributes,
+    )
+
+
+def encode_failure(failure: Failure) -> bytes:
+    """The bytes of a failure on its own, for places outside a history."""
+    return _pack((failure,))
+
+
+def decode_failure(data: bytes) -> Failure:
+    """The failure that `encode_failure` wrote."""
+    return _failure(_unpack(data)[0])
+
+
+def encode_payloads(payloads: tuple[Payload, ...]) -> bytes:
+    """The bytes of payloads on their own, for places outside a history."""
+    return _pack(payloads)
+
+
+def decode_payloads(data: bytes) -> tuple[Payload, ...]:
+    """The payloads that `encode_payloads` wrote."""
+    return _payloads(_unpack(data))
+
+
+def _rule(value: Any) -> RetryRule | None:
+    if value is None:
+        return None
+    initial, coefficient, interval, attempts, types = value
+    return RetryRule(initial, coefficient, interval, attempts, tuple(types))
+
+
+_BY_ANNOTATION: Final[dict[str, Callable[[Any], object]]] = {
+    "Payload": _payload,
+    "tuple[Payload, ...]": _payloads,
+    "Mapping[str, Payload]": _payload_map,
+    "Failure": _failure,
+    "RetryRule | None": _rule,
+}
+
+
+def _fields_of(cls: type[Body]) -> Callable[[Any], tuple[object, ...]]:
+    names = [field.name for field in dataclasses.fields(cls)]
+    if not names:
+        return lambda _body: ()
+    if len(names) == 1:
+        get_one = attrgetter(names[0])
+        return lambda body: (get_one(body),)
+    return cast("Callable[[Any], tuple[object, ...]]", attrgetter(*names))
+
+
+_FIELDS_OF: Final = {cls: _fields_of(cls) for cls in KINDS.values()}
+_DECODERS: Final = {
+    cls: tuple(_BY_ANNOTATION.get(cast("str", field.type)) for field in dataclasses.fields(cls)) for cls in KINDS.values()
+}

@@ -1,0 +1,34 @@
+"""A workflow's definition: its class and handlers as the decorators found them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerDefinition:
+    """A signal or query handler. `name` None means that it takes every name without a handler of its own."""
+
+    name: str | None
+    fn: Callable[..., Any]
+    is_method: bool
+    arg_types: Sequence[Any] | None = None
+    return_type: Any = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowDefinition:
+    """A workflow class that an engine can run. `name` None means that it takes every type without one of its own."""
+
+    name: str | None
+    cls: type
+    run_fn: Callable[..., Awaitable[Any]]
+    arg_types: Sequence[Any] | None
+    return_type: Any
+    init_takes_args: bool = False
+    signals: Mapping[str | None, HandlerDefinition] = field(default_factory=dict[str | None, HandlerDefinition])
+    queries: Mapping[str | None, HandlerDefinition] = field(default_factory=dict[str | None, HandlerDefinition])
+    failure_exception_types: Sequence[type[BaseException]] = ()

@@ -1,0 +1,189 @@
+"""What has happened to an execution: the records that make up its history.
+
+An event is either something that reached the execution from outside (it began, an activity ended, a timer
+fired, a signal came) or a command that it gave. Both carry the number of the *activation* they belong to:
+the events that were handed to the workflow's code together, and what it asked for in answer. An event that
+was recorded before it could be handed over (the code was blocked by a bug, or no worker was there) carries
+activation 0, and a later `ActivationStarted` says when everything that had piled up was handed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .commands import (
+    CancelActivity,
+    CancelTimer,
+    CancelWorkflow,
+    Command,
+    CompleteWorkflow,
+    ContinueAsNew,
+    FailWorkflow,
+    PublishMessage,
+    ScheduleActivity,
+    StartTimer,
+)
+from .payload import Failure, Payload
+from .retry import RetryRule
+
+
+def _nothing() -> Mapping[str, Payload]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStarted:
+    """The execution exists. Everything that its first activation may read is here."""
+
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    task_queue: str
+    args: tuple[Payload, ...]
+    random_seed: int
+    first_run_id: str = ""
+    continued_run_id: str = ""
+    attempt: int = 1
+    execution_timeout_s: float | None = None
+    run_timeout_s: float | None = None
+    task_timeout_s: float | None = None
+    retry: RetryRule | None = None
+    memo: Mapping[str, Payload] = field(default_factory=_nothing)
+    headers: Mapping[str, Payload] = field(default_factory=_nothing)
+    caused_by: str = ""
+    """Where the start came from, for a reader: a client, or the topic of a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityCompleted:
+    """An activity returned; its result is part of history from here on."""
+
+    id: int
+    result: Payload
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityFailed:
+    """An activity ended without a result and will not be tried again."""
+
+    id: int
+    failure: Failure
+    retry_state: str = ""
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The timer's instant had come; `due_us` is when that was, `Event.at_us` when it was noticed."""
+
+    id: int
+    due_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Signaled:
+    """A signal was accepted."""
+
+    name: str
+    args: tuple[Payload, ...]
+    headers: Mapping[str, Payload] = field(default_factory=_nothing)
+    caused_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Someone asked the workflow to end by itself."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationStarted:
+    """Every earlier event of activation 0 is handed over in the activation that this event belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowTerminated:
+    """Someone ended the execution without asking its code."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowTimedOut:
+    """The execution or run timeout passed."""
+
+    timeout: str = "run"
+
+
+Happening = (
+    WorkflowStarted
+    | ActivityCompleted
+    | ActivityFailed
+    | TimerFired
+    | Signaled
+    | CancelRequested
+    | ActivationStarted
+    | WorkflowTerminated
+    | WorkflowTimedOut
+)
+
+Body = Happening | Command
+
+Closing = (
+    CompleteWorkflow | FailWorkflow | CancelWorkflow | ContinueAsNew | WorkflowTerminated | WorkflowTimedOut
+)
+CLOSING: tuple[type[Closing], ...] = (
+    CompleteWorkflow,
+    FailWorkflow,
+    CancelWorkflow,
+    ContinueAsNew,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+)
+
+COMMANDS: tuple[type[Command], ...] = (
+    ScheduleActivity,
+    CancelActivity,
+    StartTimer,
+    CancelTimer,
+    PublishMessage,
+    CompleteWorkflow,
+    FailWorkflow,
+    CancelWorkflow,
+    ContinueAsNew,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of a history."""
+
+    sequence: int
+    activation: int
+    at_us: int
+    body: Body
+
+
+_COMMAND_EVENT_NAMES: dict[type[Command], str] = {
+    ScheduleActivity: "ActivityScheduled",
+    CancelActivity: "ActivityCancelRequested",
+    StartTimer: "TimerStarted",
+    CancelTimer: "TimerCanceled",
+    PublishMessage: "MessagePublished",
+    CompleteWorkflow: "WorkflowCompleted",
+    FailWorkflow: "WorkflowFailed",
+    CancelWorkflow: "WorkflowCanceled",
+    ContinueAsNew: "WorkflowContinuedAsNew",
+}
+
+
+def event_name(body: Body) -> str:
+    """The name under which a reader finds this event."""
+    if isinstance(body, COMMANDS):
+        return _COMMAND_EVENT_NAMES[type(body)]
+    if isinstance(body, ActivityFailed):
+        return {"timeout": "ActivityTimedOut", "canceled": "ActivityCanceled"}.get(body.failure.kind, "ActivityFailed")
+    return type(body).__name__

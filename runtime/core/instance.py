@@ -1,0 +1,455 @@
+"""One execution's code in memory: activations go in, commands come out.
+
+How an activation runs, in this order (Temporal's order, which histories rely on):
+
+1. Signals are handed over, in the order of history, and the loop is drained.
+2. Everything else is (start, ended activities, fired timers, cancellation), and the loop is drained again.
+   The run method's first step is queued by the start, so the handler of a signal that came with it runs first.
+3. While draining, conditions are tried only when nothing else is ready, all of them in one pass, in the order
+   in which they were registered; those that hold wake their waiters together.
+
+Whatever the code asks for is collected in `commands`. A command that is withdrawn in the activation that gave it
+leaves no trace. The first command that closes the workflow ends it: later ones in the same activation are dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import zlib
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from . import commands as cmd
+from . import events
+from .activities import ActivityHandle, PendingActivity
+from .commands import Command
+from .definition import HandlerDefinition, WorkflowDefinition
+from .events import Happening, WorkflowStarted
+from .loop import TimerHandle, WorkflowLoop
+from .payload import Failure, Payload
+
+
+class Values(Protocol):
+    """How Python values, and what code raises, become records and come back. Pure: no waiting, no effect."""
+
+    def encode(self, values: Sequence[object]) -> tuple[Payload, ...]:
+        """Payloads of the values, in order."""
+        ...
+
+    def decode(self, payloads: Sequence[Payload], hints: Sequence[Any] | None) -> list[Any]:
+        """Values of the payloads, by the hints where their number fits."""
+        ...
+
+    def failure_of(self, error: BaseException) -> Failure:
+        """The record of an exception."""
+        ...
+
+    def error_of(self, failure: Failure) -> BaseException:
+        """The exception of a record."""
+        ...
+
+    def fails_workflow(self, error: BaseException) -> bool:
+        """Whether this exception is a failure of the workflow; otherwise it is a bug in its code."""
+        ...
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        """Whether this exception says that something was cancelled."""
+        ...
+
+
+class ActivationFailed(Exception):
+    """The workflow's code has a bug; `__cause__` is what it raised. Nothing of this activation counts."""
+
+
+class ReadOnlyContext(RuntimeError):
+    """A query, validator or condition tried to change the workflow."""
+
+
+class ContinueAsNewRequested(BaseException):
+    """Raised through workflow code to end this run and begin the next; not an `Exception`, so nothing catches it."""
+
+    def __init__(self, command: cmd.ContinueAsNew) -> None:
+        super().__init__("continue as new")
+        self.command = command
+
+
+class Evicted(BaseException):
+    """Raised into code that calls the runtime while its instance is being dropped from memory."""
+
+
+class Condition:
+    """Someone waits until `holds` returns true."""
+
+    __slots__ = ("future", "holds")
+
+    def __init__(self, holds: Callable[[], bool], future: asyncio.Future[None]) -> None:
+        self.holds = holds
+        self.future = future
+
+
+class Instance:
+    """The code of one execution, driven by activations."""
+
+    def __init__(self, definition: WorkflowDefinition, start: WorkflowStarted, values: Values) -> None:
+        self.definition = definition
+        self.start = start
+        self.values = values
+        self.loop = WorkflowLoop(self, self, salt=zlib.crc32(start.run_id.encode()))
+        self.now_us = 0
+        self.replaying = False
+        self.read_only = False
+        self.closed = False
+        self.cancel_requested = False
+        self.cancel_reason: str | None = None
+        self.history_length = 0
+        self.started_at_us = 0
+        self.extras: dict[str, Any] = {}
+        """What the modules around the core keep for this execution (its random source, its info)."""
+        self.signal_handlers: dict[str | None, HandlerDefinition] = dict(definition.signals)
+        self.query_handlers: dict[str | None, HandlerDefinition] = dict(definition.queries)
+        self._commands: dict[int, Command] = {}
+        self._id = 0
+        self._activities: dict[int, PendingActivity] = {}
+        self._timers: dict[int, TimerHandle] = {}
+        self._conditions: list[Condition] = []
+        self._buffered: deque[events.Signaled] = deque()
+        self._context = contextvars.Context()
+        self._object: Any = None
+        self._args: list[Any] | None = None
+        self._primary: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._bug: BaseException | None = None
+        self._evicting = False
+
+    # -- driven by the engine and the replayer -------------------------------------------------------
+
+    def activate(self, at_us: int, inputs: Sequence[Happening]) -> list[Command]:
+        """Hand over what happened together, and return what the code asks for.
+
+        Raises:
+            ActivationFailed: the code has a bug. The instance is unusable from here on; drop it.
+        """
+        return self._context.run(self._activate, at_us, inputs)
+
+    def query(self, name: str, args: Sequence[Payload]) -> Payload:
+        """Answer a query at the current state; the handler cannot change it.
+
+        Raises:
+            LookupError: there is no such handler; the message lists those that exist.
+            Exception: whatever the handler raised.
+        """
+        return self._context.run(self._query, name, args)
+
+    def evict(self) -> None:
+        """Unwind the code without any effect, to free its memory."""
+        self._evicting = True
+        self._context.run(self._unwind)
+
+    # -- one activation --------------------------------------------------------------------------------
+
+    def _activate(self, at_us: int, inputs: Sequence[Happening]) -> list[Command]:
+        self.now_us = at_us
+        self.started_at_us = self.started_at_us or at_us
+        self.loop.now_s = at_us / 1_000_000
+        self._commands = {}
+        signals = [body for body in inputs if isinstance(body, events.Signaled)]
+        with self.loop.entered():
+            try:
+                self._construct()
+                if signals:
+                    for signal in signals:
+                        self._apply_signal(signal)
+                    self._drain()
+                if len(signals) < len(inputs):
+                    for body in inputs:
+                        self._apply(body)
+                    self._drain()
+            except (Exception, SystemExit, GeneratorExit) as error:
+                raise ActivationFailed(_describe(error)) from error
+        bug = self._bug or self.loop.violation
+        if bug is not None:
+            raise ActivationFailed(_describe(bug)) from bug
+        return list(self._commands.values())
+
+    def _drain(self) -> None:
+        loop = self.loop
+        while loop.has_ready():
+            loop.drain()
+            if self._bug is not None:
+                return
+            if self._conditions:
+                self._try_conditions()
+
+    def _try_conditions(self) -> None:
+        waiting: list[Condition] = []
+        self.read_only = True
+        try:
+            for condition in self._conditions:
+                if condition.future.done():
+                    continue
+                if condition.holds():
+                    condition.future.set_result(None)
+                else:
+                    waiting.append(condition)
+        finally:
+            self.read_only = False
+        self._conditions = waiting
+
+    def _construct(self) -> None:
+        if self._object is not None:
+            return
+        self._args = self.values.decode(self.start.args, self.definition.arg_types)
+        cls = self.definition.cls
+        self._object = cls(*self._args) if self.definition.init_takes_args else cls()
+
+    def _apply(self, body: Happening) -> None:
+        match body:
+            case events.ActivityCompleted():
+                self._resolve_activity(body)
+            case events.ActivityFailed():
+                self._reject_activity(body)
+            case events.TimerFired():
+                self._fire_timer(body)
+            case events.WorkflowStarted():
+                self._primary = self.spawn(self._run(), name="run")
+            case events.CancelRequested():
+                self._apply_cancel(body)
+            case _:
+                pass  # Signals were handed over before; what ends a workflow from outside never reaches its code.
+
+    def _resolve_activity(self, body: events.ActivityCompleted) -> None:
+        pending = self._activities.pop(body.id, None)
+        if pending is None:
+            return
+        hints = None if pending.result_type is None else [pending.result_type]
+        try:
+            (result,) = self.values.decode([body.result], hints)
+        except Exception as error:
+            pending.reject(error)
+        else:
+            pending.resolve(result)
+
+    def _reject_activity(self, body: events.ActivityFailed) -> None:
+        pending = self._activities.pop(body.id, None)
+        if pending is not None:
+            pending.reject(self.values.error_of(pending.failure(body.failure, body.retry_state)))
+
+    def _fire_timer(self, body: events.TimerFired) -> None:
+        handle = self._timers.pop(body.id, None)
+        if handle is not None:
+            handle.timer_id = 0
+            self.loop.fire(handle)
+
+    def _apply_cancel(self, body: events.CancelRequested) -> None:
+        self.cancel_requested = True
+        self.cancel_reason = body.reason
+        # Queued, so that a run that starts in this very activation takes its first step before it is cancelled.
+        self.loop.call_soon(self._cancel_primary)
+
+    def _cancel_primary(self) -> None:
+        if self._primary is not None:
+            self._primary.cancel()
+
+    @property
+    def workflow_object(self) -> Any:
+        """The workflow class's own object."""
+        return self._object
+
+    # -- the code's tasks --------------------------------------------------------------------------------
+
+    def spawn(self, coro: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Run one of the workflow's own functions as a task whose end counts for the execution."""
+        task = self.loop.create_task(self._guarded(coro), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run(self) -> None:
+        assert self._args is not None
+        result = await self.definition.run_fn(self._object, *self._args)
+        self._close(cmd.CompleteWorkflow(self.values.encode([result])[0]))
+
+    async def _guarded(self, coro: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coro
+        except ContinueAsNewRequested as request:
+            self._close(request.command)
+        except (Exception, asyncio.CancelledError) as error:
+            if self.cancel_requested and self.values.is_cancellation(error):
+                self._close(cmd.CancelWorkflow())
+            elif isinstance(error, asyncio.CancelledError) or self._fails_workflow(error):
+                self._close(cmd.FailWorkflow(self.values.failure_of(error)))
+            else:
+                self._bug = self._bug or error
+        except SystemExit as error:
+            self._bug = self._bug or error
+
+    def _fails_workflow(self, error: BaseException) -> bool:
+        return isinstance(error, tuple(self.definition.failure_exception_types)) or self.values.fails_workflow(error)
+
+    def _close(self, command: cmd.ClosingCommand) -> None:
+        if not self.closed:
+            self.give(0, command)
+            self.closed = True
+
+    # -- signals and queries -------------------------------------------------------------------------------
+
+    def _apply_signal(self, signal: events.Signaled) -> None:
+        handler = self.signal_handlers.get(signal.name) or self.signal_handlers.get(None)
+        if handler is None:
+            self._buffered.append(signal)
+            return
+        try:
+            args = self._handler_args(handler, signal.name, signal.args)
+        except Exception as error:
+            if self._fails_workflow(error):
+                self._close(cmd.FailWorkflow(self.values.failure_of(error)))
+            else:
+                self.dropped_signals.append((signal.name, error))
+            return
+        self.spawn(self._handle_signal(handler, args), name=f"signal {signal.name}")
+
+    @property
+    def dropped_signals(self) -> list[tuple[str, Exception]]:
+        """Signals whose arguments do not fit their handler, with the reason; the engine logs and empties it."""
+        dropped: list[tuple[str, Exception]] = self.extras.setdefault("dropped_signals", [])
+        return dropped
+
+    async def _handle_signal(self, handler: HandlerDefinition, args: list[Any]) -> None:
+        result = handler.fn(self._object, *args) if handler.is_method else handler.fn(*args)
+        if asyncio.iscoroutine(result):
+            await result
+
+    def set_signal_handler(self, name: str | None, handler: HandlerDefinition | None) -> None:
+        """Set or remove a handler at run time; signals that had none until now are handed to it."""
+        self.require_writable("set a signal handler")
+        if handler is None:
+            self.signal_handlers.pop(name, None)
+            return
+        self.signal_handlers[name] = handler
+        waiting, self._buffered = self._buffered, deque()
+        for signal in waiting:
+            if name is None or signal.name == name:
+                self._apply_signal(signal)
+            else:
+                self._buffered.append(signal)
+
+    def _handler_args(self, handler: HandlerDefinition, name: str, payloads: Sequence[Payload]) -> list[Any]:
+        if handler.name is None:
+            return [name, self.values.decode(payloads, [Payload] * len(payloads))]
+        return self.values.decode(payloads, handler.arg_types)
+
+    def _query(self, name: str, payloads: Sequence[Payload]) -> Payload:
+        handler = self.query_handlers.get(name) or self.query_handlers.get(None)
+        if handler is None:
+            known = sorted(known for known in self.query_handlers if known is not None)
+            raise LookupError(f"Query handler for '{name}' expected but not found, known queries: [{' '.join(known)}]")
+        self.read_only = True
+        try:
+            with self.loop.entered():
+                args = self._handler_args(handler, name, payloads)
+                result = handler.fn(self._object, *args) if handler.is_method else handler.fn(*args)
+                if asyncio.iscoroutine(result):
+                    result = self._run_to_end(result)
+                return self.values.encode([result])[0]
+        finally:
+            self.read_only = False
+
+    def _run_to_end(self, coro: Coroutine[Any, Any, Any]) -> Any:
+        task = self.loop.create_task(coro)
+        self.loop.drain()
+        if not task.done():
+            task.cancel()
+            self.loop.drain()
+            raise ReadOnlyContext("a query handler waited for something: it may only read what is there")
+        return task.result()
+
+    # -- what workflow code may ask for ----------------------------------------------------------------------
+
+    def require_writable(self, action: str) -> None:
+        """Refuse where nothing may change.
+
+        Raises:
+            ReadOnlyContext: in a query, a validator or a condition.
+        """
+        if self._evicting:
+            raise Evicted
+        if self.read_only:
+            raise ReadOnlyContext(f"cannot {action} from a query, validator or condition: it may only read")
+
+    def next_id(self) -> int:
+        """An identifier for something with a lifetime, in the order of asking."""
+        self._id += 1
+        return self._id
+
+    def give(self, key: int, command: Command) -> None:
+        """Add a command to this activation, unless the workflow has closed. `key` is its id, negated to cancel."""
+        if not self.closed:
+            self._commands[key] = command
+
+    def withdraw(self, key: int) -> bool:
+        """Take back a command of this very activation; False when it was given in an earlier one."""
+        return self._commands.pop(key, None) is not None
+
+    def start_activity(self, pending: PendingActivity) -> ActivityHandle[Any]:
+        """Schedule an activity; the handle is a task that ends with its outcome."""
+        self.require_writable("start an activity")
+        self._activities[pending.id] = pending
+        self.give(pending.id, pending.command)
+        return ActivityHandle(pending, self)
+
+    def forget_activity(self, pending: PendingActivity) -> None:
+        """Its outcome no longer matters to the code."""
+        self._activities.pop(pending.id, None)
+
+    def start_timer(self, handle: TimerHandle, delay_s: float, summary: str = "") -> None:
+        """See `loop.Timers`."""
+        self.require_writable("start a timer")
+        handle.timer_id = self.next_id()
+        self._timers[handle.timer_id] = handle
+        # Rounded up: a timer never fires before its time.
+        delay_us = max(1, -int(-delay_s * 1_000_000 // 1))
+        self.give(handle.timer_id, cmd.StartTimer(handle.timer_id, delay_us, summary or self.extras.pop("timer_summary", "")))
+
+    def cancel_timer(self, handle: TimerHandle) -> None:
+        """See `loop.Timers`."""
+        timer_id, handle.timer_id = handle.timer_id, 0
+        if self._timers.pop(timer_id, None) is None or self._evicting:
+            return
+        if not self.withdraw(timer_id):
+            self.give(-timer_id, cmd.CancelTimer(timer_id))
+
+    def wait_until(self, holds: Callable[[], bool]) -> asyncio.Future[None]:
+        """A future that is done once `holds` returns true when nothing else is ready."""
+        self.require_writable("wait for a condition")
+        future: asyncio.Future[None] = self.loop.create_future()
+        self._conditions.append(Condition(holds, future))
+        return future
+
+    def publish(self, topic: str, body: bytes, *, qos: int, retain: bool, expires_s: float | None) -> None:
+        """Record a message for the outbox."""
+        self.require_writable("publish a message")
+        message_id = self.next_id()
+        self.give(message_id, cmd.PublishMessage(message_id, topic, body, qos, retain, expires_s))
+
+    # -- eviction ------------------------------------------------------------------------------------------
+
+    def _unwind(self) -> None:
+        with self.loop.entered():
+            for task in list(self._tasks):
+                coro = task.get_coro()
+                try:
+                    if coro is not None:
+                        coro.close()
+                except (Exception, Evicted):  # noqa: S112 - user code may swallow and go on; it has no effect any more
+                    continue
+        self._tasks.clear()
+        self._conditions.clear()
+        self._activities.clear()
+        self._timers.clear()
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,290 @@
+"""The event loop that workflow code runs on: stock asyncio, made deterministic.
+
+Rule 1. The loop is a FIFO of callbacks and nothing else. It never waits, polls or reads a clock:
+        `drain` runs until the FIFO is empty and returns.
+Rule 2. Time stands still within an activation (`now_s`), and is the recorded time in replay.
+Rule 3. `call_later` asks for a durable timer; the owner of the loop fires it in a later activation.
+Rule 4. Tasks hash by the order in which they were made, mixed with a salt of their execution. asyncio keeps
+        tasks in sets (`wait`, `as_completed`, `TaskGroup`), and the order of a set follows its hashes:
+        with addresses it would differ on every run, with these it is the same in every replay.
+Rule 5. What would leave the process or need a thread is refused.
+
+The loop runs inside a callback of the host's loop. asyncio keeps the running loop, and from Python 3.14
+also the current task, per thread: `drain` puts both aside and gives them back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from asyncio import events
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, NoReturn, Protocol, TypeVar
+
+T = TypeVar("T")
+Ts = tuple[Any, ...]
+
+_CURRENT_TASK_IS_PER_THREAD = sys.version_info >= (3, 14)
+
+
+class DeterminismViolation(RuntimeError):
+    """Workflow code reached for something that would not repeat in replay.
+
+    The activation fails and the execution is blocked, also when the code catches this error.
+    """
+
+
+class Timers(Protocol):
+    """What the loop asks of its owner when asyncio wants to be called later."""
+
+    def start_timer(self, handle: TimerHandle, delay_s: float) -> None:
+        """Ask for a timer; `handle` is run when it has fired."""
+        ...
+
+    def cancel_timer(self, handle: TimerHandle) -> None:
+        """Withdraw the timer of `handle`, which has not fired."""
+        ...
+
+
+class Handle(asyncio.Handle):
+    """A callback in the FIFO."""
+
+    def run(self) -> None:
+        """Call it in its context, unless it was cancelled; what it raises travels."""
+        if not self._cancelled:
+            self._context.run(self._callback, *self._args)
+
+
+class TimerHandle(asyncio.TimerHandle):
+    """A callback that waits for a durable timer."""
+
+    timer_id: int = 0
+
+    def run(self) -> None:
+        """Call it in its context, unless it was cancelled; what it raises travels."""
+        if not self._cancelled:
+            self._context.run(self._callback, *self._args)
+
+
+class WorkflowTask(asyncio.Task[T]):
+    """A task whose hash, and so its place in a set, repeats in replay."""
+
+    _hash: int
+
+    def __init__(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        loop: WorkflowLoop,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+    ) -> None:
+        # Before super(): asyncio puts the new task into a set at once.
+        self._hash = loop.next_hash()
+        super().__init__(coro, loop=loop, name=name, context=context)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class WorkflowFuture(asyncio.Future[T]):
+    """A future whose hash repeats in replay; see `WorkflowTask`."""
+
+    _hash: int
+
+    def __init__(self, *, loop: WorkflowLoop) -> None:
+        self._hash = loop.next_hash()
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class WorkflowLoop(asyncio.AbstractEventLoop):
+    """A deterministic loop for one execution.
+
+    `salt` is any number that belongs to the execution (it keeps the hashes of many executions apart in
+    asyncio's own registry of tasks); the same execution must always give the same one.
+    """
+
+    def __init__(self, timers: Timers, owner: object, salt: int = 0) -> None:
+        self.owner = owner
+        self.now_s = 0.0
+        self.unrestricted = 0
+        self.violation: BaseException | None = None
+        self._timers = timers
+        self._ready: deque[Handle | TimerHandle] = deque()
+        self._hash_base = (salt & 0x3FFFFFF) << 32
+        self._hash_count = 0
+
+    def next_hash(self) -> int:
+        """A number that follows the order of creation."""
+        self._hash_count += 1
+        return self._hash_base + self._hash_count
+
+    # -- driving ---------------------------------------------------------------------------------
+
+    def has_ready(self) -> bool:
+        """Whether a callback waits in the FIFO."""
+        return bool(self._ready)
+
+    def drain(self) -> None:
+        """Run callbacks until none is left."""
+        ready = self._ready
+        while ready:
+            ready.popleft().run()
+
+    def entered(self) -> _Entered:
+        """A context manager in which this loop is the running one, inside a callback of another."""
+        return _Entered(self)
+
+    def fire(self, handle: TimerHandle) -> None:
+        """Queue the callback of a timer that has fired."""
+        self._ready.append(handle)
+
+    # -- what asyncio calls ------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """The activation's time, in seconds."""
+        return self.now_s
+
+    def call_soon(
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> Handle:
+        """Append to the FIFO."""
+        handle = Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> TimerHandle:
+        """Ask for a durable timer of `delay` seconds; without a delay the callback is queued at once."""
+        handle = TimerHandle(self.now_s + delay, callback, args, self, context)
+        if delay <= 0:
+            self._ready.append(handle)
+        else:
+            self._timers.start_timer(handle, delay)
+        return handle
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> TimerHandle:
+        """Ask for a durable timer that is due at `when` on this loop's clock."""
+        return self.call_later(when - self.now_s, callback, *args, context=context)
+
+    def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
+        if handle.timer_id:
+            self._timers.cancel_timer(handle)
+
+    def create_future(self) -> WorkflowFuture[Any]:
+        """A future of this loop."""
+        return WorkflowFuture(loop=self)
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+        **_eager: Any,
+    ) -> WorkflowTask[T]:
+        """A task of this loop; its first step is queued (`eager_start` is not offered)."""
+        return WorkflowTask(coro, loop=self, name=name, context=context)
+
+    def get_debug(self) -> bool:
+        """asyncio's debug mode measures time, so it is off."""
+        return False
+
+    def is_running(self) -> bool:
+        """True: workflow code only ever sees this loop from inside."""
+        return True
+
+    def is_closed(self) -> bool:
+        """False: the loop goes away with its execution."""
+        return False
+
+    def get_task_factory(self) -> None:
+        """No factory: tasks must be this loop's own."""
+        return
+
+    def get_exception_handler(self) -> None:
+        """No handler: see `call_exception_handler`."""
+        return
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """asyncio reports exceptions that nobody retrieved when a task is collected.
+
+        When that happens depends on the garbage collector, so it must have no effect on a workflow.
+        """
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """See `call_exception_handler`."""
+
+    async def shutdown_asyncgens(self) -> None:
+        """Nothing to do: asynchronous generators are left to the collector."""
+
+    # -- refused -----------------------------------------------------------------------------------
+
+    def _refuse(self, what: str, instead: str) -> NoReturn:
+        self.violation = DeterminismViolation(
+            f"{what} was called from workflow code, where it would not repeat in replay: {instead}"
+        )
+        raise self.violation
+
+    def run_in_executor(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Refused: workflow code has one thread."""
+        self._refuse("loop.run_in_executor (or asyncio.to_thread)", "call an activity instead")
+
+    def call_soon_threadsafe(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Refused: workflow code has one thread."""
+        self._refuse("loop.call_soon_threadsafe", "signal the workflow instead")
+
+    def _refuse_network(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        self._refuse("a network, pipe or process function of the event loop", "call an activity instead")
+
+    create_connection = create_server = create_datagram_endpoint = _refuse_network  # type: ignore[assignment]
+    create_unix_connection = create_unix_server = getaddrinfo = getnameinfo = _refuse_network  # type: ignore[assignment]
+    subprocess_exec = subprocess_shell = connect_read_pipe = connect_write_pipe = _refuse_network  # type: ignore[assignment]
+    sock_recv = sock_sendall = sock_connect = sock_accept = _refuse_network  # type: ignore[assignment]
+    add_reader = add_writer = add_signal_handler = _refuse_network  # type: ignore[assignment]
+
+
+class _Entered:
+    __slots__ = ("_asyncgen_hooks", "_host", "_host_task", "_loop")
+
+    def __init__(self, loop: WorkflowLoop) -> None:
+        self._loop = loop
+
+    def __enter__(self) -> WorkflowLoop:
+        self._host = host = events._get_running_loop()  # noqa: SLF001 - no public name tells it without raising
+        self._host_task = _swap_current_task(host, None) if _CURRENT_TASK_IS_PER_THREAD and host else None
+        self._asyncgen_hooks = sys.get_asyncgen_hooks()
+        # The host would close abandoned generators on its own loop, at a moment that the collector chooses.
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
+        events._set_running_loop(self._loop)  # noqa: SLF001 - this is how a loop runs inside another
+        return self._loop
+
+    def __exit__(self, *_exc: object) -> None:
+        events._set_running_loop(self._host)  # noqa: SLF001 - as above
+        sys.set_asyncgen_hooks(*self._asyncgen_hooks)
+        if self._host_task is not None:
+            _swap_current_task(self._host, self._host_task)
+
+
+def _swap_current_task(loop: Any, task: Any) -> Any:
+    return asyncio.tasks._swap_current_task(loop, task)  # type: ignore[attr-defined]  # noqa: SLF001 - Python 3.12 and later
+
+
+def running_workflow_loop() -> WorkflowLoop | None:
+    """The workflow loop that is running in this thread, or None outside workflow code."""
+    loop = events._get_running_loop()  # noqa: SLF001 - no public name tells it without raising
+    return loop if isinstance(loop, WorkflowLoop) else None

@@ -1,0 +1,93 @@
+"""Rebuilding an execution's code from its history, and finding where code and history part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from .commands import Command, identity
+from .events import CLOSING, COMMANDS, ActivationStarted, Event, Happening, event_name
+from .instance import Instance
+
+
+class HistoryDiverged(Exception):
+    """The workflow's code asks for something else than its history recorded; no new effect was made.
+
+    `recorded` and `replayed` are the two sides at the first difference; None where one has ended.
+    """
+
+    def __init__(self, activation: int, recorded: Event | None, replayed: Command | None) -> None:
+        self.activation = activation
+        self.recorded = recorded
+        self.replayed = replayed
+        there = "nothing more" if recorded is None else f"{event_name(recorded.body)} {_subject(recorded.body)} (event {recorded.sequence})"
+        here = "nothing more" if replayed is None else f"{event_name(replayed)} {_subject(replayed)}"
+        super().__init__(
+            f"in activation {activation} the history has {there}, but the code now asks for {here}: "
+            "bring back the code that this execution began with, or guard the change with workflow.patched"
+        )
+
+
+def _subject(body: object) -> str:
+    for name in ("activity_type", "topic", "workflow_type"):
+        if hasattr(body, name):
+            return f"{getattr(body, name)!r} (id {getattr(body, 'id', '-')})"
+    return f"(id {getattr(body, 'id')})" if hasattr(body, "id") else ""
+
+
+@dataclass(slots=True)
+class _Activation:
+    number: int
+    at_us: int = 0
+    inputs: list[Happening] = field(default_factory=list[Happening])
+    recorded: list[Event] = field(default_factory=list[Event])
+
+
+def activations(history: Iterable[Event]) -> tuple[list[_Activation], list[Happening]]:
+    """Group a history into its activations; the second part is what still waits to be handed over."""
+    done: list[_Activation] = []
+    waiting: list[Happening] = []
+    current: _Activation | None = None
+    for event in history:
+        body = event.body
+        if event.activation == 0:
+            if not isinstance(body, COMMANDS) and not isinstance(body, CLOSING):
+                waiting.append(body)
+            continue
+        if current is None or current.number != event.activation:
+            current = _Activation(event.activation, event.at_us)
+            done.append(current)
+        if isinstance(body, ActivationStarted):
+            current.inputs += waiting
+            waiting = []
+        elif isinstance(body, COMMANDS):
+            current.recorded.append(event)
+        else:
+            current.inputs.append(body)
+    return done, waiting
+
+
+def replay(instance: Instance, history: Sequence[Event]) -> list[Happening]:
+    """Bring a new instance to where its history ends; returns what still waits to be handed over.
+
+    Raises:
+        HistoryDiverged: the code asks for something else than it did.
+        ActivationFailed: the code raises where it did not.
+    """
+    done, waiting = activations(history)
+    instance.replaying = True
+    for activation in done:
+        instance.history_length = activation.recorded[-1].sequence if activation.recorded else instance.history_length
+        given = instance.activate(activation.at_us, activation.inputs)
+        _compare(activation, given)
+    instance.replaying = False
+    return waiting
+
+
+def _compare(activation: _Activation, given: Sequence[Command]) -> None:
+    recorded = activation.recorded
+    for index in range(max(len(recorded), len(given))):
+        was = recorded[index] if index < len(recorded) else None
+        now = given[index] if index < len(given) else None
+        if was is None or now is None or not isinstance(was.body, COMMANDS) or identity(was.body) != identity(now):
+            raise HistoryDiverged(activation.number, was, now)

@@ -1,0 +1,88 @@
+"""Which event may follow which: the tables that every history must fit.
+
+A history has three kinds of lifetime, each with its own table:
+
+* the **workflow** begins once and closes once; nothing follows its close;
+* an **activity** is scheduled by a command, may be asked to cancel, and ends once;
+* a **timer** is started by a command, and either fires or is cancelled.
+
+Rule 1. An event that is in no table of its lifetime's state is illegal: the journal is damaged, or the engine wrong.
+Rule 2. Identifiers are given out in order and never again.
+Rule 3. Sequences have no gap, activations never go back, instants never decrease.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import events
+from .commands import (
+    CancelActivity,
+    CancelTimer,
+    CancelWorkflow,
+    CompleteWorkflow,
+    ContinueAsNew,
+    FailWorkflow,
+    PublishMessage,
+    ScheduleActivity,
+    StartTimer,
+)
+from .events import Body
+
+ABSENT: Final = "absent"
+OPEN: Final = "open"
+CANCELING: Final = "canceling"
+CLOSED: Final = "closed"
+
+_Table = dict[str, dict[type[Body], str]]
+
+WORKFLOW: Final[_Table] = {
+    ABSENT: {events.WorkflowStarted: OPEN},
+    OPEN: {
+        events.Signaled: OPEN,
+        events.CancelRequested: OPEN,
+        events.ActivationStarted: OPEN,
+        PublishMessage: OPEN,
+        CompleteWorkflow: CLOSED,
+        FailWorkflow: CLOSED,
+        CancelWorkflow: CLOSED,
+        ContinueAsNew: CLOSED,
+        events.WorkflowTerminated: CLOSED,
+        events.WorkflowTimedOut: CLOSED,
+    },
+    CLOSED: {},
+}
+
+ACTIVITY: Final[_Table] = {
+    ABSENT: {ScheduleActivity: OPEN},
+    OPEN: {CancelActivity: CANCELING, events.ActivityCompleted: CLOSED, events.ActivityFailed: CLOSED},
+    CANCELING: {events.ActivityCompleted: CLOSED, events.ActivityFailed: CLOSED},
+    CLOSED: {},
+}
+
+TIMER: Final[_Table] = {
+    ABSENT: {StartTimer: OPEN},
+    OPEN: {CancelTimer: CLOSED, events.TimerFired: CLOSED},
+    CLOSED: {},
+}
+
+LIFETIMES: Final[dict[str, _Table]] = {"workflow": WORKFLOW, "activity": ACTIVITY, "timer": TIMER}
+
+LIFETIME_OF: Final[dict[type[Body], str]] = {
+    body: lifetime for lifetime, table in LIFETIMES.items() for row in table.values() for body in row
+}
+
+
+class IllegalTransition(Exception):
+    """A history does not fit the tables; it is not used any further."""
+
+
+def following(lifetime: str, state: str, body: type[Body], what: str) -> str:
+    """The state after `body`, or an error that names what was found and what was expected."""
+    try:
+        return LIFETIMES[lifetime][state][body]
+    except KeyError:
+        allowed = ", ".join(sorted(cls.__name__ for cls in LIFETIMES[lifetime][state])) or "nothing"
+        raise IllegalTransition(
+            f"{what} is {state} and was given {body.__name__}; expected {allowed}: the journal is damaged"
+        ) from None

@@ -1,0 +1,1252 @@
+"""The engine: what happens goes to executions, what they ask for is committed, and only then leaves the process.
+
+One loop turns. Each turn hands everything that is ready to the executions it is for (`LiveExecution.activate`),
+collects their events and what must be durable with them in one `Batch`, commits it with one fsync, and then lets the
+effects go: activities start, timers are armed, callers get their answers. While a commit is under way more becomes
+ready; the next turn takes it all. That is the whole of group commit.
+
+Everything in memory can be rebuilt from the journal. When a commit fails for want of room, the executions it touched
+are dropped and read again; what came from inside (ended activities, fired timers) waits and is handed over again, what
+came from outside is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+
+from .attempts import ActivityQueue, AttemptRequest, Outcome, not_registered
+from .core import codec, retry
+from .core import commands as cmd
+from .core import events as ev
+from .core.commands import Command
+from .core.definition import WorkflowDefinition
+from .core.events import Closing, Happening, WorkflowStarted
+from .core.instance import ActivationFailed, Values
+from .core.payload import Failure, Payload
+from .core.replay import HistoryDiverged
+from .journal.errors import HistoryDamaged, StorageFull
+from .live import Incoming, LiveExecution, blocked_by
+from .ports import (
+    AttemptRecord,
+    Batch,
+    Clock,
+    Entropy,
+    ExecutionChange,
+    ExecutionRecord,
+    Journal,
+    OutgoingMessage,
+    ParkedMessage,
+)
+from .recovery import Wakeups
+from .timers import Alarms
+
+_log = logging.getLogger(__name__)
+
+_STATUS_OF: dict[type[Closing], str] = {
+    cmd.CompleteWorkflow: "completed",
+    cmd.FailWorkflow: "failed",
+    cmd.CancelWorkflow: "canceled",
+    cmd.ContinueAsNew: "continued_as_new",
+    ev.WorkflowTerminated: "terminated",
+    ev.WorkflowTimedOut: "timed_out",
+}
+_SKIPPED_SLEEP_S = 5.0
+"""The longest sleep between two looks at the clock, so that a clock that was set is noticed."""
+_TURN_MAX = 500
+"""Executions handed over in one turn; more wait for the next, so that no commit grows without bound."""
+
+
+class NoSuchExecution(LookupError):
+    """No open execution, or none at all, has this workflow id and run id."""
+
+
+class AlreadyRunning(Exception):
+    """The workflow id has an open run, and the conflict policy says to fail."""
+
+    def __init__(self, record: ExecutionRecord) -> None:
+        super().__init__(f"workflow {record.workflow_id!r} is running already (run {record.run_id})")
+        self.record = record
+
+
+class EngineClosed(RuntimeError):
+    """The engine stops; nothing was accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLimits:
+    """Bounds of what an engine holds in memory."""
+
+    cached_executions_max: int = 1000
+    """Executions whose code stays loaded; more are rebuilt from the journal when something happens to them."""
+    activities_max: int = 100
+    """Activities that run at a time, for each worker."""
+    heartbeat_interval_s: float = 5.0
+    """The details of heartbeats reach the journal at most this often."""
+    history_payload_bytes_max: int = 2 * 1024 * 1024
+    """One encoded value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """A workflow that shall begin."""
+
+    workflow_id: str
+    workflow_type: str
+    task_queue: str
+    args: tuple[Payload, ...] = ()
+    signal: ev.Signaled | None = None
+    """Handed over together with the start."""
+    execution_timeout_s: float | None = None
+    run_timeout_s: float | None = None
+    task_timeout_s: float | None = None
+    retry: retry.RetryRule | None = None
+    memo: Mapping[str, Payload] = field(default_factory=dict[str, Payload])
+    headers: Mapping[str, Payload] = field(default_factory=dict[str, Payload])
+    caused_by: str = ""
+
+
+@dataclass(slots=True)
+class EngineCounters:
+    """What an engine has done since it began."""
+
+    activations: int = 0
+    steps: int = 0
+    commits: int = 0
+    commit_failures: int = 0
+    events: int = 0
+    replays: int = 0
+    evictions: int = 0
+
+
+@dataclass(slots=True)
+class _WorkerEntry:
+    workflows: Mapping[str | None, WorkflowDefinition]
+    activities: ActivityQueue
+    runner: Any
+    values: Values
+
+    def definition(self, workflow_type: str) -> WorkflowDefinition | None:
+        return self.workflows.get(workflow_type) or self.workflows.get(None)
+
+
+class Engine:
+    """Runs the executions of one journal. Use it as an asynchronous context manager.
+
+    It runs on the event loop that entered it, and its methods are called there.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, entropy: Entropy, limits: EngineLimits | None = None) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.entropy = entropy
+        self.limits = limits or EngineLimits()
+        self.counters = EngineCounters()
+        self.failure: BaseException | None = None
+        """Why the engine stopped by itself; the process should end."""
+        self.failed = asyncio.Event()
+        self.outbox_changed: Callable[[], None] = _nothing
+        """Called after a commit that put messages into the outbox."""
+        self.committed: Callable[[Batch], None] = _nothing_of
+        """Called after each commit."""
+        self._live: OrderedDict[int, LiveExecution] = OrderedDict()
+        self._open: dict[str, LiveExecution] = {}
+        self._loading: dict[str, list[Callable[[LiveExecution | None], None]]] = {}
+        self._ready: list[LiveExecution] = []
+        self._batch = Batch()
+        self._effects: list[Callable[[], None]] = []
+        self._settlers: list[Callable[[BaseException | None], None]] = []
+        self._touched: dict[int, tuple[LiveExecution, list[Incoming]]] = {}
+        self._workers: dict[str, _WorkerEntry] = {}
+        self._orphans: dict[str, list[AttemptRequest]] = {}
+        self._results: dict[int, list[asyncio.Future[None]]] = {}
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._alarms = Alarms(clock, self._wake_alarms)
+        self._alarms_changed = asyncio.Event()
+        self._wakeups = Wakeups(journal, clock, self._alarms, self._wake_execution)
+        self._key = self._outbox_id = self._parked_id = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stack: Any = None
+
+    # -- life ----------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Engine:
+        last = await self.journal.last_ids()
+        self._key, self._outbox_id, self._parked_id = last.execution, last.outbox, last.parked
+        self._stack = anyio.create_task_group()
+        group = await self._stack.__aenter__()
+        await self._recover()
+        group.start_soon(self._turn_forever, name="engine turns")
+        group.start_soon(self._watch_alarms, name="engine alarms")
+        return self
+
+    async def __aexit__(self, *exc: Any) -> None:
+        self._closing = True
+        for worker in list(self._workers.values()):
+            await worker.activities.close(0)
+        for task in list(self._tasks):
+            task.cancel()
+        self._stack.cancel_scope.cancel()
+        await self._stack.__aexit__(None, None, None)
+        for live in self._live.values():
+            live.drop_instance()
+        self._abandon(EngineClosed("the engine stopped; executions go on at the next start"))
+
+    async def _recover(self) -> None:
+        for record in await self.journal.hot():
+            await self._load(record)
+        await self._wakeups.look_ahead()
+
+    def now_us(self) -> int:
+        """The gateway's time, in microseconds since the epoch."""
+        return self.clock.now_us()
+
+    # -- workers -------------------------------------------------------------------------------------
+
+    def attach(
+        self,
+        task_queue: str,
+        workflows: Mapping[str | None, WorkflowDefinition],
+        runner: Any,
+        values: Values,
+        *,
+        activities_max: int | None = None,
+    ) -> ActivityQueue:
+        """Serve a task queue: what waits for it goes on."""
+        if task_queue in self._workers:
+            raise ValueError(f"task queue {task_queue!r} has a worker already: give both their workflows and activities to one")
+        queue = ActivityQueue(
+            runner,
+            self,
+            slots=activities_max or self.limits.activities_max,
+            beat_interval_s=self.limits.heartbeat_interval_s,
+            now_us=self.now_us,
+        )
+        self._workers[task_queue] = _WorkerEntry(workflows, queue, runner, values)
+        for request in self._orphans.pop(task_queue, []):
+            self._submit(request)
+        for live in list(self._live.values()):
+            if live.record.task_queue == task_queue and (live.waiting or live.incoming):
+                self._make_ready(live)
+        return queue
+
+    def detach(self, task_queue: str) -> None:
+        """Stop serving a task queue; executions wait for the next worker."""
+        self._workers.pop(task_queue, None)
+        for live in list(self._live.values()):
+            if live.record.task_queue == task_queue:
+                live.drop_instance()
+
+    # -- requests from outside -----------------------------------------------------------------------
+
+    def start(
+        self,
+        request: StartRequest,
+        *,
+        on_conflict: str = "fail",
+        received: tuple[str, bytes] | None = None,
+    ) -> asyncio.Future[tuple[ExecutionRecord, bool]]:
+        """Begin a workflow; the future has its record, and whether it was started by this call.
+
+        `on_conflict` says what an open run of the same id means: ``fail``, ``use_existing`` or
+        ``terminate_existing``. `received` is committed with whatever the outcome is.
+
+        Raises (through the future):
+            AlreadyRunning: there is an open run, and the policy is to fail.
+            StorageFull: nothing was accepted.
+        """
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]] = asyncio.get_running_loop().create_future()
+        if self._refuse_when_closing(answer):
+            return answer
+
+        def begin(existing: LiveExecution | None) -> None:
+            if existing is not None:
+                self._resolve_conflict(request, existing.record, on_conflict, received, answer)
+            else:
+                self._begin(request, on_conflict, received, answer)
+
+        if request.workflow_id in self._loading:
+            self._loading[request.workflow_id].append(begin)
+        else:
+            begin(self._open.get(request.workflow_id))
+        return answer
+
+    def _begin(
+        self,
+        request: StartRequest,
+        on_conflict: str,
+        received: tuple[str, bytes] | None,
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
+    ) -> None:
+        live = self._new_execution(request, self.entropy.run_id())
+
+        def settle(error: BaseException | None) -> None:
+            if answer.done():
+                return
+            if isinstance(error, AlreadyRunning):
+                self._resolve_conflict(request, error.record, on_conflict, None, answer)
+            elif error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result((live.record, True))
+
+        live.incoming[0].settle = settle
+        live.incoming[0].received = received
+        self._make_ready(live)
+
+    def _new_execution(
+        self, request: StartRequest, run_id: str, *, first_run_id: str = "", continued_run_id: str = ""
+    ) -> LiveExecution:
+        self._key += 1
+        record = ExecutionRecord(
+            key=self._key,
+            workflow_id=request.workflow_id,
+            run_id=run_id,
+            workflow_type=request.workflow_type,
+            task_queue=request.task_queue,
+            started_at_us=self.now_us(),
+        )
+        live = LiveExecution(record)
+        live.uncommitted = True
+        live.history = ()
+        started = WorkflowStarted(
+            workflow_id=request.workflow_id,
+            run_id=run_id,
+            workflow_type=request.workflow_type,
+            task_queue=request.task_queue,
+            args=request.args,
+            random_seed=self.entropy.seed(),
+            first_run_id=first_run_id or run_id,
+            continued_run_id=continued_run_id,
+            execution_timeout_s=request.execution_timeout_s,
+            run_timeout_s=request.run_timeout_s,
+            task_timeout_s=request.task_timeout_s,
+            retry=request.retry,
+            memo=request.memo,
+            headers=request.headers,
+            caused_by=request.caused_by,
+        )
+        live.incoming_start = started
+        live.incoming.append(Incoming(started))
+        if request.signal is not None:
+            live.incoming.append(Incoming(request.signal))
+        self._live[record.key] = live
+        self._open[record.workflow_id] = live
+        return live
+
+    def _resolve_conflict(
+        self,
+        request: StartRequest,
+        existing: ExecutionRecord,
+        on_conflict: str,
+        received: tuple[str, bytes] | None,
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
+    ) -> None:
+        if received is not None:
+            self._batch.received.append(received)
+        if on_conflict == "terminate_existing":
+            ended = self.terminate(existing.workflow_id, existing.run_id, "replaced by a new run")
+            ended.add_done_callback(lambda _ended: self._begin(request, "fail", None, answer))
+        elif request.signal is not None:
+            sent = self.signal(existing.workflow_id, None, request.signal)
+            sent.add_done_callback(lambda done: _answer_start(answer, existing, done.exception()))
+        elif received is not None:
+            # The answer may acknowledge a message, so it waits for the commit that remembers it.
+            self._settlers.append(
+                lambda error: _answer_start(
+                    answer, existing, error or (None if on_conflict == "use_existing" else AlreadyRunning(existing))
+                )
+            )
+            self._wake.set()
+        else:
+            _answer_start(answer, existing, None if on_conflict == "use_existing" else AlreadyRunning(existing))
+
+    def signal(
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        signal: ev.Signaled,
+        *,
+        received: tuple[str, bytes] | None = None,
+    ) -> asyncio.Future[None]:
+        """Hand a signal to an open execution; the future is done when it is durable.
+
+        Raises (through the future):
+            NoSuchExecution: no open run has this id.
+            StorageFull: nothing was accepted.
+        """
+        return self._tell(workflow_id, run_id, signal, received)
+
+    def cancel(self, workflow_id: str, run_id: str | None, reason: str = "") -> asyncio.Future[None]:
+        """Ask an open execution to end by itself; raises as `signal` does."""
+        return self._tell(workflow_id, run_id, ev.CancelRequested(reason))
+
+    def terminate(self, workflow_id: str, run_id: str | None, reason: str = "") -> asyncio.Future[None]:
+        """End an open execution without asking its code; raises as `signal` does."""
+        return self._tell(workflow_id, run_id, ev.WorkflowTerminated(reason))
+
+    def _tell(
+        self, workflow_id: str, run_id: str | None, body: Happening, received: tuple[str, bytes] | None = None
+    ) -> asyncio.Future[None]:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._refuse_when_closing(answer):
+            return answer
+
+        def settle(error: BaseException | None) -> None:
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(None)
+            else:
+                answer.set_exception(error)
+
+        def tell(live: LiveExecution | None) -> None:
+            if live is None or (run_id is not None and live.record.run_id != run_id):
+                settle(_no_open_run(workflow_id, run_id))
+            else:
+                self._give(live, Incoming(body, settle, received))
+
+        self._with_live(workflow_id, tell)
+        return answer
+
+    def park(self, message: ParkedMessage, received: tuple[str, bytes] | None = None) -> asyncio.Future[None]:
+        """Put a refused message into quarantine; the future is done when that is durable."""
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._parked_id += 1
+        self._batch.parked.append(replace(message, id=self._parked_id))
+        self._commit_with(answer, received)
+        return answer
+
+    def note_received(self, received: tuple[str, bytes] | None) -> asyncio.Future[None]:
+        """Remember a message that had no effect; the future is done when that is durable."""
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._commit_with(answer, received)
+        return answer
+
+    def note_sent(self, outbox_ids: Sequence[int]) -> None:
+        """Messages were answered: they leave the outbox with the next commit."""
+        self._batch.sent.extend(outbox_ids)
+        self._wake.set()
+
+    def _commit_with(self, answer: asyncio.Future[None], received: tuple[str, bytes] | None) -> None:
+        if received is not None:
+            self._batch.received.append(received)
+        self._settlers.append(
+            lambda error: None if answer.done() else answer.set_result(None) if error is None else answer.set_exception(error)
+        )
+        self._wake.set()
+
+    async def query(self, workflow_id: str, run_id: str | None, name: str, args: Sequence[Payload]) -> Payload:
+        """Answer a query from the state of an execution, open or closed.
+
+        Raises:
+            NoSuchExecution: there is no such execution, or no worker knows its type.
+            Exception: what the handler raised, or why the code does not fit its history.
+        """
+        live = self._open.get(workflow_id)
+        if live is not None and run_id in (None, live.record.run_id) and not live.uncommitted:
+            entry = self._entry_of(live)
+            if live.instance is not None:
+                return live.instance.query(name, args)
+            if live.history is not None and not live.incoming:
+                return self._instance(live, entry).query(name, args)
+        record = await self.find(workflow_id, run_id)
+        closed = LiveExecution(record)
+        closed.load(await self.journal.history(record), ())
+        try:
+            return self._instance(closed, self._entry_of(closed)).query(name, args)
+        finally:
+            closed.drop_instance()
+
+    def _entry_of(self, live: LiveExecution) -> _WorkerEntry:
+        entry = self._workers.get(live.record.task_queue)
+        if entry is None or entry.definition(live.record.workflow_type) is None:
+            raise NoSuchExecution(
+                f"no worker of task queue {live.record.task_queue!r} has the workflow {live.record.workflow_type!r}"
+            )
+        return entry
+
+    async def find(self, workflow_id: str, run_id: str | None = None) -> ExecutionRecord:
+        """The record of a run, of the latest one without a run id.
+
+        Raises:
+            NoSuchExecution: there is none.
+        """
+        live = self._open.get(workflow_id)
+        if live is not None and not live.uncommitted and run_id in (None, live.record.run_id):
+            return live.record
+        found = await self.journal.executions(workflow_id=workflow_id, run_id=run_id, limit=1)
+        if not found:
+            raise _no_open_run(workflow_id, run_id, any_run=True)
+        return found[0]
+
+    async def closing_event(self, record: ExecutionRecord) -> Closing:
+        """How a run ended, once it has."""
+        while True:
+            live = self._live.get(record.key)
+            if live is None:
+                closing = (await self.journal.history(record)).state.closing
+                if closing is not None:
+                    return closing
+            if self._closing:
+                raise EngineClosed("the engine stops")
+            # Between the read above and this line nothing else ran, except in `history`: look again if it closed then.
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._results.setdefault(record.key, []).append(waiter)
+            if live is None and (await self.journal.history(record)).state.closing is not None:
+                continue
+            await waiter
+
+    def live(self, key: int) -> LiveExecution | None:
+        """The execution with this key, when it is in memory."""
+        return self._live.get(key)
+
+    def attempt_of(self, live: LiveExecution, activity: int) -> Any:
+        """The attempt of an activity that runs now, or None."""
+        for worker in self._workers.values():
+            attempt = worker.activities.attempt(live.record.key, activity)
+            if attempt is not None:
+                return attempt
+        return None
+
+    def activities_running(self) -> int:
+        """How many activities run, over all workers."""
+        return sum(worker.activities.running for worker in self._workers.values())
+
+    @property
+    def cached(self) -> int:
+        """How many executions are in memory."""
+        return len(self._live)
+
+    def _refuse_when_closing(self, answer: asyncio.Future[Any]) -> bool:
+        if self.failure is not None:
+            answer.set_exception(EngineClosed(f"the engine has stopped: {self.failure}"))
+        elif self._closing:
+            answer.set_exception(EngineClosed("the engine stops"))
+        return answer.done()
+
+    # -- executions in memory ------------------------------------------------------------------------
+
+    def _with_live(self, workflow_id: str, action: Callable[[LiveExecution | None], None]) -> None:
+        """Act on the open run of a workflow id, read from the journal if need be; in the order of the calls."""
+        if workflow_id in self._loading:
+            self._loading[workflow_id].append(action)
+            return
+        live = self._open.get(workflow_id)
+        if live is not None:
+            self._live.move_to_end(live.record.key)
+            action(live)
+            return
+        self._loading[workflow_id] = [action]
+        self._spawn(self._load_open_run(workflow_id))
+
+    async def _load_open_run(self, workflow_id: str) -> None:
+        live: LiveExecution | None = None
+        try:
+            found = await self.journal.executions(workflow_id=workflow_id, status="running", limit=1)
+            if found and self._open.get(workflow_id) is None:
+                await self._load(found[0])
+        finally:
+            live = self._open.get(workflow_id)
+            for action in self._loading.pop(workflow_id):
+                action(live)
+                live = self._open.get(workflow_id)
+
+    async def _load(self, record: ExecutionRecord) -> None:
+        """Read an open execution, and go on with what it waits for."""
+        live = LiveExecution(record)
+        try:
+            history = await self.journal.history(record)
+            attempts = await self.journal.attempts(record.key)
+        except HistoryDamaged as error:
+            self._set_aside(live, error)
+            return
+        if record.key in self._live or history.state.closing is not None:
+            return
+        live.load(history, attempts)
+        self._live[record.key] = live
+        self._open[record.workflow_id] = live
+        for activity in list(live.state.activities.values()):
+            self._dispatch(live, activity.command, activity.scheduled_at_us)
+            if activity.cancel_requested:
+                self._cancel_activity(live, activity.command.id)
+        self._arm(live)
+        if live.waiting:
+            self._make_ready(live)
+        self._evict_some()
+
+    def _set_aside(self, live: LiveExecution, error: HistoryDamaged) -> None:
+        _log.error("%s: it is stopped, the others go on", error)
+        live.blocked = blocked_by(error, live.blocked, self.now_us())
+        record = live.record
+        self._batch.changes[record.key] = ExecutionChange(record.key, record.status, None, None, live.blocked)
+        self._wake.set()
+
+    def _wake_execution(self, record: ExecutionRecord) -> None:
+        """An execution that is not in memory has something to do now."""
+        if record.key in self._live:
+            self._fire_timers(record.key)
+            return
+        self._with_live(record.workflow_id, lambda live: None if live is None else self._fire_timers(live.record.key))
+
+    def _evict_some(self) -> None:
+        surplus = len(self._live) - self.limits.cached_executions_max
+        if surplus <= 0:
+            return
+        for key, live in list(self._live.items()):
+            if surplus <= 0:
+                return
+            if live.idle and key not in self._touched:
+                self._drop(live)
+                self.counters.evictions += 1
+                surplus -= 1
+
+    def _drop(self, live: LiveExecution) -> None:
+        live.drop_instance()
+        self._live.pop(live.record.key, None)
+        if self._open.get(live.record.workflow_id) is live:
+            del self._open[live.record.workflow_id]
+
+    def _spawn(self, coro: Any) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coro)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned_ended)
+
+    def _spawned_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.failure is None:
+            self.failure = error
+            _log.critical("the engine stops: %s", error, exc_info=error)
+            self._abandon(EngineClosed(f"the engine has stopped: {error}"))
+            self.failed.set()
+
+    def _abandon(self, error: EngineClosed) -> None:
+        """Nobody waits for an answer that will not come."""
+        settlers, self._settlers = self._settlers, []
+        waiting = [item for live in self._live.values() for item in live.incoming]
+        waiting += [item for _, incoming in self._touched.values() for item in incoming]
+        settlers += [item.settle for item in waiting if item.settle is not None]
+        for settle in settlers:
+            settle(error)
+        for waiters in self._results.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+
+    # -- the turn ------------------------------------------------------------------------------------
+
+    def _give(self, live: LiveExecution, incoming: Incoming) -> None:
+        live.incoming.append(incoming)
+        self._make_ready(live)
+
+    def _make_ready(self, live: LiveExecution) -> None:
+        if not live.queued:
+            live.queued = True
+            self._ready.append(live)
+            self._wake.set()
+
+    async def _turn_forever(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                self._turn()
+                if self._batch or self._settlers or self._effects:
+                    await self._commit()
+                else:
+                    # Nothing to write, but others must get their turn.
+                    await asyncio.sleep(0)
+                if self._ready:
+                    self._wake.set()
+        except Exception as error:  # noqa: BLE001 - whatever it is, going on could break a promise
+            self._fail(error)
+
+    def _turn(self) -> None:
+        ready = self._ready[:_TURN_MAX]
+        del self._ready[:_TURN_MAX]
+        for live in ready:
+            live.queued = False
+            self._hand_over(live)
+
+    def _hand_over(self, live: LiveExecution) -> None:
+        if not live.state.open and not live.uncommitted:
+            self._turn_away(live)
+            return
+        incoming, live.incoming = live.incoming, []
+        if live.uncommitted and live.state.start is None and len(incoming) > 1:
+            incoming, live.incoming = _first_handover(incoming)
+        at_us = max(self.now_us(), live.state.at_us)
+        incoming = self._drop_stale(live, incoming)
+        if not incoming and not live.waiting:
+            return
+        self._touch(live, incoming)
+        end = next((i for i in incoming if isinstance(i.body, ev.WorkflowTerminated | ev.WorkflowTimedOut)), None)
+        if end is not None:
+            self._end_from_outside(live, incoming, end, at_us)
+            return
+        inputs = [item.body for item in incoming]
+        entry = self._workers.get(live.record.task_queue)
+        if entry is None or entry.definition(live.record.workflow_type) is None:
+            live.accept(self._batch, at_us, inputs)
+            self._record_change(live)
+            return
+        try:
+            instance = self._instance(live, entry)
+            commands = live.activate(self._batch, at_us, inputs, instance)
+        except (ActivationFailed, HistoryDiverged) as error:
+            self._block(live, error, inputs, at_us)
+            return
+        self._note_dropped_signals(live)
+        self.counters.activations += 1
+        live.failures = 0
+        self._carry_out(live, commands, at_us)
+
+    def _touch(self, live: LiveExecution, incoming: list[Incoming]) -> None:
+        """Remember what this batch took from an execution, in case it is not written."""
+        key = live.record.key
+        if key in self._touched:
+            self._touched[key][1].extend(incoming)
+        else:
+            self._touched[key] = (live, incoming)
+        for item in incoming:
+            if item.received is not None:
+                self._batch.received.append(item.received)
+
+    def _drop_stale(self, live: LiveExecution, incoming: list[Incoming]) -> list[Incoming]:
+        """Leave out what no longer has a counterpart: the timer was cancelled, the activity has ended."""
+        fresh: list[Incoming] = []
+        timers = set(live.state.timers)
+        activities = set(live.state.activities)
+        for item in incoming:
+            body = item.body
+            if isinstance(body, ev.TimerFired):
+                if body.id not in timers:
+                    continue
+                timers.discard(body.id)
+            elif isinstance(body, ev.ActivityCompleted | ev.ActivityFailed):
+                if body.id not in activities:
+                    continue
+                activities.discard(body.id)
+            fresh.append(item)
+        return fresh
+
+    def _turn_away(self, live: LiveExecution) -> None:
+        incoming, live.incoming = live.incoming, []
+        for item in incoming:
+            if item.received is not None:
+                self._batch.received.append(item.received)
+            if item.settle is not None:
+                error = _no_open_run(live.record.workflow_id, live.record.run_id)
+                self._settlers.append(_settle_with(item.settle, error))
+
+    def _instance(self, live: LiveExecution, entry: _WorkerEntry) -> Any:
+        definition = entry.definition(live.record.workflow_type)
+        assert definition is not None
+        if live.instance is None and live.history:
+            self.counters.replays += 1
+        return live.ensure_instance(definition, entry.values)
+
+    def _note_dropped_signals(self, live: LiveExecution) -> None:
+        if live.instance is not None and live.instance.dropped_signals:
+            for name, error in live.instance.dropped_signals:
+                _log.warning(
+                    "workflow %s: signal %r was dropped, its arguments do not fit its handler: %s",
+                    live.record.workflow_id,
+                    name,
+                    error,
+                )
+            live.instance.dropped_signals.clear()
+
+    # -- outcomes of an activation -------------------------------------------------------------------
+
+    def _carry_out(self, live: LiveExecution, commands: list[Command], at_us: int) -> None:
+        """Put what the commands need into the batch, and queue what follows the commit."""
+        effects = self._effects
+        self.counters.steps += len(commands)
+        for command in commands:
+            match command:
+                case cmd.ScheduleActivity():
+                    effects.append(lambda command=command: self._dispatch(live, command, at_us))
+                case cmd.CancelActivity():
+                    effects.append(lambda command=command: self._cancel_activity(live, command.id))
+                case cmd.PublishMessage():
+                    self._post(live, command, at_us)
+                case cmd.ContinueAsNew():
+                    self._continue(live, command)
+                case _:
+                    pass  # Timers are armed from the state; what closes the workflow is seen there too.
+        was_blocked = live.blocked is not None
+        live.blocked = None
+        if live.state.closing is not None:
+            self._close(live, live.state.closing, at_us)
+            return
+        self._record_change(live, force=was_blocked)
+        effects.append(lambda: self._arm(live))
+
+    def _post(self, live: LiveExecution, command: cmd.PublishMessage, at_us: int) -> None:
+        self._outbox_id += 1
+        expires_at_us = None if command.expires_s is None else at_us + round(command.expires_s * 1_000_000)
+        self._batch.outgoing.append(
+            OutgoingMessage(
+                self._outbox_id,
+                live.record.key,
+                f"{live.record.run_id}:{command.id}",
+                command.topic,
+                command.body,
+                command.qos,
+                command.retain,
+                at_us,
+                expires_at_us,
+            )
+        )
+
+    def _continue(self, live: LiveExecution, command: cmd.ContinueAsNew) -> None:
+        start = live.state.started
+        request = StartRequest(
+            workflow_id=start.workflow_id,
+            workflow_type=command.workflow_type,
+            task_queue=command.task_queue,
+            args=command.args,
+            execution_timeout_s=start.execution_timeout_s,
+            run_timeout_s=start.run_timeout_s,
+            task_timeout_s=start.task_timeout_s,
+            retry=start.retry,
+            memo=start.memo,
+            headers=command.headers,
+        )
+        follower = self._new_execution(
+            request, self.entropy.run_id(), first_run_id=start.first_run_id, continued_run_id=start.run_id
+        )
+        incoming, follower.incoming = follower.incoming, []
+        at_us = max(self.now_us(), live.state.at_us)
+        self._batch.starts[follower.record.key] = follower.record
+        self._batch.continues[follower.record.key] = live.record.key
+        self._touch(follower, incoming)
+        follower.accept(self._batch, at_us, [item.body for item in incoming])
+        # Signals that nobody handled yet belong to whoever runs now.
+        follower.incoming, live.incoming = live.incoming, []
+        self._effects.append(lambda: self._make_ready(follower))
+
+    def _close(self, live: LiveExecution, closing: Closing, at_us: int) -> None:
+        record = replace(live.record, status=_STATUS_OF[type(closing)], closed_at_us=at_us, wake_at_us=None, blocked=None)
+        self._write_record(live, record)
+        for activity in live.attempts:
+            self._batch.attempts[record.key, activity] = None
+        self._effects.append(lambda: self._closed(live))
+
+    def _closed(self, live: LiveExecution) -> None:
+        key = live.record.key
+        for activity in list(live.state.activities):
+            for worker in self._workers.values():
+                worker.activities.forget(key, activity, "the workflow has closed")
+        self._turn_away(live)
+        self._drop(live)
+        if self._settlers or self._batch:
+            self._wake.set()
+        for waiter in self._results.pop(key, []):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _end_from_outside(self, live: LiveExecution, incoming: list[Incoming], end: Incoming, at_us: int) -> None:
+        others = [item.body for item in incoming if item is not end and not _ends(item.body)]
+        if others:
+            live.accept(self._batch, at_us, others)
+        live.append(self._batch, 0, at_us, [end.body])
+        live.drop_instance()
+        assert live.state.closing is not None
+        self._close(live, live.state.closing, at_us)
+
+    def _block(self, live: LiveExecution, error: BaseException, inputs: list[Happening], at_us: int) -> None:
+        """The code has a bug: nothing that it asked for counts, what reached it is kept for the code that is mended."""
+        if inputs:
+            live.accept(self._batch, at_us, inputs)
+        live.drop_instance()
+        live.history = None
+        previous = live.blocked
+        live.blocked = blocked_by(error, previous, at_us)
+        live.failures += 1
+        if previous is None or previous.cause != live.blocked.cause:
+            _log.error(
+                "workflow %s (run %s) is blocked by its code at %s: %s",
+                live.record.workflow_id,
+                live.record.run_id,
+                live.blocked.where,
+                live.blocked.cause,
+            )
+        self._record_change(live, force=previous is None or previous.cause != live.blocked.cause)
+        wait_s = min(0.5 * 2.0 ** min(live.failures, 10), 60.0)
+        self._effects.append(lambda: self._retry_later(live, wait_s))
+
+    def _retry_later(self, live: LiveExecution, wait_s: float) -> None:
+        def again() -> None:
+            if self._live.get(live.record.key) is live and live.blocked is not None:
+                self._spawn(self._reload(live))
+
+        asyncio.get_running_loop().call_later(wait_s, again)
+
+    async def _reload(self, live: LiveExecution) -> None:
+        """Read the history again, so that the code can be rebuilt from it."""
+        history = await self.journal.history(live.record)
+        if history.state.sequence == live.state.sequence and self._live.get(live.record.key) is live:
+            live.history = history.events
+            self._make_ready(live)
+
+    def _record_change(self, live: LiveExecution, *, force: bool = False) -> None:
+        wake_at_us = live.wake_at_us()
+        record = live.record
+        if not force and wake_at_us == record.wake_at_us and not live.uncommitted:
+            return
+        self._write_record(live, replace(record, wake_at_us=wake_at_us, blocked=live.blocked))
+
+    def _write_record(self, live: LiveExecution, record: ExecutionRecord) -> None:
+        live.record = record
+        if live.uncommitted:
+            self._batch.starts[record.key] = record
+        else:
+            self._batch.changes[record.key] = ExecutionChange(
+                record.key, record.status, record.closed_at_us, record.wake_at_us, record.blocked
+            )
+
+    # -- the commit ----------------------------------------------------------------------------------
+
+    async def _commit(self) -> None:
+        batch, self._batch = self._batch, Batch()
+        effects, self._effects = self._effects, []
+        settlers, self._settlers = self._settlers, []
+        touched, self._touched = self._touched, {}
+        try:
+            refused = await self.journal.commit(batch) if batch else {}
+        except StorageFull as error:
+            await self._not_written(batch, touched, settlers, error)
+            return
+        except BaseException:
+            self._touched, self._settlers = touched, settlers  # for `_abandon`
+            raise
+        self.counters.commits += 1
+        self.counters.events += len(batch.events)
+        for key, (live, incoming) in touched.items():
+            live.uncommitted = False
+            if key in refused:
+                self._start_refused(live, incoming, refused[key])
+                continue
+            for item in incoming:
+                if item.settle is not None:
+                    item.settle(None)
+        for effect in effects:
+            effect()
+        for settle in settlers:
+            settle(None)
+        if batch.outgoing:
+            self.outbox_changed()
+        self.committed(batch)
+        self._evict_some()
+
+    def _start_refused(self, live: LiveExecution, incoming: list[Incoming], existing: ExecutionRecord) -> None:
+        live.state.activities.clear()
+        live.state.timers.clear()
+        waiting, live.incoming = live.incoming, []
+        self._drop(live)
+        for item in incoming:
+            if item.settle is not None:
+                item.settle(AlreadyRunning(existing))
+        for item in waiting:  # they were meant for the workflow id, and another run has it
+            self._with_live(existing.workflow_id, lambda other, item=item: self._give_or_refuse(other, existing, item))
+
+    def _give_or_refuse(self, live: LiveExecution | None, record: ExecutionRecord, item: Incoming) -> None:
+        if live is not None:
+            self._give(live, item)
+        elif item.settle is not None:
+            item.settle(_no_open_run(record.workflow_id, None))
+
+    async def _not_written(
+        self,
+        batch: Batch,
+        touched: dict[int, tuple[LiveExecution, list[Incoming]]],
+        settlers: list[Callable[[BaseException | None], None]],
+        error: StorageFull,
+    ) -> None:
+        """There was no room: refuse what came from outside, keep what came from inside, read everything again."""
+        self.counters.commit_failures += 1
+        _log.error("%s", error)
+        for settle in settlers:
+            settle(error)
+        # Parked messages and answered ones are asked for again by those who are told of the error, or sent again.
+        self._batch.sent = batch.sent + self._batch.sent
+        kept: list[tuple[ExecutionRecord, list[Incoming]]] = []
+        for live, incoming in touched.values():
+            inside = [item for item in incoming + live.incoming if item.settle is None]
+            for item in incoming:
+                if item.settle is not None:
+                    item.settle(error)
+            self._drop(live)
+            if not live.uncommitted:
+                kept.append((live.record, inside))
+        await asyncio.sleep(1.0)
+        for record, inside in kept:
+            self._spawn(self._read_again(record, inside))
+
+    async def _read_again(self, record: ExecutionRecord, inside: list[Incoming]) -> None:
+        (current,) = await self.journal.executions(workflow_id=record.workflow_id, run_id=record.run_id, limit=1)
+        if current.status != "running":
+            return
+        for worker in self._workers.values():
+            for item in inside:
+                # A result that is in hand is not asked for again.
+                if isinstance(item.body, ev.ActivityCompleted | ev.ActivityFailed):
+                    worker.activities.forget(record.key, item.body.id, "its outcome is known")
+        await self._load(current)
+        live = self._live.get(record.key)
+        if live is not None:
+            for item in inside:
+                self._give(live, item)
+
+    # -- timers --------------------------------------------------------------------------------------
+
+    def _arm(self, live: LiveExecution) -> None:
+        due_us = live.state.next_due_us()
+        if due_us is not None and live.state.open:
+            self._wakeups.expect(live.record, due_us)
+
+    def _fire_timers(self, key: int) -> None:
+        live = self._live.get(key)
+        if live is None:
+            return
+        now = self.now_us()
+        waiting = {item.body.id for item in live.incoming if isinstance(item.body, ev.TimerFired)}
+        due = sorted(
+            (timer.due_us, timer.command.id)
+            for timer in live.state.timers.values()
+            if timer.due_us <= now and timer.command.id not in waiting
+        )
+        deadline_us = live.state.deadline_us
+        if deadline_us is not None and deadline_us <= now:
+            self._give(live, Incoming(ev.WorkflowTimedOut()))
+            return
+        for due_us, timer_id in due:
+            self._give(live, Incoming(ev.TimerFired(timer_id, due_us)))
+        if not due:
+            self._arm(live)
+
+    def _wake_alarms(self) -> None:
+        self._alarms_changed.set()
+
+    def look_at_clock(self) -> None:
+        """The clock was set: see what is due now."""
+        self._alarms_changed.set()
+
+    async def _watch_alarms(self) -> None:
+        try:
+            while True:
+                self._alarms_changed.clear()
+                if self._alarms.run_due(_TURN_MAX) == _TURN_MAX:
+                    await asyncio.sleep(0)
+                    continue
+                await self._wakeups.look_ahead()
+                wait_s = self._alarms.seconds_to_next()
+                limit_s = _SKIPPED_SLEEP_S if wait_s is None else min(max(wait_s, 0.0), _SKIPPED_SLEEP_S)
+                with anyio.move_on_after(limit_s):
+                    await self._alarms_changed.wait()
+        except Exception as error:  # noqa: BLE001 - without its timers an engine must not go on
+            self._fail(error)
+
+    # -- activities ----------------------------------------------------------------------------------
+
+    def _dispatch(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:
+        """Make the next attempt of an activity when it is due."""
+        if command.id not in live.state.activities:
+            return
+        record = live.attempts.get(command.id)
+        request = AttemptRequest(
+            execution=live.record.key,
+            workflow=live.state.started,
+            command=command,
+            attempt=1 if record is None else record.failures + 1,
+            scheduled_at_us=scheduled_at_us,
+            attempt_scheduled_at_us=scheduled_at_us if record is None else max(record.next_at_us, scheduled_at_us),
+            heartbeat=() if record is None or record.heartbeat is None else codec.decode_payloads(record.heartbeat),
+        )
+        close_s = command.schedule_to_close_s
+        if record is None or record.failures == 0:
+            if close_s is not None:
+                self._alarms.at(
+                    scheduled_at_us + round(close_s * 1_000_000),
+                    lambda: self._give_up(live, command.id, "SCHEDULE_TO_CLOSE"),
+                )
+            if command.schedule_to_start_s is not None:
+                self._alarms.at(
+                    scheduled_at_us + round(command.schedule_to_start_s * 1_000_000),
+                    lambda: self._give_up(live, command.id, "SCHEDULE_TO_START"),
+                )
+        if record is not None and record.next_at_us > self.now_us():
+            self._alarms.at(record.next_at_us, lambda: self._submit_if_pending(live, request))
+        else:
+            self._submit(request)
+
+    def _submit_if_pending(self, live: LiveExecution, request: AttemptRequest) -> None:
+        if self._live.get(live.record.key) is live and request.command.id in live.state.activities:
+            self._submit(request)
+
+    def _submit(self, request: AttemptRequest) -> None:
+        worker = self._workers.get(request.command.task_queue)
+        if worker is None:
+            self._orphans.setdefault(request.command.task_queue, []).append(request)
+        elif worker.runner.knows(request.command.activity_type):
+            worker.activities.submit(request)
+        else:
+            failure = not_registered("Activity", request.command.activity_type, worker.runner.known())
+            self.attempt_ended(request, failure, request.heartbeat)
+
+    def attempt_ended(self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]) -> None:
+        """See `attempts.Reports`."""
+        live = self._live.get(request.execution)
+        if live is None or self._closing:
+            return
+        pending = live.state.activities.get(request.command.id)
+        if pending is None:
+            return
+        if isinstance(outcome, Payload):
+            self._end_activity(live, ev.ActivityCompleted(request.command.id, outcome, request.attempt))
+            return
+        command = request.command
+        close_s = command.schedule_to_close_s
+        decision = retry.after_failure(
+            command.retry,
+            outcome,
+            attempt=request.attempt,
+            now_us=self.now_us(),
+            close_at_us=None if close_s is None else request.scheduled_at_us + round(close_s * 1_000_000),
+        )
+        if isinstance(decision, retry.RetryAt) and not pending.cancel_requested:
+            self._retry_attempt(live, request, outcome, heartbeat, decision.at_us)
+        else:
+            state = decision.state if isinstance(decision, retry.NoRetry) else "CANCEL_REQUESTED"
+            self._end_activity(live, ev.ActivityFailed(command.id, outcome, state, request.attempt))
+
+    def _retry_attempt(
+        self,
+        live: LiveExecution,
+        request: AttemptRequest,
+        failure: Failure,
+        heartbeat: tuple[Payload, ...],
+        at_us: int,
+    ) -> None:
+        activity = request.command.id
+        record = AttemptRecord(
+            live.record.key,
+            activity,
+            request.attempt,
+            at_us,
+            codec.encode_failure(failure),
+            codec.encode_payloads(heartbeat) if heartbeat else None,
+        )
+        live.attempts[activity] = record
+        self._batch.attempts[live.record.key, activity] = record
+        self._effects.append(lambda: self._dispatch(live, request.command, request.scheduled_at_us))
+        self._wake.set()
+
+    def attempt_beat(self, request: AttemptRequest, heartbeat: tuple[Payload, ...]) -> None:
+        """See `attempts.Reports`."""
+        live = self._live.get(request.execution)
+        if live is None or request.command.id not in live.state.activities:
+            return
+        activity = request.command.id
+        last = live.attempts.get(activity)
+        record = AttemptRecord(
+            live.record.key,
+            activity,
+            request.attempt - 1,
+            0 if last is None else last.next_at_us,
+            None if last is None else last.failure,
+            codec.encode_payloads(heartbeat),
+        )
+        live.attempts[activity] = record
+        self._batch.attempts[live.record.key, activity] = record
+        self._wake.set()
+
+    def _end_activity(self, live: LiveExecution, body: ev.ActivityCompleted | ev.ActivityFailed) -> None:
+        if live.attempts.pop(body.id, None) is not None:
+            self._batch.attempts[live.record.key, body.id] = None
+        self._give(live, Incoming(body))
+
+    def _give_up(self, live: LiveExecution, activity: int, timeout: str) -> None:
+        pending = live.state.activities.get(activity)
+        if pending is None or self._live.get(live.record.key) is not live:
+            return
+        worker = self._workers.get(pending.command.task_queue)
+        attempt = None if worker is None else worker.activities.attempt(live.record.key, activity)
+        record = live.attempts.get(activity)
+        if timeout == "SCHEDULE_TO_START" and (attempt is not None or record is not None):
+            return
+        if worker is not None:
+            worker.activities.forget(live.record.key, activity, "timed out")
+        cause = None if record is None or record.failure is None else codec.decode_failure(record.failure)
+        what = {"SCHEDULE_TO_CLOSE": "ScheduleToClose", "SCHEDULE_TO_START": "ScheduleToStart"}[timeout]
+        failure = Failure(
+            kind="timeout", message=f"activity {what} timeout", cause=cause, attributes={"timeout_type": timeout}
+        )
+        self._end_activity(live, ev.ActivityFailed(activity, failure, "TIMEOUT", 1 if record is None else record.failures + 1))
+
+    def _cancel_activity(self, live: LiveExecution, activity: int) -> None:
+        pending = live.state.activities.get(activity)
+        if pending is None:
+            return
+        worker = self._workers.get(pending.command.task_queue)
+        attempt = None if worker is None else worker.activities.attempt(live.record.key, activity)
+        if attempt is not None and not attempt.reported:
+            attempt.cancel("the workflow asked for it")
+            return
+        if worker is not None:
+            worker.activities.withdraw(live.record.key, activity)
+        failure = Failure(kind="canceled", message="Cancelled")
+        self._end_activity(live, ev.ActivityFailed(activity, failure, "CANCEL_REQUESTED", 0))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _nothing_of(_batch: Batch) -> None:
+    pass
+
+
+def _ends(body: Happening) -> bool:
+    return isinstance(body, ev.WorkflowTerminated | ev.WorkflowTimedOut)
+
+
+def _settle_with(
+    settle: Callable[[BaseException | None], None], error: BaseException
+) -> Callable[[BaseException | None], None]:
+    return lambda commit_error: settle(commit_error or error)
+
+
+def _first_handover(incoming: list[Incoming]) -> tuple[list[Incoming], list[Incoming]]:
+    """The start and its own signal; what came later waits until it is known that this run exists."""
+    own = [item for item in incoming if item.settle is None or isinstance(item.body, WorkflowStarted)]
+    return own, [item for item in incoming if item not in own]
+
+
+def _answer_start(
+    answer: asyncio.Future[tuple[ExecutionRecord, bool]], record: ExecutionRecord, error: BaseException | None
+) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result((record, False))
+    else:
+        answer.set_exception(error)
+
+
+def _no_open_run(workflow_id: str, run_id: str | None, *, any_run: bool = False) -> NoSuchExecution:
+    run = "" if run_id is None else f" (run {run_id})"
+    return NoSuchExecution(f"no {'' if any_run else 'open '}execution has the workflow id {workflow_id!r}{run}")

@@ -1,0 +1,275 @@
+"""Running the functions of activities: on the event loop, in threads, in child processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .activity import ActivityDefinition, Info, current_context
+from .attempts import Attempt, Outcome, not_registered
+from .common import Priority
+from .converter import PayloadLimitError
+from .core.payload import Failure
+from .exceptions import CancelledError
+from .processes import ProcessCall, ProcessPool
+from .retry_policy import policy_of
+from .values import ConvertedValues
+
+
+class Functions:
+    """The activities of one worker, by name. An `attempts.ActivityRunner`."""
+
+    def __init__(
+        self,
+        definitions: Mapping[str | None, ActivityDefinition],
+        values: ConvertedValues,
+        executor: Executor | ProcessPool,
+    ) -> None:
+        self.shutting_down = threading.Event()
+        self._definitions = definitions
+        self._values = values
+        self._executor = executor
+
+    def knows(self, activity_type: str) -> bool:
+        """See `attempts.ActivityRunner`."""
+        return activity_type in self._definitions or None in self._definitions
+
+    def known(self) -> list[str]:
+        """See `attempts.ActivityRunner`."""
+        return sorted(name for name in self._definitions if name is not None)
+
+    async def run(self, attempt: Attempt) -> Outcome:
+        """See `attempts.ActivityRunner`."""
+        name = attempt.request.command.activity_type
+        definition = self._definitions.get(name) or self._definitions.get(None)
+        if definition is None:
+            return not_registered("Activity", name, self.known())
+        try:
+            if definition.is_async:
+                return await self._run_here(definition, attempt)
+            if isinstance(self._executor, ProcessPool):
+                return await self._run_in_process(definition, attempt, self._executor)
+            return await self._run_in_thread(definition, attempt, self._executor)
+        finally:
+            attempt.on_cancel = None
+
+    async def _run_here(self, definition: ActivityDefinition, attempt: Attempt) -> Outcome:
+        context = Context(attempt, self._values, self.shutting_down)
+        task = asyncio.current_task()
+        assert task is not None
+
+        def cancel() -> None:
+            context.cancelled.set()
+            task.cancel()
+
+        attempt.on_cancel = cancel
+        current_context.set(context)
+        try:
+            return self._encoded(await definition.fn(*self._arguments(definition, attempt)))
+        except asyncio.CancelledError as error:
+            if attempt.cancel_reason is None:
+                if not task.cancelling():  # the function raised it by itself: a failure like any other
+                    return self._failure(error, attempt)
+                raise
+            task.uncancel()
+            return _canceled(attempt)
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
+            return self._failure(error, attempt)
+
+    async def _run_in_thread(self, definition: ActivityDefinition, attempt: Attempt, executor: Executor) -> Outcome:
+        context = ThreadContext(attempt, self._values, self.shutting_down, not definition.no_thread_cancel_exception)
+        attempt.on_cancel = context.cancel
+        scope = contextvars.copy_context()
+        scope.run(current_context.set, context)
+
+        def call() -> Outcome:
+            try:
+                with context.in_this_thread():
+                    return self._encoded(definition.fn(*self._arguments(definition, attempt)))
+            except BaseException as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
+                return self._failure(error, attempt)
+
+        # Shielded: a thread cannot be abandoned half way, its slot is free when it has returned.
+        running = asyncio.get_running_loop().run_in_executor(executor, scope.run, call)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            context.cancel()
+            raise
+
+    async def _run_in_process(self, definition: ActivityDefinition, attempt: Attempt, pool: ProcessPool) -> Outcome:
+        call = ProcessCall.of(definition.fn, attempt.request.command.args, info_of(attempt, self._values))
+        task = asyncio.current_task()
+        assert task is not None
+        attempt.on_cancel = task.cancel
+        try:
+            return await pool.run(call, on_heartbeat=attempt.beat)
+        except asyncio.CancelledError:
+            if attempt.cancel_reason is None:
+                raise
+            task.uncancel()
+            return _canceled(attempt)
+
+    def _arguments(self, definition: ActivityDefinition, attempt: Attempt) -> list[Any]:
+        payloads = attempt.request.command.args
+        if definition.name is None:
+            return [self._values.decode(payloads, None)]
+        return self._values.decode(payloads, definition.arg_types)
+
+    def _encoded(self, result: Any) -> Outcome:
+        return self._values.encode((result,))[0]
+
+    def _failure(self, error: BaseException, attempt: Attempt) -> Failure:
+        if attempt.cancel_reason is not None and isinstance(error, asyncio.CancelledError | CancelledError):
+            return _canceled(attempt)
+        failure = self._values.failure_of(error)
+        if isinstance(error, PayloadLimitError):
+            # The same result would be too large on every attempt.
+            return Failure(
+                kind=failure.kind,
+                message=f"the result of activity {attempt.request.command.activity_type} cannot be stored: {failure.message}",
+                stack_trace=failure.stack_trace,
+                attributes=dict(failure.attributes) | {"non_retryable": True},
+            )
+        if failure.kind == "canceled":  # nobody asked for it
+            return Failure(kind="application", message=failure.message, attributes={"type": "CancelledError"})
+        return failure
+
+
+def _canceled(attempt: Attempt) -> Failure:
+    return Failure(kind="canceled", message="Cancelled", details=attempt.heartbeat)
+
+
+class Context:
+    """What a running attempt offers to its code: an `activity.ActivityContext`."""
+
+    def __init__(self, attempt: Attempt, values: ConvertedValues, shutting_down: threading.Event) -> None:
+        self.cancelled = threading.Event()
+        self.shutting_down = shutting_down
+        self._attempt = attempt
+        self._values = values
+        self._info: Info | None = None
+
+    @property
+    def info(self) -> Info:
+        """See `activity.ActivityContext`."""
+        if self._info is None:
+            self._info = info_of(self._attempt, self._values)
+        return self._info
+
+    def heartbeat(self, details: Sequence[Any]) -> None:
+        """See `activity.ActivityContext`."""
+        self._attempt.beat(self._values.encode(details))
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """See `activity.ActivityContext`."""
+        yield
+
+
+class ThreadContext(Context):
+    """The context of an attempt in a thread, into which a cancellation can be raised."""
+
+    def __init__(
+        self, attempt: Attempt, values: ConvertedValues, shutting_down: threading.Event, raise_cancel: bool
+    ) -> None:
+        super().__init__(attempt, values, shutting_down)
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+        self._shields = 0
+        self._raise_cancel = raise_cancel
+        self._raised = False
+
+    def heartbeat(self, details: Sequence[Any]) -> None:
+        """See `activity.ActivityContext`."""
+        payloads = self._values.encode(details)
+        self._loop.call_soon_threadsafe(self._attempt.beat, payloads)
+
+    def cancel(self) -> None:
+        """Tell the code that it should stop, by the event and, if it lets us, by an exception."""
+        self.cancelled.set()
+        self._raise_if_possible()
+
+    @contextmanager
+    def in_this_thread(self) -> Iterator[None]:
+        """The function runs here; after this block nothing is raised into the thread any more."""
+        with self._lock:
+            self._thread = threading.get_ident()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._thread = None
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """See `activity.ActivityContext`."""
+        with self._lock:
+            self._shields += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._shields -= 1
+            if self.cancelled.is_set() and not self._shields:
+                self._raise_if_possible()
+
+    def _raise_if_possible(self) -> None:
+        with self._lock:
+            if self._thread is None or self._shields or self._raised or not self._raise_cancel:
+                return
+            self._raised = True
+            raise_into_thread(self._thread, CancelledError)
+
+
+def raise_into_thread(thread: int, error: type[BaseException]) -> None:
+    """Raise an exception in another thread of this process, at its next line of Python."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
+
+
+def info_of(attempt: Attempt, values: ConvertedValues) -> Info:
+    """What an attempt is, as its code sees it."""
+    request = attempt.request
+    command = request.command
+    start = request.workflow
+    return Info(
+        activity_id=command.activity_id,
+        activity_type=command.activity_type,
+        attempt=request.attempt,
+        current_attempt_scheduled_time=_instant(request.attempt_scheduled_at_us),
+        heartbeat_details=values.decode(request.heartbeat, None),
+        heartbeat_timeout=_duration(command.heartbeat_s),
+        idempotency_key=request.idempotency_key,
+        is_local=False,
+        namespace="default",
+        priority=Priority.default,
+        retry_policy=policy_of(command.retry),
+        schedule_to_close_timeout=_duration(command.schedule_to_close_s),
+        scheduled_time=_instant(request.scheduled_at_us),
+        start_to_close_timeout=_duration(command.start_to_close_s),
+        started_time=_instant(attempt.started_at_us),
+        task_queue=command.task_queue,
+        task_token=request.idempotency_key.encode(),
+        workflow_id=start.workflow_id,
+        workflow_namespace="default",
+        workflow_run_id=start.run_id,
+        workflow_type=start.workflow_type,
+    )
+
+
+def _instant(at_us: int) -> datetime:
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC)
+
+
+def _duration(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+

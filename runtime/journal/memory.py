@@ -1,0 +1,233 @@
+"""The journal in memory, for tests: the same promises but durability."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from ..core import codec
+from ..core.events import Event
+from ..ports import (
+    OPEN,
+    STATUSES,
+    AttemptRecord,
+    Batch,
+    Change,
+    EventRecord,
+    ExecutionRecord,
+    History,
+    LastIds,
+    OutgoingMessage,
+    ParkedMessage,
+)
+from .errors import AppendConflict
+from .store import RECEIVED_MAX, verified
+
+
+class MemoryJournal:
+    """A `Journal` that is gone with its process.
+
+    `fail_next` makes the next commit raise that error and write nothing: the way to show what follows.
+    """
+
+    def __init__(self, *, parked_max: int = 1000) -> None:
+        self.fail_next: Exception | None = None
+        self.commits = 0
+        self._parked_max = parked_max
+        self._executions: dict[int, ExecutionRecord] = {}
+        self._open: dict[str, int] = {}
+        self._events: list[EventRecord] = []
+        self._histories: dict[int, list[EventRecord]] = {}
+        self._attempts: dict[tuple[int, int], AttemptRecord] = {}
+        self._outbox: dict[int, OutgoingMessage] = {}
+        self._outbox_id = 0
+        self._received: dict[str, bytes] = {}
+        self._parked: dict[int, ParkedMessage] = {}
+        self._parked_counts: dict[str, int] = {}
+        self._settings: dict[str, str] = {}
+
+    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
+        """See `Journal.commit`."""
+        error, self.fail_next = self.fail_next, None
+        if error is not None:
+            raise error
+        self._check_places(batch.events)
+        self.commits += 1
+        self._write_changes(batch)
+        refused = self._write_starts(batch)
+        for event in batch.events:
+            if event.execution not in refused:
+                self._events.append(event)
+                self._histories[event.execution].append(event)
+        self._write_messages(batch, refused)
+        return refused
+
+    def _write_starts(self, batch: Batch) -> dict[int, ExecutionRecord]:
+        refused: dict[int, ExecutionRecord] = {}
+        for start in batch.starts.values():
+            follows = batch.continues.get(start.key)
+            if follows in refused:
+                refused[start.key] = refused[follows]
+            elif start.workflow_id in self._open:
+                refused[start.key] = self._executions[self._open[start.workflow_id]]
+            else:
+                self._executions[start.key] = start
+                self._histories[start.key] = []
+                if start.status == OPEN:
+                    self._open[start.workflow_id] = start.key
+        return refused
+
+    def _check_places(self, events: Sequence[EventRecord]) -> None:
+        expected: dict[int, int] = {}
+        for event in events:
+            last = expected.get(event.execution, len(self._histories.get(event.execution, ())))
+            if event.sequence != last + 1:
+                raise AppendConflict(
+                    f"execution {event.execution} is at sequence {last}, event {event.sequence} does not follow"
+                )
+            expected[event.execution] = event.sequence
+
+    def _write_changes(self, batch: Batch) -> None:
+        for change in batch.changes.values():
+            execution = dataclasses.replace(
+                self._executions[change.key],
+                status=change.status,
+                closed_at_us=change.closed_at_us,
+                wake_at_us=change.wake_at_us,
+                blocked=change.blocked,
+            )
+            self._executions[change.key] = execution
+            if change.status != OPEN and self._open.get(execution.workflow_id) == change.key:
+                del self._open[execution.workflow_id]
+        for place, record in batch.attempts.items():
+            if record is None:
+                self._attempts.pop(place, None)
+            else:
+                self._attempts[place] = record
+
+    def _write_messages(self, batch: Batch, refused: dict[int, ExecutionRecord]) -> None:
+        for message in batch.outgoing:
+            if message.execution not in refused:
+                self._outbox[message.id] = message
+                self._outbox_id = max(self._outbox_id, message.id)
+        for number in batch.sent:
+            self._outbox.pop(number, None)
+        for key, digest in batch.received:
+            self._received.pop(key, None)
+            self._received[key] = digest
+        while len(self._received) > RECEIVED_MAX:
+            del self._received[next(iter(self._received))]
+        for parked in batch.parked:
+            self._parked[parked.id] = parked
+            self._parked_counts[parked.reason] = self._parked_counts.get(parked.reason, 0) + 1
+        while len(self._parked) > self._parked_max:
+            del self._parked[next(iter(self._parked))]
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    async def history(self, execution: ExecutionRecord) -> History:
+        """See `Journal.history`."""
+        rows = [
+            (e.sequence, e.activation, e.at_us, e.kind, e.data, e.checksum)
+            for e in self._histories.get(execution.key, ())
+        ]
+        return verified(execution, rows)
+
+    async def executions(
+        self,
+        *,
+        workflow_id: str | None = None,
+        run_id: str | None = None,
+        status: str | None = None,
+        blocked: bool | None = None,
+        workflow_type: str | None = None,
+        before_key: int | None = None,
+        limit: int = 100,
+    ) -> list[ExecutionRecord]:
+        """See `Journal.executions`."""
+        fitting = [
+            execution
+            for key, execution in sorted(self._executions.items(), reverse=True)
+            if (workflow_id is None or execution.workflow_id == workflow_id)
+            and (run_id is None or execution.run_id == run_id)
+            and (status is None or execution.status == status)
+            and (blocked is None or (execution.blocked is not None) == blocked)
+            and (workflow_type is None or execution.workflow_type == workflow_type)
+            and (before_key is None or key < before_key)
+        ]
+        return fitting[:limit]
+
+    async def counts(self) -> dict[str, int]:
+        """See `Journal.counts`."""
+        counts = dict.fromkeys(STATUSES, 0)
+        counts["blocked"] = 0
+        for execution in self._executions.values():
+            counts[execution.status] += 1
+            if execution.status == OPEN and execution.blocked is not None:
+                counts["blocked"] += 1
+        return counts
+
+    async def history_lengths(self, keys: Sequence[int]) -> dict[int, int]:
+        """See `Journal.history_lengths`."""
+        return {key: len(self._histories.get(key, ())) for key in keys}
+
+    async def hot(self) -> list[ExecutionRecord]:
+        """See `Journal.hot`."""
+        return [e for _, e in sorted(self._executions.items()) if e.status == OPEN and e.wake_at_us == 0]
+
+    async def due(self, after_us: int, until_us: int, limit: int) -> list[tuple[int, ExecutionRecord]]:
+        """See `Journal.due`."""
+        found = [
+            (e.wake_at_us, e)
+            for e in self._executions.values()
+            if e.status == OPEN and e.wake_at_us is not None and after_us < e.wake_at_us <= until_us
+        ]
+        return sorted(found, key=lambda pair: pair[0])[:limit]
+
+    async def attempts(self, execution: int) -> list[AttemptRecord]:
+        """See `Journal.attempts`."""
+        return [record for (key, _), record in sorted(self._attempts.items()) if key == execution]
+
+    async def outbox(self, after_id: int, limit: int) -> list[OutgoingMessage]:
+        """See `Journal.outbox`."""
+        return [message for number, message in sorted(self._outbox.items()) if number > after_id][:limit]
+
+    async def outbox_count(self) -> int:
+        """See `Journal.outbox_count`."""
+        return len(self._outbox)
+
+    async def received(self) -> list[tuple[str, bytes]]:
+        """See `Journal.received`."""
+        return list(self._received.items())
+
+    async def parked(self, limit: int) -> list[ParkedMessage]:
+        """See `Journal.parked`."""
+        return [message for _, message in sorted(self._parked.items(), reverse=True)][:limit]
+
+    async def parked_counts(self) -> dict[str, int]:
+        """See `Journal.parked_counts`."""
+        return dict(self._parked_counts)
+
+    async def changes(self, after_lsn: int, limit: int) -> list[Change]:
+        """See `Journal.changes`."""
+        return [
+            Change(
+                lsn,
+                self._executions[e.execution],
+                Event(e.sequence, e.activation, e.at_us, codec.decode_body(e.kind, e.data)),
+            )
+            for lsn, e in enumerate(self._events[after_lsn : after_lsn + limit], after_lsn + 1)
+        ]
+
+    async def last_ids(self) -> LastIds:
+        """See `Journal.last_ids`."""
+        return LastIds(
+            max(self._executions, default=0), self._outbox_id, max(self._parked, default=0), len(self._events)
+        )
+
+    async def setting(self, name: str, default: str) -> str:
+        """See `Journal.setting`."""
+        return self._settings.setdefault(name, default)
+
+    async def close(self) -> None:
+        """See `Journal.close`."""

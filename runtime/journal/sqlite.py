@@ -1,0 +1,274 @@
+"""The journal on SQLite: one writer connection, WAL, `synchronous=FULL`, one fsync for many executions.
+
+The writer and the reader each live on a thread of aiosqlite's. A whole batch crosses to the writer's thread
+once: a hop costs more than a hundred events.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from ..ports import AttemptRecord, Batch, Change, ExecutionRecord, History, LastIds, OutgoingMessage, ParkedMessage
+from . import store
+from .errors import AppendConflict, JournalError, JournalUnusable, StorageFailed, StorageFull
+from .lock import JournalLock
+
+T = TypeVar("T")
+
+_PRAGMAS = {
+    "synchronous": "FULL",
+    "wal_autocheckpoint": "2000",
+    "journal_size_limit": str(64 * 1024 * 1024),
+    "cache_size": "-8000",
+    "temp_store": "MEMORY",
+    "mmap_size": "0",
+    "secure_delete": "OFF",
+    "busy_timeout": "5000",
+    "foreign_keys": "ON",
+}
+
+# SQLite's results that mean "no room": quotas and size limits answer a write with an I/O error.
+_FULL = {sqlite3.SQLITE_FULL}
+_FAILED = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
+
+
+class _Connection(aiosqlite.Connection):
+    """aiosqlite's connection, with a way to run a whole function on its thread in one hop."""
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connector, iter_chunk_size=256)
+        # A process that must stop at once (a failed fsync) does not wait for this thread.
+        self._thread.daemon = True
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+        return result
+
+
+class SqliteJournal:
+    """A `Journal` in one SQLite file. Make it with `open`; only one process can."""
+
+    def __init__(self, path: Path, lock: JournalLock | None, writer: _Connection | None, reader: _Connection, parked_max: int) -> None:
+        self.path = path
+        self._lock = lock
+        self._writer = writer
+        self._reader = reader
+        self._parked_max = parked_max
+
+    @classmethod
+    async def open(cls, path: Path, *, parked_max: int = 1000) -> SqliteJournal:
+        """Open the journal for writing, creating or upgrading it; its directory must exist.
+
+        Raises:
+            JournalHeld: another process has it; the message names that process.
+            JournalTooNew: it was written by a newer version.
+            JournalUnusable: the file is no journal, or the file system cannot keep WAL and FULL.
+        """
+        lock = JournalLock(path)
+        lock.acquire()
+        try:
+            writer = await _connect(path, partial(_prepare, path=path))
+            reader = await _connect(path, _prepare_reader)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, lock, writer, reader, parked_max)
+
+    @classmethod
+    async def open_read_only(cls, path: Path) -> SqliteJournal:
+        """Open the journal of a gateway for reading only, whether that gateway runs or not.
+
+        Raises:
+            JournalUnusable: there is no journal at this path.
+        """
+        if not path.is_file():
+            raise JournalUnusable(f"there is no journal at {path}: give the settings or state directory of a gateway")
+        return cls(path, None, None, await _connect(path, _prepare_reader), 0)
+
+    # -- writing -------------------------------------------------------------------------------------
+
+    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
+        """See `Journal.commit`."""
+        return await self._write(partial(_commit, batch=batch, parked_max=self._parked_max))
+
+    async def setting(self, name: str, default: str) -> str:
+        """See `Journal.setting`."""
+        return await self._write(partial(store.read_setting, name=name, default=default))
+
+    async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        assert self._writer is not None, "a journal that was opened for reading was asked to write"
+        try:
+            return await self._writer.run(function)
+        except sqlite3.Error as exc:
+            raise translated(exc) from exc
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    async def _read(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        try:
+            return await self._reader.run(partial(_call, function, args, kwargs))
+        except sqlite3.Error as exc:
+            raise translated(exc) from exc
+
+    async def history(self, execution: ExecutionRecord) -> History:
+        """See `Journal.history`."""
+        return await self._read(store.read_history, execution)
+
+    async def executions(self, **wanted: Any) -> list[ExecutionRecord]:
+        """See `Journal.executions`."""
+        return await self._read(store.find_executions, **wanted)
+
+    async def counts(self) -> dict[str, int]:
+        """See `Journal.counts`."""
+        return await self._read(store.read_counts)
+
+    async def history_lengths(self, keys: Sequence[int]) -> dict[int, int]:
+        """See `Journal.history_lengths`."""
+        return await self._read(store.read_history_lengths, keys)
+
+    async def hot(self) -> list[ExecutionRecord]:
+        """See `Journal.hot`."""
+        return await self._read(store.read_hot)
+
+    async def due(self, after_us: int, until_us: int, limit: int) -> list[tuple[int, ExecutionRecord]]:
+        """See `Journal.due`."""
+        return await self._read(store.read_due, after_us, until_us, limit)
+
+    async def attempts(self, execution: int) -> list[AttemptRecord]:
+        """See `Journal.attempts`."""
+        return await self._read(store.read_attempts, execution)
+
+    async def outbox(self, after_id: int, limit: int) -> list[OutgoingMessage]:
+        """See `Journal.outbox`."""
+        return await self._read(store.read_outbox, after_id, limit)
+
+    async def outbox_count(self) -> int:
+        """See `Journal.outbox_count`."""
+        return await self._read(store.read_outbox_count)
+
+    async def received(self) -> list[tuple[str, bytes]]:
+        """See `Journal.received`."""
+        return await self._read(store.read_received)
+
+    async def parked(self, limit: int) -> list[ParkedMessage]:
+        """See `Journal.parked`."""
+        return await self._read(store.read_parked, limit)
+
+    async def parked_counts(self) -> dict[str, int]:
+        """See `Journal.parked_counts`."""
+        return await self._read(store.read_parked_counts)
+
+    async def changes(self, after_lsn: int, limit: int) -> list[Change]:
+        """See `Journal.changes`."""
+        return await self._read(store.read_changes, after_lsn, limit)
+
+    async def last_ids(self) -> LastIds:
+        """See `Journal.last_ids`."""
+        return await self._read(store.read_last_ids)
+
+    def sizes(self) -> tuple[int, int]:
+        """Bytes of the journal file, and of its write-ahead log."""
+        return _size(self.path), _size(self.path.with_name(self.path.name + "-wal"))
+
+    async def close(self) -> None:
+        """See `Journal.close`."""
+        await self._reader.close()
+        if self._writer is not None:
+            await self._writer.close()
+        if self._lock is not None:
+            self._lock.release()
+
+
+async def _connect(path: Path, prepare: Callable[[sqlite3.Connection], None]) -> _Connection:
+    connection = _Connection(partial(_open, path))
+    await connection
+    try:
+        await connection.run(prepare)
+    except sqlite3.Error as exc:
+        await connection.close()
+        raise translated(exc) from exc
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
+def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:
+    """Set what the promises stand on, and read it back."""
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    for name, value in _PRAGMAS.items():
+        connection.execute(f"PRAGMA {name} = {value}")
+    synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
+    if (mode, synchronous) != ("wal", 2):
+        raise JournalUnusable(
+            f"{path} is in journal mode {mode!r} with synchronous={synchronous}, expected 'wal' and 2 (FULL): "
+            "put the journal on a local file system"
+        )
+    store.migrate(connection)
+    _sync_directory(path)
+
+
+def _prepare_reader(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA cache_size = -4000")
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the names of the journal's files durable: until then a power cut may undo the change to WAL."""
+    for folder in (path.parent, path.parent.parent):
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _commit(connection: sqlite3.Connection, *, batch: Batch, parked_max: int) -> dict[int, ExecutionRecord]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        refused = store.write(connection, batch, parked_max)
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite rolls back by itself when the disk is full.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return refused
+
+
+def _call(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], connection: sqlite3.Connection) -> T:
+    return function(connection, *args, **kwargs)
+
+
+def translated(error: sqlite3.Error) -> JournalError:
+    """Our error for one of SQLite's, by the decision that the caller can take."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    primary = code & 0xFF
+    if primary in _FULL or code == sqlite3.SQLITE_IOERR_WRITE:
+        return StorageFull(f"the journal could not be written, its volume or quota is full ({name})")
+    if primary == sqlite3.SQLITE_CONSTRAINT:
+        return AppendConflict(f"an event's place in the journal was taken ({name}: {error})")
+    if primary in _FAILED:
+        return StorageFailed(f"the journal's storage failed ({name}: {error})")
+    return JournalUnusable(f"the journal cannot be used ({name}: {error})")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,378 @@
+"""The journal's statements, on any SQLite connection, without waiting: the part that the shells share."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from typing import Any, Final
+
+from ..core import codec
+from ..core.events import Event
+from ..core.state import ExecutionState
+from ..core.transitions import IllegalTransition
+from ..ports import (
+    OPEN,
+    STATUSES,
+    AttemptRecord,
+    Batch,
+    Blocked,
+    Change,
+    EventRecord,
+    ExecutionRecord,
+    History,
+    LastIds,
+    OutgoingMessage,
+    ParkedMessage,
+)
+from .errors import HistoryDamaged, JournalTooNew, JournalUnusable
+
+RECEIVED_MAX: Final = 50_000
+"""How many received keys are remembered: the window in which a redelivery is recognised."""
+
+# -- schema ------------------------------------------------------------------------------------------
+
+
+def migrations() -> list[tuple[int, str]]:
+    """The numbered migrations, in order."""
+    folder = resources.files(__package__).joinpath("migrations")
+    found = [(int(file.name[:4]), file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".sql")]
+    return sorted(found)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema to this version, each migration in a transaction of its own.
+
+    Raises:
+        JournalTooNew: the file was written by a newer version.
+        JournalUnusable: the file is a database, but none of ours.
+    """
+    have = schema_version(connection)
+    steps = migrations()
+    newest = steps[-1][0]
+    if have > newest:
+        raise JournalTooNew(f"the journal has schema {have}, this version knows schema {newest}")
+    if have == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise JournalUnusable("the file is an SQLite database with tables of something else, and no journal")
+    for number, script in steps:
+        if number > have:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """The number of the last migration that this file has seen; 0 for a new file."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+# -- writing -----------------------------------------------------------------------------------------
+
+_START: Final = """
+INSERT INTO executions (key, workflow_id, run_id, type, task_queue, status, started_at, closed_at, wake_at, blocked)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+_EVENT: Final = """
+INSERT INTO events (execution, sequence, activation, at, kind, data, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_CHANGE: Final = "UPDATE executions SET status = ?, closed_at = ?, wake_at = ?, blocked = ? WHERE key = ?"
+_ATTEMPT: Final = """
+INSERT OR REPLACE INTO attempts (execution, activity, failures, next_at, failure, heartbeat) VALUES (?, ?, ?, ?, ?, ?)"""
+_ATTEMPT_OVER: Final = "DELETE FROM attempts WHERE execution = ? AND activity = ?"
+_OUTGOING: Final = """
+INSERT INTO outbox (id, execution, event_id, topic, body, qos, retain, created_at, expires_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_SENT: Final = "DELETE FROM outbox WHERE id = ?"
+_RECEIVED: Final = "INSERT OR REPLACE INTO received (key, digest) VALUES (?, ?)"
+_RECEIVED_PRUNE: Final = "DELETE FROM received WHERE number <= (SELECT max(number) FROM received) - ?"
+_PARKED: Final = "INSERT INTO parked (id, received_at, topic, reason, detail, body) VALUES (?, ?, ?, ?, ?, ?)"
+_PARKED_COUNT: Final = """
+INSERT INTO parked_counts (reason, count) VALUES (?, 1) ON CONFLICT (reason) DO UPDATE SET count = count + 1"""
+_PARKED_PRUNE: Final = "DELETE FROM parked WHERE id <= (SELECT max(id) FROM parked) - ?"
+
+
+def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict[int, ExecutionRecord]:
+    """Write a batch inside the caller's transaction; returns the starts that were left out (see `Journal.commit`)."""
+    if batch.changes:
+        rows = [
+            (STATUSES.index(c.status), c.closed_at_us, c.wake_at_us, _blocked_text(c.blocked), c.key)
+            for c in batch.changes.values()
+        ]
+        connection.executemany(_CHANGE, rows)
+    refused = _write_starts(connection, batch) if batch.starts else {}
+    events: Iterable[EventRecord] = batch.events
+    outgoing: Iterable[OutgoingMessage] = batch.outgoing
+    if refused:
+        events = [event for event in events if event.execution not in refused]
+        outgoing = [message for message in outgoing if message.execution not in refused]
+    if batch.events:
+        connection.executemany(
+            _EVENT, [(e.execution, e.sequence, e.activation, e.at_us, e.kind, e.data, e.checksum) for e in events]
+        )
+    if batch.attempts:
+        _write_attempts(connection, batch.attempts)
+    if batch.outgoing:
+        connection.executemany(_OUTGOING, [_outgoing_row(message) for message in outgoing])
+    if batch.sent:
+        connection.executemany(_SENT, [(number,) for number in batch.sent])
+    if batch.received:
+        connection.executemany(_RECEIVED, batch.received)
+        connection.execute(_RECEIVED_PRUNE, (RECEIVED_MAX,))
+    if batch.parked:
+        rows_parked = [(p.id, p.received_at_us, p.topic, p.reason, p.detail, p.body) for p in batch.parked]
+        connection.executemany(_PARKED, rows_parked)
+        connection.executemany(_PARKED_COUNT, [(parked.reason,) for parked in batch.parked])
+        connection.execute(_PARKED_PRUNE, (parked_max,))
+    return refused
+
+
+def _write_starts(connection: sqlite3.Connection, batch: Batch) -> dict[int, ExecutionRecord]:
+    refused: dict[int, ExecutionRecord] = {}
+    for start in batch.starts.values():
+        follows = batch.continues.get(start.key)
+        if follows in refused:
+            refused[start.key] = refused[follows]
+            continue
+        # A run that also closed in this batch does not meet the index of open runs.
+        others = [] if start.status == OPEN else _open_runs(connection, start.workflow_id)
+        if others or connection.execute(_START, _start_row(start)).rowcount == 0:
+            refused[start.key] = (others or _open_runs(connection, start.workflow_id))[0]
+    return refused
+
+
+def _open_runs(connection: sqlite3.Connection, workflow_id: str) -> list[ExecutionRecord]:
+    return find_executions(connection, workflow_id=workflow_id, status=OPEN, limit=1)
+
+
+def _start_row(start: ExecutionRecord) -> tuple[object, ...]:
+    return (
+        start.key,
+        start.workflow_id,
+        start.run_id,
+        start.workflow_type,
+        start.task_queue,
+        STATUSES.index(start.status),
+        start.started_at_us,
+        start.closed_at_us,
+        start.wake_at_us,
+        _blocked_text(start.blocked),
+    )
+
+
+def _write_attempts(
+    connection: sqlite3.Connection, attempts: dict[tuple[int, int], AttemptRecord | None]
+) -> None:
+    for (execution, activity), record in attempts.items():
+        if record is None:
+            connection.execute(_ATTEMPT_OVER, (execution, activity))
+        else:
+            row = (execution, activity, record.failures, record.next_at_us, record.failure, record.heartbeat)
+            connection.execute(_ATTEMPT, row)
+
+
+def _outgoing_row(message: OutgoingMessage) -> tuple[object, ...]:
+    return (
+        message.id,
+        message.execution,
+        message.event_id,
+        message.topic,
+        message.body,
+        message.qos,
+        int(message.retain),
+        message.created_at_us,
+        message.expires_at_us,
+    )
+
+
+def _blocked_text(blocked: Blocked | None) -> str | None:
+    if blocked is None:
+        return None
+    return json.dumps([blocked.cause, blocked.where, blocked.since_us, blocked.attempts])
+
+
+# -- reading -----------------------------------------------------------------------------------------
+
+_EXECUTION_COLUMNS: Final = (
+    "key, workflow_id, run_id, type, task_queue, started_at, status, closed_at, wake_at, blocked"
+)
+
+
+def _execution(row: Sequence[Any]) -> ExecutionRecord:
+    return ExecutionRecord(
+        key=row[0],
+        workflow_id=row[1],
+        run_id=row[2],
+        workflow_type=row[3],
+        task_queue=row[4],
+        started_at_us=row[5],
+        status=STATUSES[row[6]],
+        closed_at_us=row[7],
+        wake_at_us=row[8],
+        blocked=None if row[9] is None else Blocked(*json.loads(row[9])),
+    )
+
+
+def find_executions(
+    connection: sqlite3.Connection,
+    *,
+    workflow_id: str | None = None,
+    run_id: str | None = None,
+    status: str | None = None,
+    blocked: bool | None = None,
+    workflow_type: str | None = None,
+    before_key: int | None = None,
+    limit: int = 100,
+) -> list[ExecutionRecord]:
+    """See `Journal.executions`."""
+    tests: list[str] = []
+    values: list[object] = []
+    for column, value in (
+        ("workflow_id = ?", workflow_id),
+        ("run_id = ?", run_id),
+        ("status = ?", None if status is None else STATUSES.index(status)),
+        ("type = ?", workflow_type),
+        ("key < ?", before_key),
+    ):
+        if value is not None:
+            tests.append(column)
+            values.append(value)
+    if blocked is not None:
+        tests.append("blocked IS NOT NULL" if blocked else "blocked IS NULL")
+    where = f"WHERE {' AND '.join(tests)}" if tests else ""
+    # Only the constant tests above enter the text; every value is bound.
+    query = f"SELECT {_EXECUTION_COLUMNS} FROM executions {where} ORDER BY key DESC LIMIT ?"  # noqa: S608
+    return [_execution(row) for row in connection.execute(query, (*values, limit))]
+
+
+def read_history(connection: sqlite3.Connection, execution: ExecutionRecord) -> History:
+    """See `Journal.history`."""
+    rows = connection.execute(
+        "SELECT sequence, activation, at, kind, data, checksum FROM events WHERE execution = ? ORDER BY sequence",
+        (execution.key,),
+    ).fetchall()
+    return verified(execution, rows)
+
+
+def verified(execution: ExecutionRecord, rows: Iterable[Sequence[Any]]) -> History:
+    """The history of stored rows, after checking the chain and the tables of transitions.
+
+    Raises:
+        HistoryDamaged: they do not fit; the message gives the place and both values.
+    """
+    state = ExecutionState(execution.run_id)
+    events: list[Event] = []
+    for sequence, activation, at_us, kind, data, stored in rows:
+        checksum = codec.chain_next(state.checksum, sequence, activation, at_us, kind, data)
+        if checksum != stored:
+            raise HistoryDamaged(
+                f"event {sequence} of {execution.workflow_id} (run {execution.run_id}) has checksum {stored:08x}, "
+                f"its bytes give {checksum:08x}"
+            )
+        try:
+            event = Event(sequence, activation, at_us, codec.decode_body(kind, data))
+            state.apply(event)
+        except (codec.EventUnreadable, IllegalTransition) as exc:
+            raise HistoryDamaged(f"event {sequence} of {execution.workflow_id} (run {execution.run_id}): {exc}") from exc
+        state.checksum = checksum
+        events.append(event)
+    if not events:
+        raise HistoryDamaged(f"{execution.workflow_id} (run {execution.run_id}) has no events, at least one was expected")
+    return History(events, state)
+
+
+def read_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """See `Journal.counts`."""
+    counts = dict.fromkeys(STATUSES, 0)
+    for status, number in connection.execute("SELECT status, count(*) FROM executions GROUP BY status"):
+        counts[STATUSES[status]] = number
+    row = connection.execute("SELECT count(*) FROM executions WHERE status = 0 AND blocked IS NOT NULL").fetchone()
+    counts["blocked"] = row[0]
+    return counts
+
+
+def read_history_lengths(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, int]:
+    """See `Journal.history_lengths`."""
+    query = "SELECT max(sequence) FROM events WHERE execution = ?"
+    return {key: connection.execute(query, (key,)).fetchone()[0] or 0 for key in keys}
+
+
+def read_hot(connection: sqlite3.Connection) -> list[ExecutionRecord]:
+    """See `Journal.hot`."""
+    query = f"SELECT {_EXECUTION_COLUMNS} FROM executions WHERE status = 0 AND wake_at = 0 ORDER BY key"  # noqa: S608 - constant text
+    return [_execution(row) for row in connection.execute(query)]
+
+
+def read_due(connection: sqlite3.Connection, after_us: int, until_us: int, limit: int) -> list[tuple[int, ExecutionRecord]]:
+    """See `Journal.due`."""
+    query = (
+        f"SELECT {_EXECUTION_COLUMNS} FROM executions WHERE status = 0 AND wake_at > ? AND wake_at <= ? "  # noqa: S608 - constant text
+        "ORDER BY wake_at LIMIT ?"
+    )
+    found = [_execution(row) for row in connection.execute(query, (after_us, until_us, limit))]
+    return [(execution.wake_at_us or 0, execution) for execution in found]
+
+
+def read_attempts(connection: sqlite3.Connection, execution: int) -> list[AttemptRecord]:
+    """See `Journal.attempts`."""
+    query = "SELECT execution, activity, failures, next_at, failure, heartbeat FROM attempts WHERE execution = ?"
+    return [AttemptRecord(*row) for row in connection.execute(query, (execution,))]
+
+
+def read_outbox(connection: sqlite3.Connection, after_id: int, limit: int) -> list[OutgoingMessage]:
+    """See `Journal.outbox`."""
+    query = """
+SELECT id, execution, event_id, topic, body, qos, retain, created_at, expires_at FROM outbox
+WHERE id > ? ORDER BY id LIMIT ?"""
+    return [
+        OutgoingMessage(*row[:6], bool(row[6]), *row[7:]) for row in connection.execute(query, (after_id, limit))
+    ]
+
+
+def read_outbox_count(connection: sqlite3.Connection) -> int:
+    """See `Journal.outbox_count`."""
+    count: int = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
+    return count
+
+
+def read_received(connection: sqlite3.Connection) -> list[tuple[str, bytes]]:
+    """See `Journal.received`."""
+    return list(connection.execute("SELECT key, digest FROM received ORDER BY number"))
+
+
+def read_parked(connection: sqlite3.Connection, limit: int) -> list[ParkedMessage]:
+    """See `Journal.parked`."""
+    query = "SELECT id, received_at, topic, reason, detail, body FROM parked ORDER BY id DESC LIMIT ?"
+    return [ParkedMessage(*row) for row in connection.execute(query, (limit,))]
+
+
+def read_parked_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """See `Journal.parked_counts`."""
+    return dict(connection.execute("SELECT reason, count FROM parked_counts"))
+
+
+def read_changes(connection: sqlite3.Connection, after_lsn: int, limit: int) -> list[Change]:
+    """See `Journal.changes`."""
+    columns = ", ".join(f"executions.{name.strip()}" for name in _EXECUTION_COLUMNS.split(","))
+    query = (
+        f"SELECT lsn, sequence, activation, at, kind, data, {columns} FROM events "  # noqa: S608 - constant text
+        "JOIN executions ON executions.key = events.execution WHERE lsn > ? ORDER BY lsn LIMIT ?"
+    )
+    return [
+        Change(row[0], _execution(row[6:]), Event(row[1], row[2], row[3], codec.decode_body(row[4], row[5])))
+        for row in connection.execute(query, (after_lsn, limit))
+    ]
+
+
+def read_last_ids(connection: sqlite3.Connection) -> LastIds:
+    """See `Journal.last_ids`."""
+    query = """
+SELECT coalesce((SELECT max(key) FROM executions), 0),
+       coalesce((SELECT max(id) FROM outbox), 0),
+       coalesce((SELECT max(id) FROM parked), 0),
+       coalesce((SELECT max(lsn) FROM events), 0)"""
+    return LastIds(*connection.execute(query).fetchone())
+
+
+def read_setting(connection: sqlite3.Connection, name: str, default: str) -> str:
+    """See `Journal.setting`."""
+    connection.execute("INSERT OR IGNORE INTO settings (name, value) VALUES (?, ?)", (name, default))
+    value: str = connection.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()[0]
+    return value

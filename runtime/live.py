@@ -1,0 +1,181 @@
+"""An open execution in memory: its state, its code when it is loaded, and what waits to be handed to it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .core import codec, replay
+from .core.commands import Command
+from .core.definition import WorkflowDefinition
+from .core.events import ActivationStarted, Body, Event, Happening, WorkflowStarted
+from .core.instance import ActivationFailed, Instance, Values
+from .core.state import ExecutionState
+from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History
+
+_RUNTIME = str(Path(__file__).parent)
+
+
+@dataclass(slots=True)
+class Incoming:
+    """Something that happened to an execution, and whom to tell once it is durable (or why it is not)."""
+
+    body: Happening
+    settle: Callable[[BaseException | None], None] | None = None
+    received: tuple[str, bytes] | None = None
+
+
+class LiveExecution:
+    """An open execution that this process holds in memory."""
+
+    __slots__ = (
+        "attempts",
+        "blocked",
+        "failures",
+        "history",
+        "incoming",
+        "incoming_start",
+        "instance",
+        "queued",
+        "record",
+        "retry",
+        "state",
+        "uncommitted",
+        "waiting",
+    )
+
+    def __init__(self, record: ExecutionRecord) -> None:
+        self.record = record
+        self.state = ExecutionState(record.run_id)
+        self.instance: Instance | None = None
+        self.history: Sequence[Event] | None = None
+        """What the instance is to be rebuilt from; None when it is not known here (read it first)."""
+        self.waiting: list[Happening] = []
+        """Recorded, but not yet handed to the code."""
+        self.incoming: list[Incoming] = []
+        self.incoming_start: WorkflowStarted | None = None
+        self.attempts: dict[int, AttemptRecord] = {}
+        self.blocked = record.blocked
+        self.failures = 0
+        self.retry = False
+        self.queued = False
+        self.uncommitted = False
+
+    def load(self, history: History, attempts: Sequence[AttemptRecord]) -> None:
+        """Take over what the journal holds."""
+        self.state = history.state
+        self.history = history.events
+        _, self.waiting = replay.activations(history.events)
+        self.attempts = {attempt.activity: attempt for attempt in attempts}
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can be dropped from memory: nothing runs, nothing waits to be handed over."""
+        return not (self.queued or self.incoming or self.waiting or self.uncommitted or self.state.activities)
+
+    def wake_at_us(self) -> int | None:
+        """When it goes on without being asked; see `ExecutionRecord.wake_at_us`."""
+        if self.state.activities or self.state.unconsumed:
+            return HOT
+        return self.state.next_due_us()
+
+    # -- activation ----------------------------------------------------------------------------------
+
+    def ensure_instance(self, definition: WorkflowDefinition, values: Values) -> Instance:
+        """The code of this execution, rebuilt from its history where it is not in memory.
+
+        Raises:
+            HistoryDiverged, ActivationFailed: the code does not fit its history.
+        """
+        if self.instance is None:
+            instance = Instance(definition, self._start(), values)
+            history = self.history or ()
+            self.waiting = replay.replay(instance, history)
+            self.instance = instance
+            self.history = None
+        return self.instance
+
+    def _start(self) -> WorkflowStarted:
+        """The first event; that of an execution which begins now is still to be handed over."""
+        if self.state.start is not None:
+            return self.state.start
+        first = self.incoming_start
+        assert first is not None, "an execution without its first event was asked for it"
+        return first
+
+    def append(self, batch: Batch, activation: int, at_us: int, bodies: Sequence[Body]) -> None:
+        """Add events to the history and to the batch."""
+        state = self.state
+        key = self.record.key
+        for body in bodies:
+            sequence = state.sequence + 1
+            kind = codec.kind_of(body)
+            data = codec.encode_body(body)
+            checksum = codec.chain_next(state.checksum, sequence, activation, at_us, kind, data)
+            state.apply(Event(sequence, activation, at_us, body))
+            state.checksum = checksum
+            batch.events.append(EventRecord(key, sequence, activation, at_us, kind, data, checksum))
+
+    def activate(self, batch: Batch, at_us: int, inputs: list[Happening], instance: Instance) -> list[Command]:
+        """Hand everything over and record what the code asks for.
+
+        Raises:
+            ActivationFailed: the code has a bug; nothing was recorded, and the instance is gone.
+        """
+        number = self.state.activation + 1
+        instance.history_length = self.state.sequence + len(inputs)
+        given = self.waiting + inputs if self.waiting else inputs
+        try:
+            commands = instance.activate(at_us, given)
+        except ActivationFailed:
+            self.instance = None
+            raise
+        bodies: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
+        bodies += inputs
+        bodies += commands
+        self.append(batch, number, at_us, bodies)
+        self.waiting = []
+        return commands
+
+    def accept(self, batch: Batch, at_us: int, inputs: Sequence[Happening]) -> None:
+        """Record what happened without handing it over: the code is blocked, or no worker is there."""
+        self.append(batch, 0, at_us, inputs)
+        self.waiting += inputs
+
+    def drop_instance(self) -> None:
+        """Free the code's memory; it is rebuilt from the journal when something happens."""
+        if self.instance is not None:
+            self.instance.evict()
+            self.instance = None
+            self.history = None
+
+
+def blocked_by(error: BaseException, previous: Blocked | None, now_us: int) -> Blocked:
+    """Why an execution cannot go on: the cause, and the line of the user's code that it came from."""
+    cause = error.__cause__ if isinstance(error, ActivationFailed) and error.__cause__ is not None else error
+    text = f"{type(cause).__name__}: {cause}"
+    if previous is not None and previous.cause == text:
+        return Blocked(text, previous.where, previous.since_us, previous.attempts + 1)
+    return Blocked(text, source_line(cause), now_us, 1)
+
+
+def source_line(error: BaseException) -> str:
+    """The innermost line of code that is neither ours nor the standard library's, as ``file:line in function``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        filename = frame.filename
+        if _is_foreign(filename):
+            return f"{filename}:{frame.lineno} in {frame.name}"
+    return f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
+
+
+_STANDARD_LIBRARY = str(Path(traceback.__file__).parent)
+
+
+def _is_foreign(filename: str) -> bool:
+    real = str(Path(filename).resolve())
+    ours = real.startswith(_RUNTIME)
+    standard = real.startswith(_STANDARD_LIBRARY) and "site-packages" not in real
+    return not (ours or standard or filename.startswith("<"))

@@ -1,0 +1,300 @@
+"""What the engine needs from outside, as promises: a journal, a clock, a source of randomness.
+
+The engine declares them; adapters implement them; only the composition root knows both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .core.events import Event
+from .core.state import ExecutionState
+
+
+class Clock(Protocol):
+    """The gateway's idea of wall time."""
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch. It may jump either way; the engine copes."""
+        ...
+
+    def seconds_until(self, at_us: int) -> float:
+        """How long to wait on this machine, in seconds, until the clock shows `at_us`; negative when it is past."""
+        ...
+
+
+class Entropy(Protocol):
+    """Where identifiers and seeds come from."""
+
+    def run_id(self) -> str:
+        """A new identifier that no other run has, on any gateway."""
+        ...
+
+    def seed(self) -> int:
+        """A number of 63 bits for a workflow's own random source."""
+        ...
+
+
+OPEN = "running"
+STATUSES = ("running", "completed", "failed", "canceled", "terminated", "continued_as_new", "timed_out")
+"""The statuses of an execution, by their number in a journal. Never reorder."""
+
+HOT = 0
+"""`wake_at_us` of an execution that has work to go on with as soon as the process starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why an execution does not go on until its code, or its history, is mended."""
+
+    cause: str
+    where: str
+    since_us: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRecord:
+    """One execution as a journal lists it.
+
+    `wake_at_us` is when it has something to do without being asked: `HOT` for at once, None for never.
+    """
+
+    key: int
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+    task_queue: str
+    started_at_us: int
+    status: str = OPEN
+    closed_at_us: int | None = None
+    wake_at_us: int | None = HOT
+    blocked: Blocked | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One event as it is stored: its place, its encoded body, and the checksum of the chain up to it."""
+
+    execution: int
+    sequence: int
+    activation: int
+    at_us: int
+    kind: int
+    data: bytes
+    checksum: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionChange:
+    """New values of an execution's record; all of them are written."""
+
+    key: int
+    status: str
+    closed_at_us: int | None
+    wake_at_us: int | None
+    blocked: Blocked | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """How far the attempts of a pending activity have come; there is none while its first attempt runs silently."""
+
+    execution: int
+    activity: int
+    failures: int
+    next_at_us: int
+    failure: bytes | None
+    heartbeat: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message that a commit put into the outbox. `id` orders it among all others."""
+
+    id: int
+    execution: int
+    event_id: str
+    topic: str
+    body: bytes
+    qos: int
+    retain: bool
+    created_at_us: int
+    expires_at_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedMessage:
+    """An incoming message that was refused and is kept for a person to read."""
+
+    id: int
+    received_at_us: int
+    topic: str
+    reason: str
+    detail: str
+    body: bytes
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit makes durable, all of it or nothing.
+
+    Changes are written before starts, so that a run may end and the next of its workflow id begin. A start whose
+    workflow id has an open run is left out with its events and messages, and reported; so is a start that
+    `continues` one that was left out.
+    """
+
+    starts: dict[int, ExecutionRecord] = field(default_factory=dict[int, ExecutionRecord])
+    """By key, as they are at the end of this batch: a new run has no entry in `changes`."""
+    continues: dict[int, int] = field(default_factory=dict[int, int])
+    """The key of a start, and that of the run which it continues."""
+    events: list[EventRecord] = field(default_factory=list[EventRecord])
+    changes: dict[int, ExecutionChange] = field(default_factory=dict[int, ExecutionChange])
+    attempts: dict[tuple[int, int], AttemptRecord | None] = field(
+        default_factory=dict[tuple[int, int], AttemptRecord | None]
+    )
+    """By execution and activity; None deletes."""
+    outgoing: list[OutgoingMessage] = field(default_factory=list[OutgoingMessage])
+    sent: list[int] = field(default_factory=list[int])
+    """Outbox ids that were answered and can go."""
+    received: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    """Keys of messages whose effect this commit holds, with a digest of what they said."""
+    parked: list[ParkedMessage] = field(default_factory=list[ParkedMessage])
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(
+            self.starts
+            or self.events
+            or self.changes
+            or self.attempts
+            or self.outgoing
+            or self.sent
+            or self.received
+            or self.parked
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event in the order in which commits made them durable."""
+
+    lsn: int
+    execution: ExecutionRecord
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A whole history that was checked, and the state that it adds up to."""
+
+    events: list[Event]
+    state: ExecutionState
+
+
+class Journal(Protocol):
+    """The only durable state of a gateway: histories, and what must be committed together with them.
+
+    When `commit` returns, its batch survives power loss; when it raises, nothing of it was written.
+    Histories are verified when they are read.
+    """
+
+    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
+        """Make the batch durable; returns, by key of a start that was left out, the open run in its way.
+
+        Raises:
+            AppendConflict: an event's sequence is taken; another writer was here. Stop.
+            StorageFull: nothing was written; try again when there is room.
+            StorageFailed: the device can no longer be trusted; stop this process.
+        """
+        ...
+
+    async def history(self, execution: ExecutionRecord) -> History:
+        """The whole history, checked.
+
+        Raises:
+            HistoryDamaged: a checksum or a record does not fit; the execution must not go on.
+        """
+        ...
+
+    async def executions(
+        self,
+        *,
+        workflow_id: str | None = None,
+        run_id: str | None = None,
+        status: str | None = None,
+        blocked: bool | None = None,
+        workflow_type: str | None = None,
+        before_key: int | None = None,
+        limit: int = 100,
+    ) -> list[ExecutionRecord]:
+        """Executions that fit, the newest first."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """How many executions there are by status, and of the open ones how many are ``blocked``."""
+        ...
+
+    async def history_lengths(self, keys: Sequence[int]) -> dict[int, int]:
+        """The last sequence of each execution."""
+        ...
+
+    async def hot(self) -> list[ExecutionRecord]:
+        """Open executions that must go on at once after a start."""
+        ...
+
+    async def due(self, after_us: int, until_us: int, limit: int) -> list[tuple[int, ExecutionRecord]]:
+        """Open executions that wake after `after_us` and up to `until_us`, the earliest first."""
+        ...
+
+    async def attempts(self, execution: int) -> list[AttemptRecord]:
+        """How far the pending activities of one execution have come."""
+        ...
+
+    async def outbox(self, after_id: int, limit: int) -> list[OutgoingMessage]:
+        """Messages that wait to be sent, in order."""
+        ...
+
+    async def outbox_count(self) -> int:
+        """How many messages wait to be sent."""
+        ...
+
+    async def received(self) -> list[tuple[str, bytes]]:
+        """The keys that `commit` recorded as received, the oldest first."""
+        ...
+
+    async def parked(self, limit: int) -> list[ParkedMessage]:
+        """Messages in quarantine, the newest first."""
+        ...
+
+    async def parked_counts(self) -> dict[str, int]:
+        """How many messages were ever parked, by reason."""
+        ...
+
+    async def changes(self, after_lsn: int, limit: int) -> list[Change]:
+        """Events in the order of their commits."""
+        ...
+
+    async def last_ids(self) -> LastIds:
+        """The highest numbers that were given out."""
+        ...
+
+    async def setting(self, name: str, default: str) -> str:
+        """A value that this journal keeps for ever: `default` is stored at the first call."""
+        ...
+
+    async def close(self) -> None:
+        """Release the files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LastIds:
+    """The highest numbers in a journal; 0 where there is none."""
+
+    execution: int
+    outbox: int
+    parked: int
+    lsn: int

@@ -1,0 +1,48 @@
+"""Executions that sleep: found in the journal shortly before they are due, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .ports import Clock, ExecutionRecord, Journal
+from .timers import Alarms
+
+_WINDOW_US = 10 * 60 * 1_000_000
+_MARGIN_US = 60 * 1_000_000
+_PAGE = 5000
+
+
+class Wakeups:
+    """Alarms for the timers of executions, only for those due within a window that moves with the clock.
+
+    A gateway may hold a million sleeping executions; what is in memory is bounded by what wakes soon.
+    """
+
+    def __init__(
+        self, journal: Journal, clock: Clock, alarms: Alarms, wake: Callable[[ExecutionRecord], None]
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._alarms = alarms
+        self._wake = wake
+        self._known_until_us = 0
+
+    def expect(self, record: ExecutionRecord, due_us: int) -> None:
+        """Wake this execution when its timer is due. Later than the window, the journal remembers it."""
+        if due_us <= self._known_until_us:
+            self._alarms.at(due_us, lambda: self._wake(record))
+
+    async def look_ahead(self) -> None:
+        """Move the window when its end comes near."""
+        now = self._clock.now_us()
+        while self._known_until_us < now + _WINDOW_US - _MARGIN_US:
+            after, until = self._known_until_us, now + _WINDOW_US
+            # Before the read: a timer that is committed while it runs is then expected by `expect`.
+            self._known_until_us = until
+            found = await self._journal.due(after, until, _PAGE)
+            for due_us, record in found:
+                self._alarms.at(due_us, lambda record=record: self._wake(record))
+            if len(found) < _PAGE:
+                return
+            # Several may be due at the very instant where the page ends: begin there again.
+            self._known_until_us = max(found[-1][0] - 1, after + 1)

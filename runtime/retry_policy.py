@@ -1,0 +1,39 @@
+"""Retry policies as authors write them, and as they are recorded."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from .common import RetryPolicy
+from .core.retry import RetryRule
+
+
+def rule_of(policy: RetryPolicy | None) -> RetryRule | None:
+    """The record of a policy.
+
+    Raises:
+        ValueError: the policy contradicts itself.
+    """
+    if policy is None:
+        return None
+    policy._validate()  # noqa: SLF001 - the SDK's name for it; the policy is checked where it is used
+    return RetryRule(
+        initial_s=policy.initial_interval.total_seconds(),
+        coefficient=policy.backoff_coefficient,
+        interval_s_max=None if policy.maximum_interval is None else policy.maximum_interval.total_seconds(),
+        attempts_max=policy.maximum_attempts,
+        non_retryable_types=tuple(policy.non_retryable_error_types or ()),
+    )
+
+
+def policy_of(rule: RetryRule | None) -> RetryPolicy | None:
+    """The policy of a record."""
+    if rule is None:
+        return None
+    return RetryPolicy(
+        initial_interval=timedelta(seconds=rule.initial_s),
+        backoff_coefficient=rule.coefficient,
+        maximum_interval=None if rule.interval_s_max is None else timedelta(seconds=rule.interval_s_max),
+        maximum_attempts=rule.attempts_max,
+        non_retryable_error_types=list(rule.non_retryable_types) or None,
+    )

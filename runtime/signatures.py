@@ -1,0 +1,23 @@
+"""What functions say of their parameters and results."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+
+def types_of(fn: Callable[..., Any], *, is_method: bool) -> tuple[list[Any] | None, Any]:
+    """The hints of the positional parameters (None unless all have one), and of the result."""
+    parameters = list(inspect.signature(fn).parameters.values())[1 if is_method else 0 :]
+    for parameter in parameters:
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty:
+            raise TypeError(f"{fn.__qualname__} has a keyword-only parameter {parameter.name!r}: arguments are passed by position")
+    try:
+        hints = get_type_hints(fn)
+    except Exception:  # noqa: BLE001 - a name that cannot be resolved here only means that values stay plain
+        hints = {}
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [parameter.name for parameter in parameters if parameter.kind in positional]
+    arg_types = [hints[name] for name in names] if all(name in hints for name in names) else None
+    return arg_types, hints.get("return")

@@ -1,0 +1,83 @@
+"""Waiting in workflow code: for time, for conditions, for several things at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from ..core.loop import TimerHandle
+from ._current import current
+
+T = TypeVar("T")
+F = TypeVar("F", bound="asyncio.Future[Any]")
+
+
+async def sleep(duration: float | timedelta, *, summary: str | None = None) -> None:
+    """Wait for `duration` (seconds or a timedelta), over restarts and power cuts."""
+    seconds = _seconds(duration)
+    if seconds <= 0:
+        await asyncio.sleep(0)
+        return
+    instance = current()
+    future: asyncio.Future[None] = instance.loop.create_future()
+    handle = TimerHandle(instance.loop.time() + seconds, _wake, (future, None), instance.loop, None)
+    instance.start_timer(handle, seconds, summary or "")
+    try:
+        await future
+    finally:
+        handle.cancel()
+
+
+async def wait_condition(
+    fn: Callable[[], bool], *, timeout: timedelta | float | None = None, timeout_summary: str | None = None
+) -> None:
+    """Wait until `fn` returns true. It is tried whenever the workflow has nothing else to do, and only reads.
+
+    Raises:
+        asyncio.TimeoutError: it did not within `timeout` (seconds or a timedelta).
+    """
+    instance = current()
+    future = instance.wait_until(fn)
+    if timeout is None:
+        await future
+        return
+    seconds = _seconds(timeout)
+    handle = TimerHandle(instance.loop.time() + seconds, _wake, (future, TimeoutError()), instance.loop, None)
+    if seconds > 0:
+        instance.start_timer(handle, seconds, timeout_summary or "")
+    else:
+        instance.loop.fire(handle)
+    try:
+        await future
+    finally:
+        handle.cancel()
+
+
+def _wake(future: asyncio.Future[None], error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+def _seconds(duration: float | timedelta) -> float:
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+
+
+async def wait(
+    fs: Iterable[F], *, timeout: float | None = None, return_when: str = asyncio.ALL_COMPLETED
+) -> tuple[list[F], list[F]]:
+    """As `asyncio.wait`, but what is done and what is pending come as lists, in the order given."""
+    given = list(dict.fromkeys(fs))
+    done, _ = await asyncio.wait(given, timeout=timeout, return_when=return_when)
+    return [f for f in given if f in done], [f for f in given if f not in done]
+
+
+def as_completed(fs: Iterable[Awaitable[T]], *, timeout: float | None = None) -> Iterator[Awaitable[T]]:
+    """As `asyncio.as_completed`; the order of what completes together is the order given."""
+    tasks = [asyncio.ensure_future(f) for f in dict.fromkeys(fs)]
+    return iter(asyncio.as_completed(tasks, timeout=timeout))
