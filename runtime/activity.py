@@ -15,10 +15,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from .common import Priority, RetryPolicy
 from .signatures import types_of
+
+if TYPE_CHECKING:
+    from .client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -163,6 +166,11 @@ class ActivityContext(Protocol):
         """Set when the worker begins to stop."""
         ...
 
+    @property
+    def client(self) -> Client:
+        """The client of the worker that runs the attempt."""
+        ...
+
     def heartbeat(self, details: Sequence[Any]) -> None:
         """Note these details for the next attempt."""
         ...
@@ -190,6 +198,15 @@ def in_activity() -> bool:
 def info() -> Info:
     """What the running attempt is."""
     return _context().info
+
+
+def client() -> Client:
+    """The client of the worker, for an asynchronous activity that talks to other workflows.
+
+    Raises:
+        RuntimeError: the activity runs in a thread or a process, from where the engine cannot be called.
+    """
+    return _context().client
 
 
 def heartbeat(*details: Any) -> None:

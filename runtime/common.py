@@ -97,11 +97,17 @@ class RetryPolicy:
         if self.maximum_attempts == 1:
             return  # There is no second attempt, so the intervals mean nothing.
         if self.initial_interval < timedelta():
-            raise ValueError(f"RetryPolicy.initial_interval is {self.initial_interval}, expected zero or more")
+            raise ValueError(
+                f"RetryPolicy.initial_interval is {self.initial_interval}, expected zero or more"
+            )
         if not self.backoff_coefficient >= 1:
-            raise ValueError(f"RetryPolicy.backoff_coefficient is {self.backoff_coefficient}, expected 1 or more")
+            raise ValueError(
+                f"RetryPolicy.backoff_coefficient is {self.backoff_coefficient}, expected 1 or more"
+            )
         if self.maximum_interval is not None and self.maximum_interval < timedelta():
-            raise ValueError(f"RetryPolicy.maximum_interval is {self.maximum_interval}, expected zero or more")
+            raise ValueError(
+                f"RetryPolicy.maximum_interval is {self.maximum_interval}, expected zero or more"
+            )
         # Zero stands for "not set", as in the policies that Temporal stores.
         if self.maximum_interval and self.maximum_interval < self.initial_interval:
             raise ValueError(
@@ -109,7 +115,9 @@ class RetryPolicy:
                 f"expected at least initial_interval, which is {self.initial_interval}"
             )
         if self.maximum_attempts < 0:
-            raise ValueError(f"RetryPolicy.maximum_attempts is {self.maximum_attempts}, expected 0 (no limit) or more")
+            raise ValueError(
+                f"RetryPolicy.maximum_attempts is {self.maximum_attempts}, expected 0 (no limit) or more"
+            )
 
 
 class WorkflowIDReusePolicy(IntEnum):

@@ -151,8 +151,6 @@ class Engine:
         self.failure: BaseException | None = None
         """Why the engine stopped by itself; the process should end."""
         self.failed = asyncio.Event()
-        self.outbox_changed: Callable[[], None] = _nothing
-        """Called after a commit that put messages into the outbox."""
         self.committed: Callable[[Batch], None] = _nothing_of
         """Called after each commit."""
         self._live: OrderedDict[int, LiveExecution] = OrderedDict()
@@ -166,6 +164,7 @@ class Engine:
         self._workers: dict[str, _WorkerEntry] = {}
         self._orphans: dict[str, list[AttemptRequest]] = {}
         self._results: dict[int, list[asyncio.Future[None]]] = {}
+        self._commit_waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._closing = False
         self._alarms = Alarms(clock, self._wake_alarms)
@@ -416,31 +415,20 @@ class Engine:
         self._with_live(workflow_id, tell)
         return answer
 
-    def park(self, message: ParkedMessage, received: tuple[str, bytes] | None = None) -> asyncio.Future[None]:
+    def park(self, message: ParkedMessage) -> asyncio.Future[None]:
         """Put a refused message into quarantine; the future is done when that is durable."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._parked_id += 1
         self._batch.parked.append(replace(message, id=self._parked_id))
-        self._commit_with(answer, received)
-        return answer
-
-    def note_received(self, received: tuple[str, bytes] | None) -> asyncio.Future[None]:
-        """Remember a message that had no effect; the future is done when that is durable."""
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._commit_with(answer, received)
+        self._settlers.append(
+            lambda error: None if answer.done() else answer.set_result(None) if error is None else answer.set_exception(error)
+        )
+        self._wake.set()
         return answer
 
     def note_sent(self, outbox_ids: Sequence[int]) -> None:
         """Messages were answered: they leave the outbox with the next commit."""
         self._batch.sent.extend(outbox_ids)
-        self._wake.set()
-
-    def _commit_with(self, answer: asyncio.Future[None], received: tuple[str, bytes] | None) -> None:
-        if received is not None:
-            self._batch.received.append(received)
-        self._settlers.append(
-            lambda error: None if answer.done() else answer.set_result(None) if error is None else answer.set_exception(error)
-        )
         self._wake.set()
 
     async def query(self, workflow_id: str, run_id: str | None, name: str, args: Sequence[Payload]) -> Payload:
@@ -503,6 +491,12 @@ class Engine:
             if live is None and (await self.journal.history(record)).state.closing is not None:
                 continue
             await waiter
+
+    def next_commit(self) -> asyncio.Future[None]:
+        """A future that is done after the next commit."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._commit_waiters.append(waiter)
+        return waiter
 
     def live(self, key: int) -> LiveExecution | None:
         """The execution with this key, when it is in memory."""
@@ -947,9 +941,11 @@ class Engine:
             effect()
         for settle in settlers:
             settle(None)
-        if batch.outgoing:
-            self.outbox_changed()
         self.committed(batch)
+        waiters, self._commit_waiters = self._commit_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         self._evict_some()
 
     def _start_refused(self, live: LiveExecution, incoming: list[Incoming], existing: ExecutionRecord) -> None:
@@ -1210,10 +1206,6 @@ class Engine:
             worker.activities.withdraw(live.record.key, activity)
         failure = Failure(kind="canceled", message="Cancelled")
         self._end_activity(live, ev.ActivityFailed(activity, failure, "CANCEL_REQUESTED", 0))
-
-
-def _nothing() -> None:
-    pass
 
 
 def _nothing_of(_batch: Batch) -> None:

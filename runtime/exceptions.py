@@ -34,7 +34,7 @@ class FailureError(OverwinterError):
     def __init__(
         self, message: str, *, failure: Failure | None = None, exc_args: tuple[Any, ...] | None = None
     ) -> None:
-        """``exc_args`` replaces the message as the exception's ``args``; ``failure`` is what it was read from."""
+        """``exc_args`` replaces the message in ``args``; ``failure`` is the record it was read from."""
         super().__init__(*(exc_args if exc_args is not None else (message,)))
         self._message = message
         self._failure = failure
@@ -70,7 +70,7 @@ class ApplicationError(FailureError):
         next_retry_delay: timedelta | None = None,
         category: ApplicationErrorCategory = ApplicationErrorCategory.UNSPECIFIED,
     ) -> None:
-        """``details`` are encoded like arguments; ``next_retry_delay`` replaces the policy's next interval."""
+        """``details`` are encoded like arguments; ``next_retry_delay`` replaces the next interval."""
         super().__init__(message, exc_args=(f"{type}: {message}" if type else message,))
         self._details = details
         self._type = type
@@ -142,7 +142,9 @@ class TimeoutType(IntEnum):
 class TimeoutError(FailureError):  # noqa: A001 - the name that authors import
     """An activity or an execution did not end in time; not the built-in of the same name."""
 
-    def __init__(self, message: str, *, type: TimeoutType | None, last_heartbeat_details: Sequence[Any]) -> None:
+    def __init__(
+        self, message: str, *, type: TimeoutType | None, last_heartbeat_details: Sequence[Any]
+    ) -> None:
         super().__init__(message)
         self._type = type
         self._last_heartbeat_details = last_heartbeat_details
@@ -300,7 +302,12 @@ class WorkflowAlreadyStartedError(FailureError):
     """The workflow id is in use, or its reuse was not allowed; nothing was started."""
 
     def __init__(
-        self, workflow_id: str, workflow_type: str, *, run_id: str | None = None, first_run_id: str | None = None
+        self,
+        workflow_id: str,
+        workflow_type: str,
+        *,
+        run_id: str | None = None,
+        first_run_id: str | None = None,
     ) -> None:
         super().__init__("Workflow execution already started")
         self.workflow_id = workflow_id
@@ -320,7 +327,7 @@ class ActivityAlreadyStartedError(FailureError):
 
 
 def is_cancelled_exception(exception: BaseException) -> bool:
-    """Whether this error means a cancellation: asyncio's, ours, or an activity's or child's caused by ours."""
+    """Whether this is a cancellation: asyncio's, ours, or an activity's or child's error caused by ours."""
     if isinstance(exception, ActivityError | ChildWorkflowError):
         return isinstance(exception.cause, CancelledError)
     return isinstance(exception, asyncio.CancelledError | CancelledError)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, cast
 
 from .core.payload import Failure
 from .exceptions import (
@@ -33,7 +33,7 @@ from .exceptions import (
 )
 
 if TYPE_CHECKING:
-    from .converter import PayloadConverter
+    from .payload_converters import PayloadConverter
 
 Attribute: TypeAlias = str | int | float | bool | None
 
@@ -65,7 +65,7 @@ class DefaultFailureConverter(FailureConverter):
     """Keeps every exception's type, text, traceback and causes."""
 
     def __init__(self, *, encode_common_attributes: bool = False) -> None:
-        """With `encode_common_attributes`, message and stack trace become a payload, which a codec can encrypt."""
+        """With `encode_common_attributes`, message and stack trace are a payload, which a codec encrypts."""
         self._encode = encode_common_attributes
 
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter) -> Failure:
@@ -94,7 +94,9 @@ class DefaultFailureConverter(FailureConverter):
         assert error is not None
         return error
 
-    def _one(self, exception: BaseException, cause: Failure | None, payload_converter: PayloadConverter) -> Failure:
+    def _one(
+        self, exception: BaseException, cause: Failure | None, payload_converter: PayloadConverter
+    ) -> Failure:
         if isinstance(exception, FailureError) and exception.failure is not None:
             return exception.failure
         kind, details, attributes = _record(exception)
@@ -109,7 +111,9 @@ class DefaultFailureConverter(FailureConverter):
         return self._hidden(failure, payload_converter) if self._encode else failure
 
     def _hidden(self, failure: Failure, payload_converter: PayloadConverter) -> Failure:
-        common = payload_converter.to_payload({"message": failure.message, "stack_trace": failure.stack_trace})
+        common = payload_converter.to_payload(
+            {"message": failure.message, "stack_trace": failure.stack_trace}
+        )
         return replace(
             failure,
             message="Encoded failure",
@@ -130,7 +134,7 @@ FailureConverter.default = DefaultFailureConverter()
 
 
 def _chain(exception: BaseException) -> Iterator[BaseException]:
-    """The exception and its causes, outermost first, each once; a group's cause is the first of its members."""
+    """The exception and its causes, outermost first, each once; a group's cause is its first member."""
     seen: set[int] = set()
     link: BaseException | None = exception
     while link is not None and id(link) not in seen and len(seen) < _CAUSES_MAX:
@@ -138,9 +142,9 @@ def _chain(exception: BaseException) -> Iterator[BaseException]:
         yield link
         if isinstance(link, FailureError) and link.failure is not None:
             return  # its record has its own causes
-        following = link.__cause__
+        following: BaseException | None = link.__cause__
         if following is None and isinstance(link, BaseExceptionGroup):
-            following = link.exceptions[0]
+            following = cast("BaseExceptionGroup[BaseException]", link).exceptions[0]
         link = following
 
 
@@ -160,7 +164,14 @@ def _shown(failure: Failure, payload_converter: PayloadConverter) -> Failure:
 # -- exception to record ---------------------------------------------------------------------------
 
 _ACTIVITY: Final = ("scheduled_event_id", "started_event_id", "identity", "activity_type", "activity_id")
-_CHILD: Final = ("namespace", "workflow_id", "run_id", "workflow_type", "initiated_event_id", "started_event_id")
+_CHILD: Final = (
+    "namespace",
+    "workflow_id",
+    "run_id",
+    "workflow_type",
+    "initiated_event_id",
+    "started_event_id",
+)
 
 
 def _record(exception: BaseException) -> tuple[str, Sequence[Any], dict[str, Attribute]]:
@@ -254,7 +265,9 @@ def _exception(failure: Failure, payload_converter: PayloadConverter) -> Failure
         case "activity":
             return ActivityError(failure.message or "Activity error", **_arguments(failure, _ACTIVITY))
         case "child_workflow":
-            return ChildWorkflowError(failure.message or "Child workflow error", **_arguments(failure, _CHILD))
+            return ChildWorkflowError(
+                failure.message or "Child workflow error", **_arguments(failure, _CHILD)
+            )
         case _:
             return FailureError(failure.message or "Failure error")
 

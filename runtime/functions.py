@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .activity import ActivityDefinition, Info, current_context
 from .attempts import Attempt, Outcome, not_registered
@@ -22,6 +22,9 @@ from .processes import ProcessCall, ProcessPool
 from .retry_policy import policy_of
 from .values import ConvertedValues
 
+if TYPE_CHECKING:
+    from .client import Client
+
 
 class Functions:
     """The activities of one worker, by name. An `attempts.ActivityRunner`."""
@@ -31,11 +34,13 @@ class Functions:
         definitions: Mapping[str | None, ActivityDefinition],
         values: ConvertedValues,
         executor: Executor | ProcessPool,
+        client: Client,
     ) -> None:
         self.shutting_down = threading.Event()
         self._definitions = definitions
         self._values = values
         self._executor = executor
+        self._client = client
 
     def knows(self, activity_type: str) -> bool:
         """See `attempts.ActivityRunner`."""
@@ -61,7 +66,7 @@ class Functions:
             attempt.on_cancel = None
 
     async def _run_here(self, definition: ActivityDefinition, attempt: Attempt) -> Outcome:
-        context = Context(attempt, self._values, self.shutting_down)
+        context = Context(attempt, self._values, self.shutting_down, self._client)
         task = asyncio.current_task()
         assert task is not None
 
@@ -150,11 +155,18 @@ def _canceled(attempt: Attempt) -> Failure:
 class Context:
     """What a running attempt offers to its code: an `activity.ActivityContext`."""
 
-    def __init__(self, attempt: Attempt, values: ConvertedValues, shutting_down: threading.Event) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        values: ConvertedValues,
+        shutting_down: threading.Event,
+        client: Client | None = None,
+    ) -> None:
         self.cancelled = threading.Event()
         self.shutting_down = shutting_down
         self._attempt = attempt
         self._values = values
+        self._client = client
         self._info: Info | None = None
 
     @property
@@ -163,6 +175,13 @@ class Context:
         if self._info is None:
             self._info = info_of(self._attempt, self._values)
         return self._info
+
+    @property
+    def client(self) -> Client:
+        """See `activity.ActivityContext`."""
+        if self._client is None:
+            raise RuntimeError("No client available: only an asynchronous activity can call the engine, make it `async def`")
+        return self._client
 
     def heartbeat(self, details: Sequence[Any]) -> None:
         """See `activity.ActivityContext`."""

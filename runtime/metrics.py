@@ -18,7 +18,9 @@ class MetricMeter(ABC):
     """A meter whose instruments measure nothing."""
 
     @abstractmethod
-    def create_counter(self, name: str, description: str | None = None, unit: str | None = None) -> MetricCounter:
+    def create_counter(
+        self, name: str, description: str | None = None, unit: str | None = None
+    ) -> MetricCounter:
         """An instrument that only grows."""
 
     @abstractmethod
@@ -217,7 +219,9 @@ class _NoopGaugeFloat(_NoopInstrument, MetricGaugeFloat):
 
 
 class _NoopMeter(MetricMeter):
-    def create_counter(self, name: str, description: str | None = None, unit: str | None = None) -> MetricCounter:
+    def create_counter(
+        self, name: str, description: str | None = None, unit: str | None = None
+    ) -> MetricCounter:
         return _NoopCounter(name, description, unit)
 
     def create_histogram(

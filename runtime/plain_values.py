@@ -14,21 +14,25 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, time
 from enum import Enum
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeAlias, cast
 from uuid import UUID
 
-import msgpack
+import msgpack  # pyright: ignore[reportMissingTypeStubs] - there are none
+
+# The library has no annotations; what comes out of it is checked where it is used.
+_msgpack: Final[Any] = msgpack
+_type: Final = cast("Callable[[object], Any]", type)
 
 READ_BYTES_MAX: Final = 64 * 1024 * 1024
 READ_DEPTH_MAX: Final = 128
 
-SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes})
-_TEXT: Final = frozenset({str})
+SCALARS: Final[frozenset[type]] = frozenset({type(None), bool, int, float, str, bytes})
+_TEXT: Final[frozenset[type]] = frozenset({str})
 _WIDE_INTEGER: Final = 1
 _DECIMAL: Final = re.compile(rb"-?[0-9]{1,4300}")
 # Below this size, lengths that the bytes only claim cannot make the reader reserve more than 32 MiB.
@@ -36,7 +40,7 @@ _UNCHECKED_BYTES_MAX: Final = 4096
 
 
 class LocatedError(Exception):
-    """Something inside a value was refused; the message begins with the place, such as ``reading.samples[3]``."""
+    """Part of a value was refused; the message begins with the place, such as ``reading.samples[3]``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -99,23 +103,27 @@ def pack(value: Any, limits: PayloadLimits = DEFAULT_LIMITS) -> bytes:
         PayloadLimitError: it is too large, too deep, or contains itself.
         UnencodableError: it holds something without a stored form; the message says where.
     """
-    kind = type(value)
+    kind = _type(value)
     if not (
         kind in SCALARS
         or (kind is list and SCALARS.issuperset(map(type, value)))
-        or (kind is dict and _TEXT.issuperset(map(type, value)) and SCALARS.issuperset(map(type, value.values())))
+        or (
+            kind is dict
+            and _TEXT.issuperset(map(type, value))
+            and SCALARS.issuperset(map(type, value.values()))
+        )
     ):
         try:
             value = _Walk(limits).plain(value, 1)
         except RecursionError:
             raise _too_deep(limits) from None
     try:
-        data = msgpack.packb(value)
+        data = _msgpack.packb(value)
     except (OverflowError, UnicodeEncodeError):
         # Rare values take the slower call: wide integers, and text with lone surrogates as JSON allows it.
-        data = msgpack.packb(value, default=_wide_integer, unicode_errors="surrogatepass")
+        data = _msgpack.packb(value, default=_wide_integer, unicode_errors="surrogatepass")
     if len(data) > limits.bytes_max:
-        raise _too_large(f"{len(data)} bytes", limits)
+        raise too_large(f"{len(data)} bytes", limits)
     return cast("bytes", data)
 
 
@@ -126,17 +134,19 @@ def unpack(data: bytes) -> Any:
         PayloadUnreadable: the bytes are not msgpack as written here, or exceed the reading limits.
     """
     if len(data) > READ_BYTES_MAX:
-        raise PayloadUnreadable(f"a payload of {len(data)} bytes was found, at most {READ_BYTES_MAX} are read")
+        raise PayloadUnreadable(
+            f"a payload of {len(data)} bytes was found, at most {READ_BYTES_MAX} are read"
+        )
     try:
         if len(data) > _UNCHECKED_BYTES_MAX:
             _require_complete(data)
         try:
-            value = msgpack.unpackb(data, ext_hook=_extension)
+            value = _msgpack.unpackb(data, ext_hook=_extension)
         except UnicodeDecodeError:
-            value = msgpack.unpackb(data, ext_hook=_extension, unicode_errors="surrogatepass")
+            value = _msgpack.unpackb(data, ext_hook=_extension, unicode_errors="surrogatepass")
     except PayloadUnreadable:
         raise
-    except (ValueError, TypeError, msgpack.UnpackException) as exc:
+    except (ValueError, TypeError, _msgpack.UnpackException) as exc:
         raise PayloadUnreadable(f"a payload's bytes are not msgpack: {exc or type(exc).__name__}") from exc
     if type(value) not in SCALARS:
         _require_plain(value, 1)
@@ -150,26 +160,41 @@ def simpler(value: Any, limits: PayloadLimits = DEFAULT_LIMITS) -> Any:
         UnencodableError: there is no such step.
         PayloadLimitError: an array or an iterable is too long.
     """
-    kind = cast("type", type(value))
-    for base, exact in _SUBCLASSED:
-        if isinstance(value, base):
-            return exact(value)
-    if isinstance(value, Enum):
-        return value.value
+    return _step(_type(value))(value, limits)
+
+
+_Step: TypeAlias = Callable[[Any, PayloadLimits], Any]
+
+
+@lru_cache(maxsize=1024)
+def _step(kind: type[Any]) -> _Step:
+    """How values of this type become simpler; found once for each type."""
+    for base, reduced in _REDUCED:
+        if issubclass(kind, base):
+            return reduced
     if dataclasses.is_dataclass(kind):
-        return {name: getattr(value, name) for name in _field_names(kind)}
+        names = tuple(field.name for field in dataclasses.fields(kind))
+        return lambda value, _: {name: getattr(value, name) for name in names}
     if hasattr(kind, "model_dump"):
-        return value.model_dump(mode="json")
+        return lambda value, _: value.model_dump(mode="json")
     if hasattr(kind, "tolist") and hasattr(kind, "dtype") and hasattr(kind, "shape"):
-        return _array(value, limits)
-    if isinstance(value, Mapping):
-        return dict(cast("Mapping[Any, Any]", value))
-    if isinstance(value, Iterable) and not isinstance(value, type):
-        return _items(cast("Iterable[Any]", value), limits)
+        return _array
+    if issubclass(kind, Mapping):
+        return lambda value, _: dict(value)
+    if issubclass(kind, Iterable) and not issubclass(kind, type):
+        return _items
+    return _refused
+
+
+def _refused(value: Any, _limits: PayloadLimits) -> Any:
     raise UnencodableError(
-        f"{kind.__module__}.{kind.__qualname__} has no stored form, expected plain values, dataclasses, enums, "
-        "dates, UUIDs, pydantic models, arrays, or lists and maps of those; convert it before it is passed"
+        f"{_full_name(_type(value))} has no stored form, expected plain values, dataclasses, enums, dates, "
+        "UUIDs, pydantic models, arrays, or lists and maps of those: convert it before it is passed"
     )
+
+
+def _full_name(kind: Any) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 class _Walk:
@@ -182,18 +207,18 @@ class _Walk:
         self._items = 0
 
     def plain(self, value: Any, depth: int) -> Any:
-        kind = type(value)
+        kind = _type(value)
         if kind in SCALARS:
             return value
         if kind is list:
             return self._list(value, depth)
         if kind is dict:
             return self._map(value, depth)
-        if isinstance(value, Set):
-            return self._set(cast("Set[Any]", value), depth)
+        if isinstance(value, set | frozenset):
+            return self._set(value, depth)
         step = simpler(value, self._limits)
         if type(step) is kind:
-            raise UnencodableError(f"{kind.__module__}.{kind.__qualname__} does not become simpler by its own conversion")
+            raise UnencodableError(f"{_full_name(kind)} does not become simpler by conversion")
         return self.plain(step, depth)
 
     def _list(self, value: list[Any], depth: int) -> list[Any]:
@@ -223,8 +248,8 @@ class _Walk:
             raise UnencodableError("two keys of a map become the same text, and one value would be lost")
         return plain
 
-    def _set(self, value: Set[Any], depth: int) -> list[Any]:
-        """Ordered by content: text hashes differently in every process, and a replay must give the same bytes."""
+    def _set(self, value: Any, depth: int) -> list[Any]:
+        """Ordered by content: text hashes differently in every process, a replay must give the same bytes."""
         return sorted(self._list(list(value), depth), key=_packed_whole)
 
     def _enter(self, count: int, depth: int) -> None:
@@ -233,7 +258,7 @@ class _Walk:
         # Each item is a byte or more, so this refuses a small value that unfolds into a huge one.
         self._items += count
         if self._items > self._limits.bytes_max:
-            raise _too_large(f"more than {self._items - 1} items", self._limits)
+            raise too_large(f"more than {self._items - 1} items", self._limits)
 
 
 def key_text(key: Any) -> str:
@@ -254,7 +279,9 @@ def key_text(key: Any) -> str:
         return "NaN" if math.isnan(key) else "Infinity" if key > 0 else "-Infinity"
     if isinstance(key, Enum):
         return key_text(key.value)
-    raise UnencodableError(f"a map's key is of type {type(key).__name__}, expected str, int, float, bool or None")
+    raise UnencodableError(
+        f"a map's key is of type {_type(key).__name__}, expected str, int, float, bool or None"
+    )
 
 
 def key_part(key: Any) -> str:
@@ -263,11 +290,6 @@ def key_part(key: Any) -> str:
         return f".{key}"
     text = repr(key)
     return f"[{text if len(text) <= 40 else text[:40] + '...'}]"
-
-
-@lru_cache(maxsize=1024)
-def _field_names(cls: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 def _array(value: Any, limits: PayloadLimits) -> Any:
@@ -285,37 +307,39 @@ def _array(value: Any, limits: PayloadLimits) -> Any:
 def _items(value: Iterable[Any], limits: PayloadLimits) -> list[Any]:
     items = list(islice(value, limits.bytes_max + 1))
     if len(items) > limits.bytes_max:
-        raise _too_large(f"more than {limits.bytes_max} items", limits)
+        raise too_large(f"more than {limits.bytes_max} items", limits)
     return items
 
 
-def _isoformat(value: date | time) -> str:
-    return value.isoformat()
-
-
 # Subclasses are reduced by the base's own method, whatever they override.
-_SUBCLASSED: Final[tuple[tuple[Any, Any], ...]] = (
-    (str, str.__str__),
-    (int, int.__index__),
-    (float, float.__float__),
-    ((bytes, bytearray, memoryview), bytes),
-    ((date, time), _isoformat),
-    (UUID, str),
-    ((list, tuple), list),
+_REDUCED: Final[tuple[tuple[type, _Step], ...]] = (
+    (str, lambda value, _: str.__str__(value)),
+    (int, lambda value, _: int.__index__(value)),
+    (float, lambda value, _: float.__float__(value)),
+    (Enum, lambda value, _: value.value),
+    (bytes, lambda value, _: bytes(value)),
+    (bytearray, lambda value, _: bytes(value)),
+    (memoryview, lambda value, _: bytes(value)),
+    (date, lambda value, _: value.isoformat()),
+    (time, lambda value, _: value.isoformat()),
+    (UUID, lambda value, _: str(value)),
+    (list, lambda value, _: list(value)),
+    (tuple, lambda value, _: list(value)),
 )
 
 
-def _too_large(found: str, limits: PayloadLimits) -> PayloadLimitError:
+def too_large(found: str, limits: PayloadLimits) -> PayloadLimitError:
+    """The refusal of a value for its size."""
     return PayloadLimitError(
-        f"the encoded value has {found}, at most {limits.bytes_max} bytes (PayloadLimits.bytes_max) are kept in a "
-        "history: write it to a file and pass a reference"
+        f"the encoded value has {found}, at most {limits.bytes_max} bytes (PayloadLimits.bytes_max) are kept "
+        "in a history: write it to a file and pass a reference"
     )
 
 
 def _too_deep(limits: PayloadLimits) -> PayloadLimitError:
     return PayloadLimitError(
-        f"the value is nested more than {limits.depth_max} levels deep (PayloadLimits.depth_max) or contains itself: "
-        "pass a flatter value, or write it to a file and pass a reference"
+        f"the value is nested more than {limits.depth_max} levels deep (PayloadLimits.depth_max) "
+        "or contains itself: pass a flatter value, or write it to a file and pass a reference"
     )
 
 
@@ -324,37 +348,42 @@ def _decimal(value: int) -> str:
         return int.__repr__(value)
     except ValueError:  # Python's own bound on converting digits
         raise PayloadLimitError(
-            f"an integer of {value.bit_length()} bits was found, at most 4300 decimal digits are kept: pass it as bytes"
+            f"an integer of {value.bit_length()} bits was found, at most 4300 digits are kept: pass bytes"
         ) from None
 
 
 def _wide_integer(value: Any) -> Any:
-    return msgpack.ExtType(_WIDE_INTEGER, _decimal(value).encode("ascii"))
+    return _msgpack.ExtType(_WIDE_INTEGER, _decimal(value).encode("ascii"))
 
 
 def _packed_whole(value: Any) -> bytes:
-    return cast("bytes", msgpack.packb(value, default=_wide_integer, unicode_errors="surrogatepass"))
+    return cast("bytes", _msgpack.packb(value, default=_wide_integer, unicode_errors="surrogatepass"))
 
 
 def _extension(code: int, data: bytes) -> Any:
     if code == _WIDE_INTEGER and _DECIMAL.fullmatch(data):
         return int(data)
-    raise PayloadUnreadable(f"a payload holds extension type {code} with {len(data)} bytes, which is not read")
+    raise PayloadUnreadable(
+        f"a payload holds extension type {code} with {len(data)} bytes, which is not read"
+    )
 
 
 def _require_complete(data: bytes) -> None:
     """Walk over the bytes without making objects, so that every claimed length is known to be true."""
-    unpacker = msgpack.Unpacker(max_buffer_size=len(data))
+    unpacker = _msgpack.Unpacker(max_buffer_size=len(data))
     unpacker.feed(data)
     unpacker.skip()
 
 
 def _require_plain(value: Any, depth: int) -> None:
-    items = value.values() if type(value) is dict else value
-    if type(value) not in (dict, list):
-        raise PayloadUnreadable(f"a payload holds a {type(value).__name__}, which is not read")
+    kind = _type(value)
+    if kind is not dict and kind is not list:
+        raise PayloadUnreadable(f"a payload holds a {kind.__name__}, which is not read")
     if depth > READ_DEPTH_MAX:
-        raise PayloadUnreadable(f"a payload is nested more than {READ_DEPTH_MAX} levels deep, which is not read")
+        raise PayloadUnreadable(
+            f"a payload is nested more than {READ_DEPTH_MAX} levels deep, which is not read"
+        )
+    items: Iterable[Any] = value.values() if kind is dict else value
     if SCALARS.issuperset(map(type, items)):
         return
     for item in items:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, cast, get_origin
 
 SearchAttributeValue: TypeAlias = str | int | float | bool | datetime | Sequence[str]
@@ -82,7 +83,7 @@ class SearchAttributeKey(Generic[SearchAttributeValueType]):
     @staticmethod
     def for_keyword_list(name: str) -> SearchAttributeKey[Sequence[str]]:
         """A key for several words."""
-        value_type = cast("type[Sequence[str]]", Sequence[str])
+        value_type: Any = Sequence[str]
         return SearchAttributeKey(name, SearchAttributeIndexedValueType.KEYWORD_LIST, value_type)
 
 
@@ -116,7 +117,7 @@ class TypedSearchAttributes(Collection[SearchAttributePair[Any]]):
 
     def __post_init__(self) -> None:
         pairs = sorted(self.search_attributes, key=lambda pair: pair.key.name)
-        for before, after in zip(pairs, pairs[1:], strict=False):
+        for before, after in pairwise(pairs):
             if before.key.name == after.key.name:
                 raise ValueError(f"search attribute {after.key.name!r} was given twice, expected once")
         object.__setattr__(self, "search_attributes", pairs)
@@ -144,7 +145,7 @@ class TypedSearchAttributes(Collection[SearchAttributePair[Any]]):
 
     def get(self, key: SearchAttributeKey[SearchAttributeValueType], default: Any | None = None) -> Any:
         """The key's value, or the default."""
-        return self[key] if key in self else default
+        return next((pair.value for pair in self.search_attributes if pair.key == key), default)
 
     def updated(self, *search_attributes: SearchAttributePair[Any]) -> TypedSearchAttributes:
         """A copy with these pairs added; a pair replaces one of the same name."""

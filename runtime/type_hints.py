@@ -19,14 +19,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from enum import Enum
 from functools import lru_cache
-from typing import Any, ClassVar, Final, ForwardRef, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import (
+    Any,
+    ClassVar,
+    Final,
+    ForwardRef,
+    Literal,
+    TypeGuard,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 from uuid import UUID
 
 from .plain_values import LocatedError, UnencodableError, key_part, key_text
 
 
 class MismatchError(LocatedError, TypeError):
-    """A decoded value does not fit its type hint; the message says where, what was expected and what was found."""
+    """A decoded value does not fit its type hint; the message says where, and what was expected and found."""
 
 
 class JSONTypeConverterUnhandled:
@@ -40,7 +52,7 @@ class JSONTypeConverter(ABC):
     """What `to_typed_value` returns for a hint that is not its own."""
 
     @abstractmethod
-    def to_typed_value(self, hint: type, value: Any) -> Any | None | JSONTypeConverterUnhandled:
+    def to_typed_value(self, hint: type, value: Any) -> Any | JSONTypeConverterUnhandled | None:
         """The value as the hint asks, or `Unhandled`."""
 
 
@@ -68,12 +80,14 @@ def _convert(hint: Any, value: Any, custom: _Custom) -> Any:
         exact = _EXACT.get(hint)
         if exact is not None:
             return exact(hint, value)
-        return _convert_class(hint, (), hint, value, custom)
+        return _convert_class(cast("Any", hint), (), hint, value, custom)
     if hint is None:
         return _none(hint, value)
     if hint is Any or isinstance(hint, TypeVar | ForwardRef | str):
         return value  # An unresolved name asks for nothing that could be checked.
-    inner = getattr(hint, "__supertype__", None) or getattr(hint, "__value__", None)  # NewType, `type X = ...`
+    inner = getattr(hint, "__supertype__", None) or getattr(
+        hint, "__value__", None
+    )  # NewType, `type X = ...`
     if inner is not None:
         return _convert(inner, value, custom)
     return _convert_form(hint, value, custom)
@@ -88,7 +102,7 @@ def _convert_form(hint: Any, value: Any, custom: _Custom) -> Any:
     if origin in _WRAPPERS:
         return _convert(args[0], value, custom)
     if isinstance(origin, type):
-        return _convert_class(origin, args, hint, value, custom)
+        return _convert_class(cast("Any", origin), args, hint, value, custom)
     if isinstance(getattr(hint, "__origin__", None), type):  # typing.List and the like, without arguments
         return _convert_class(hint.__origin__, (), hint, value, custom)
     raise MismatchError(f"the type hint {_name(hint)} is not supported")
@@ -103,7 +117,7 @@ _WRAPPERS: Final = (
 )
 
 
-def _convert_class(cls: type, args: tuple[Any, ...], hint: Any, value: Any, custom: _Custom) -> Any:
+def _convert_class(cls: Any, args: tuple[Any, ...], hint: Any, value: Any, custom: _Custom) -> Any:
     if issubclass(cls, Enum):
         return _enum(cls, value)
     if typing.is_typeddict(cls):
@@ -113,7 +127,7 @@ def _convert_class(cls: type, args: tuple[Any, ...], hint: Any, value: Any, cust
     if dataclasses.is_dataclass(cls):
         return _dataclass(cls, args, value, custom)
     if hasattr(cls, "model_validate"):
-        return _made(cls, cast("Any", cls).model_validate, value)
+        return _made(cls, cls.model_validate, value)
     if cls.__module__.partition(".")[0] == "numpy":
         return _array(cls, args, hint, value)
     for base, exact in _EXACT.items():
@@ -131,7 +145,7 @@ def _convert_class(cls: type, args: tuple[Any, ...], hint: Any, value: Any, cust
 # -- scalars ---------------------------------------------------------------------------------------
 
 
-def _none(hint: Any, value: Any) -> None:
+def _none(_hint: Any, value: Any) -> None:
     if value is not None:
         raise _mismatch(None, value)
 
@@ -244,9 +258,10 @@ def _union(hint: Any, args: tuple[Any, ...], value: Any, custom: _Custom) -> Any
 
 
 def _items(hint: Any, value: Any) -> Iterable[Any]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
         raise _mismatch(hint, value)
-    return cast("Iterable[Any]", value)
+    items: Iterable[Any] = value
+    return items
 
 
 def _converted_items(hints: Iterable[Any], values: Iterable[Any], custom: _Custom) -> list[Any]:
@@ -259,19 +274,23 @@ def _converted_items(hints: Iterable[Any], values: Iterable[Any], custom: _Custo
     return converted
 
 
-def _iterable(cls: type, args: tuple[Any, ...], hint: Any, value: Any, custom: _Custom) -> Any:
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _is_a(cls: Any, *bases: type[Any]) -> bool:
+    return issubclass(cls, bases)
+
+
+def _iterable(cls: Any, args: tuple[Any, ...], hint: Any, value: Any, custom: _Custom) -> Any:
     values = list(_items(hint, value))
     if len(args) == 1 and not isinstance(args[0], TypeVar) and args[0] is not Any:
         item = args[0]
         if custom or item not in _PASSED_AS_THEY_ARE or not {item}.issuperset(map(type, values)):
             values = _converted_items([item] * len(values), values, custom)
-    if cls is list or cls is collections.abc.Iterable:
-        return values
-    if issubclass(cls, list | set | frozenset | collections.deque):
+    if cls is not list and _is_a(cls, list, set, frozenset, collections.deque):
         return _made(hint, cls, values)
-    if issubclass(cls, collections.abc.Set):
-        return _made(hint, set, values)
-    return values
+    return _made(hint, set, values) if _is_a(cls, collections.abc.Set) else values
 
 
 _PASSED_AS_THEY_ARE: Final = (str, bool, int, float, bytes)
@@ -295,22 +314,20 @@ def _tuple(cls: Any, args: tuple[Any, ...], hint: Any, value: Any, custom: _Cust
 
 
 def _mapping(cls: Any, args: tuple[Any, ...], hint: Any, value: Any, custom: _Custom) -> Any:
-    if not isinstance(value, Mapping):
+    if not _is_mapping(value):
         raise _mismatch(hint, value)
     key_hint = args[0] if args else Any
-    value_hint = args[1] if len(args) > 1 else int if issubclass(cls, collections.Counter) else Any
+    value_hint = args[1] if len(args) > 1 else int if _is_a(cls, collections.Counter) else Any
     converted: dict[Any, Any] = {}
     key: Any = None
     try:
-        for key, item in cast("Mapping[Any, Any]", value).items():
+        for key, item in value.items():
             converted[_key(key_hint, key, custom)] = _convert(value_hint, item, custom)
     except LocatedError as exc:
         raise exc.within(key_part(key)) from exc.__cause__
-    if cls is dict or not issubclass(cls, dict):
+    if cls is dict or not _is_a(cls, dict):
         return converted
-    if issubclass(cls, collections.defaultdict):
-        return cls(None, converted)
-    return _made(hint, cls, converted)
+    return _made(hint, cls, *((None,) if _is_a(cls, collections.defaultdict) else ()), converted)
 
 
 def _key(hint: Any, key: Any, custom: _Custom) -> Any:
@@ -350,26 +367,23 @@ def _union_key(hint: Any, key: str, custom: _Custom) -> Any:
 # -- records ---------------------------------------------------------------------------------------
 
 
-def _typed_dict(cls: type, args: tuple[Any, ...], value: Any, custom: _Custom) -> dict[Any, Any]:
-    if not isinstance(value, Mapping):
+def _typed_dict(cls: Any, args: tuple[Any, ...], value: Any, custom: _Custom) -> dict[Any, Any]:
+    if not _is_mapping(value):
         raise _mismatch(cls, value)
     hints = _bound(cls, args)
-    return {
-        key: _field(key, hints.get(key, Any), item, custom) for key, item in cast("Mapping[Any, Any]", value).items()
-    }
+    return {key: _field(key, hints.get(key, Any), item, custom) for key, item in value.items()}
 
 
 def _dataclass(cls: Any, args: tuple[Any, ...], value: Any, custom: _Custom) -> Any:
-    if not isinstance(value, Mapping):
+    if not _is_mapping(value):
         raise _mismatch(cls, value)
-    given = cast("Mapping[str, Any]", value)
     hints = _bound(cls, args)
     arguments: dict[str, Any] = {}
     afterwards: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
-        if field.name in given:
+        if field.name in value:
             target = arguments if field.init else afterwards
-            target[field.name] = _field(field.name, hints.get(field.name, Any), given[field.name], custom)
+            target[field.name] = _field(field.name, hints.get(field.name, Any), value[field.name], custom)
     made = _made(cls, cls, **arguments)
     for name, item in afterwards.items():
         object.__setattr__(made, name, item)  # a frozen dataclass too gets its computed fields back
@@ -395,8 +409,9 @@ def _bound(cls: Any, args: tuple[Any, ...]) -> Mapping[str, Any]:
 def _substituted(hint: Any, bindings: Mapping[Any, Any]) -> Any:
     if isinstance(hint, TypeVar):
         return bindings.get(hint, hint)
-    free = () if isinstance(hint, type) else getattr(hint, "__parameters__", ())
-    return hint[tuple(bindings.get(name, name) for name in free)] if free else hint
+    alias: Any = None if isinstance(hint, type) else hint
+    free: tuple[Any, ...] = getattr(alias, "__parameters__", ())
+    return alias[tuple(bindings.get(name, name) for name in free)] if free else hint
 
 
 @lru_cache(maxsize=1024)

@@ -28,7 +28,7 @@ from ..ports import (
 )
 from .errors import HistoryDamaged, JournalTooNew, JournalUnusable
 
-RECEIVED_MAX: Final = 50_000
+RECEIVED_MAX: Final = 20_000
 """How many received keys are remembered: the window in which a redelivery is recognised."""
 
 # -- schema ------------------------------------------------------------------------------------------

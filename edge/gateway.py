@@ -1,0 +1,263 @@
+"""The gateway: everything wired together, in one process.
+
+`edge` is the only place that knows both the engine and the world around it. What starts here ends here, in the reverse
+order: the world is let go first, then the engine, then the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import anyio
+
+from overwinter.runtime.client import Client
+from overwinter.runtime.clock import SystemClock, SystemEntropy
+from overwinter.runtime.converter import DataConverter
+from overwinter.runtime.engine import Engine, EngineLimits
+from overwinter.runtime.journal import JournalError, SqliteJournal, StorageFailed
+from overwinter.runtime.ports import Batch
+from overwinter.runtime.values import ConvertedValues
+from overwinter.runtime.worker import Worker
+
+from . import catalog, control, views
+from .intake import Intake
+from .mqtt import MqttSession
+from .operations import Operations
+from .outbox import Outbox
+from .ports import Json
+from .settings import GatewaySettings
+from .topics import TopicFilter
+from .triggers import Triggers
+
+_log = logging.getLogger(__name__)
+
+OK: Final = 0
+FAILED: Final = 1
+STORAGE_FAILED: Final = 74
+"""The exit status after a failed disk: a supervisor should restart the gateway, which then reads everything again."""
+
+
+class Gateway:
+    """The parts of a running gateway."""
+
+    def __init__(self, settings: GatewaySettings, found: catalog.Catalog, engine: Engine, broker: tuple[str, int] | None) -> None:
+        converter = DataConverter.default
+        values = ConvertedValues(converter)
+        self.settings = settings
+        self.engine = engine
+        self.broker = broker
+        self.began_us = engine.now_us()
+        self.page_address: str | None = None
+        self.client = Client(engine, data_converter=converter)
+        self.triggers = Triggers(settings.triggers)
+        self.answers = TopicFilter(settings.devices.answers) if settings.devices.answers else None
+        self.intake = Intake(
+            engine,
+            self.triggers,
+            found.definitions(),
+            values,
+            answers=self.answers,
+            task_queue=settings.gateway.task_queue,
+            # The embedded broker does not set the flag, others do.
+            flags_redelivery=settings.mqtt.broker != "embedded",
+        )
+        self.outbox = Outbox(engine, clock_speed=settings.clock.speed)
+        self.session = None if broker is None else self._session(*broker)
+        self.operations = Operations(
+            engine, values, task_queue=settings.gateway.task_queue, status=self.status
+        )
+        engine.committed = self._committed
+
+    def _session(self, host: str, port: int) -> MqttSession:
+        filters = list(self.triggers.filters)
+        if self.answers is not None:
+            filters += self.answers.filters
+        session = MqttSession(
+            self.settings.mqtt.session(host, port, default_client_id=f"overwinter-{self.settings.gateway.name}"),
+            subscriptions=list(dict.fromkeys(filters)),
+            on_message=self.intake.on_message,
+            on_connected=self._connected,
+            on_disconnected=lambda _reason: None,
+            on_published=self.outbox.on_published,
+        )
+        self.intake.connect(session)
+        self.outbox.connect(session)
+        return session
+
+    def _connected(self, session_present: bool, generation: int) -> None:
+        self.intake.on_connected(session_present, generation)
+        self.outbox.on_connected()
+
+    def _committed(self, batch: Batch) -> None:
+        self.outbox.on_committed(batch)
+
+    def status(self) -> Json:
+        """What `Operations.status` answers, but for what the journal counts."""
+        engine, session, intake = self.engine, self.session, self.intake
+        counters = engine.counters
+        return {
+            "gateway": self.settings.gateway.name,
+            "pid": os.getpid(),
+            "version": importlib.metadata.version("overwinter"),
+            "started_at": views.instant(self.began_us),
+            "now": views.instant(engine.now_us()),
+            "clock_speed": self.settings.clock.speed,
+            "page": self.page_address,
+            "journal": views.journal(engine.journal),
+            "mqtt": {
+                "connected": session is not None and session.connected,
+                "broker": None if self.broker is None else f"{self.broker[0]}:{self.broker[1]}",
+                "embedded": self.settings.mqtt.broker == "embedded",
+                "session_present": None if session is None else session.session_present,
+                "received": 0 if session is None else session.counters.received,
+                "acknowledged": 0 if session is None else session.counters.acknowledged,
+                "quarantined": sum(intake.refused.values()),
+                "refused": dict(intake.refused),
+                **intake.counters,
+            },
+            "outbox": dict(self.outbox.counters),
+            "engine": {
+                "cached": engine.cached,
+                "activations": counters.activations,
+                "steps": counters.steps,
+                "commits": counters.commits,
+                "commit_failures": counters.commit_failures,
+                "activities_running": engine.activities_running(),
+            },
+        }
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Connect to the world, until `stop` is set or the engine fails."""
+        self.intake.recall(await self.engine.journal.received())
+        async with anyio.create_task_group() as group:
+            socket = self.settings.gateway.state_dir / "control.sock"
+            await group.start(control.serve, socket, self.operations)
+            if self.session is not None:
+                group.start_soon(self.outbox.run, name="outbox")
+                group.start_soon(self.session.run, name="mqtt")
+            if self.settings.page.enabled:
+                await self._serve_page(group)
+            group.start_soon(self._watch_engine, stop, name="engine watch")
+            _log.info("gateway %s runs (pid %d), state in %s", self.settings.gateway.name, os.getpid(), self.settings.gateway.state_dir)
+            await stop.wait()
+            group.cancel_scope.cancel()
+
+    async def _serve_page(self, group: anyio.abc.TaskGroup) -> None:
+        try:
+            from .page.app import serve_page  # its packages are an extra
+        except ImportError as error:
+            _log.warning("the page is off, %s is not installed: pip install 'overwinter[web]'", error.name)
+            return
+        page = self.settings.page
+        token = page.token_file.read_text("utf-8").strip() if page.token_file is not None else None
+        try:
+            port = await group.start(serve_page, self.operations, page.host, page.port, token)
+        except OSError as error:
+            _log.error("the page is off, %s port %d cannot be opened: %s; set [page] port", page.host, page.port, error)
+            return
+        self.page_address = f"http://{page.host}:{port}/"
+        _log.info("the page is at %s", self.page_address)
+
+    async def _watch_engine(self, stop: asyncio.Event) -> None:
+        await self.engine.failed.wait()
+        stop.set()
+
+
+@asynccontextmanager
+async def _broker_of(settings: GatewaySettings) -> AsyncIterator[tuple[str, int] | None]:
+    """Where the MQTT broker is: an external one, or one that is started here and ends with the gateway."""
+    if settings.mqtt.broker == "none":
+        yield None
+    elif settings.mqtt.broker == "embedded":
+        from .broker import EmbeddedBroker  # an extra
+
+        async with EmbeddedBroker(settings.gateway.state_dir, port=settings.mqtt.embedded_port) as broker:
+            yield broker.host, broker.port
+    else:
+        yield settings.mqtt.address()
+
+
+async def run(settings: GatewaySettings) -> int:
+    """Run a gateway until SIGTERM or SIGINT; returns the process's exit status."""
+    logging.basicConfig(
+        level=os.environ.get("OVERWINTER_LOG", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    stop = asyncio.Event()
+    with _signals(stop.set):
+        try:
+            return await _run(settings, stop)
+        except (JournalError, catalog.CatalogError) as error:
+            print(f"overwinter: {error}", file=sys.stderr)
+            return STORAGE_FAILED if isinstance(error, StorageFailed) else FAILED
+
+
+async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
+    began = time.monotonic()
+    found = catalog.load(settings.gateway.modules, settings.gateway.python_path)
+    state_dir = settings.gateway.state_dir
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        journal = await SqliteJournal.open(state_dir / "journal.db", parked_max=settings.journal.parked_max)
+        stack.push_async_callback(journal.close)
+        clock = await _clock(journal, settings.clock.speed)
+        engine = await stack.enter_async_context(Engine(journal, clock, SystemEntropy(), _limits(settings)))
+        broker = await stack.enter_async_context(_broker_of(settings))
+        gateway = Gateway(settings, found, engine, broker)
+        if found.workflows or found.activities:
+            await stack.enter_async_context(
+                Worker(
+                    gateway.client,
+                    task_queue=settings.gateway.task_queue,
+                    workflows=found.workflows,
+                    activities=found.activities,
+                )
+            )
+        _log.info("started in %.2f s, %d executions in memory", time.monotonic() - began, engine.cached)
+        await gateway.serve(stop)
+    if engine.failure is None:
+        return OK
+    return STORAGE_FAILED if isinstance(engine.failure, StorageFailed) else FAILED
+
+
+async def _clock(journal: SqliteJournal, speed: float) -> SystemClock:
+    if speed == 1.0:
+        return SystemClock()
+    # Kept, so that a fast clock goes on where it was after a restart.
+    return SystemClock(speed, int(await journal.setting("fast_clock_origin_us", str(SystemClock().now_us()))))
+
+
+def _limits(settings: GatewaySettings) -> EngineLimits:
+    engine = settings.engine
+    return EngineLimits(
+        cached_executions_max=engine.cached_executions_max,
+        activities_max=engine.activities_max,
+        heartbeat_interval_s=engine.heartbeat_interval_s,
+    )
+
+
+class _signals:  # noqa: N801 - used as a statement
+    """SIGTERM and SIGINT call a function within this block."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+
+    def __exit__(self, *_exc: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,297 @@
+"""Messages in: from their receipt to the commit of their effect, and only then to their acknowledgement.
+
+Every message has one of these ends, and is acknowledged after it:
+
+* its **effects** (a start, a signal, an answer to a command) are committed, each together with a key that tells a
+  redelivery, so that none happens twice;
+* it is **parked** in the quarantine, because it cannot be understood or has no place;
+* it is **ignored**: its topic is ours, but what it says calls for nothing.
+
+While the journal has no room nothing is acknowledged; the broker keeps what we cannot, and stops sending when
+Receive Maximum messages wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from overwinter.devices.commands import ANSWER_SIGNAL, AnswerRefused, check_answer, parse_id
+from overwinter.runtime.core.definition import WorkflowDefinition
+from overwinter.runtime.core.events import Signaled
+from overwinter.runtime.engine import AlreadyRunning, Engine, EngineClosed, NoSuchExecution, StartRequest
+from overwinter.runtime.journal import StorageFull
+from overwinter.runtime.ports import ParkedMessage
+from overwinter.runtime.values import ConvertedValues
+
+from .decoding import MessageRefused, decode_json
+from .mqtt_messages import Received
+from .topics import TopicFilter
+from .triggers import Effect, Ignored, Refused, SignalWithStart, SignalWorkflow, StartWorkflow, Triggers
+
+_log = logging.getLogger(__name__)
+
+WINDOW: Final = 20_000
+"""How many keys of committed messages are remembered here; the journal keeps as many."""
+_FULL_RETRY_S: Final = 1.0
+_PARKED_BYTES_MAX: Final = 64 * 1024
+
+
+class Acknowledger(Protocol):
+    """What intake needs of the MQTT session."""
+
+    def acknowledge(self, received: Received) -> None:
+        """The message's end is durable."""
+        ...
+
+
+class Intake:
+    """Turns received messages into effects on the engine."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        triggers: Triggers,
+        workflows: Mapping[str | None, WorkflowDefinition],
+        values: ConvertedValues,
+        *,
+        answers: TopicFilter | None,
+        task_queue: str,
+        flags_redelivery: bool,
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        """``started``, ``signaled``, ``answered``, ``duplicates``, ``ignored``, ``gaps``; more by name."""
+        self.refused: Counter[str] = Counter()
+        """Messages in quarantine since the start, by reason."""
+        self._engine = engine
+        self._triggers = triggers
+        self._workflows = workflows
+        self._values = values
+        self._answers = answers
+        self._task_queue = task_queue
+        self._flags_redelivery = flags_redelivery
+        self._known: OrderedDict[str, bytes] = OrderedDict()
+        self._resumed: dict[str, bytes] = {}
+        self._session: Acknowledger | None = None
+        self._under_way: dict[str, list[Callable[[], None]]] = {}
+        """By key of an effect that is not durable yet: what to do for repeats of its message once it is."""
+
+    def connect(self, session: Acknowledger) -> None:
+        """Acknowledge to this session."""
+        self._session = session
+
+    def recall(self, received: list[tuple[str, bytes]]) -> None:
+        """Take over the keys that the journal remembers."""
+        self._known.update(received[-WINDOW:])
+
+    # -- the session's callbacks ---------------------------------------------------------------------
+
+    def on_connected(self, session_present: bool, generation: int) -> None:
+        """A connection begins: what was sent before and not acknowledged comes again, under its old packet ids."""
+        self._resumed = {key: digest for key, digest in self._known.items() if key.startswith("packet:")} if session_present else {}
+        if not session_present and (generation > 1 or self._known):
+            self.counters["gaps"] += 1
+            _log.warning("the broker has lost our session: what was published while we were away did not reach us")
+
+    def on_message(self, received: Received) -> None:
+        """Take a message. Never raises: what goes wrong is the message's end."""
+        try:
+            self._take(received)
+        except Exception as error:  # one message must not end the session
+            _log.exception("a message on %r was not understood", received.topic)
+            self._park(received, "internal_error", f"{type(error).__name__}: {error}")
+
+    def _take(self, received: Received) -> None:
+        if self._answers is not None and self._answers.matches(received.topic):
+            self._take_answer(received)
+            return
+        decision = self._triggers.decide(
+            received.topic, received.payload, retained=received.retain, event_id=received.event_id
+        )
+        if isinstance(decision, Refused):
+            self._park(received, decision.code, decision.message)
+        elif isinstance(decision, Ignored):
+            self.counters["ignored"] += 1
+            self._acknowledge(received)
+        else:
+            self._apply(received, decision)
+
+    def _take_answer(self, received: Received) -> None:
+        try:
+            answer = check_answer(decode_json(received.payload))
+        except MessageRefused as error:
+            self._park(received, error.code, str(error))
+            return
+        except AnswerRefused as error:
+            self._park(received, "wrong_type", str(error))
+            return
+        (workflow_id, run_id), _ = parse_id(answer["id"])
+
+        def tell(key: tuple[str, bytes] | None) -> asyncio.Future[Any]:
+            signal = Signaled(ANSWER_SIGNAL, self._values.encode((answer,)), caused_by=received.topic)
+            return self._engine.signal(workflow_id, run_id, signal, received=key)
+
+        self._carry_out(received, [("answered", tell)])
+
+    # -- effects -------------------------------------------------------------------------------------
+
+    def _apply(self, received: Received, effects: list[Effect]) -> None:
+        actions: list[tuple[str, Callable[[tuple[str, bytes] | None], asyncio.Future[Any]]]] = []
+        for effect in effects:
+            problem = self._misfit(effect)
+            if problem is not None:
+                self._park(received, "wrong_type", problem)
+                return
+            name = "signaled" if isinstance(effect, SignalWorkflow) else "started"
+            actions.append((name, self._action(effect, received.topic)))
+        self._carry_out(received, actions)
+
+    def _misfit(self, effect: Effect) -> str | None:
+        """Why the argument does not fit the workflow or handler that it is for; None when it does."""
+        definition = self._workflows.get(effect.workflow) if effect.workflow is not None else None
+        if definition is None:
+            return None
+        if isinstance(effect, StartWorkflow):
+            hints = definition.arg_types
+        else:
+            handler = definition.signals.get(effect.signal)
+            hints = None if handler is None else handler.arg_types
+        if not hints:
+            return None
+        try:
+            self._values.decode(self._values.encode((effect.argument,)), hints[:1])
+        except Exception as error:  # whatever a type's own constructor raises
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    def _action(self, effect: Effect, topic: str) -> Callable[[tuple[str, bytes] | None], asyncio.Future[Any]]:
+        args = self._values.encode((effect.argument,))
+        if isinstance(effect, SignalWorkflow):
+            signal = Signaled(effect.signal, args, caused_by=topic)
+            return lambda key: self._engine.signal(effect.workflow_id, None, signal, received=key)
+        assert effect.workflow is not None
+        request = StartRequest(
+            workflow_id=effect.workflow_id,
+            workflow_type=effect.workflow,
+            task_queue=effect.task_queue or self._task_queue,
+            args=args if isinstance(effect, StartWorkflow) else (),
+            signal=Signaled(effect.signal, args, caused_by=topic) if isinstance(effect, SignalWithStart) else None,
+            caused_by=topic,
+        )
+        conflict = {"ignore": "use_existing", "refuse": "fail", "terminate": "terminate_existing"}[effect.if_running]
+        return lambda key: self._engine.start(request, on_conflict=conflict, received=key)
+
+    def _carry_out(
+        self,
+        received: Received,
+        actions: list[tuple[str, Callable[[tuple[str, bytes] | None], asyncio.Future[Any]]]],
+    ) -> None:
+        """Carry out each action that no earlier delivery has carried out, then acknowledge."""
+        left = len(actions)
+
+        def one_less() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self._acknowledge(received)
+
+        for index, (name, action) in enumerate(actions):
+            key = self._key(received, index)
+            if key is not None and self._is_repeat(received, key):
+                self.counters["duplicates"] += 1
+                if key[0] in self._under_way:
+                    self._under_way[key[0]].append(one_less)
+                else:
+                    one_less()
+            else:
+                self._try(received, name, action, key, one_less)
+
+    def _try(
+        self,
+        received: Received,
+        name: str,
+        action: Callable[[tuple[str, bytes] | None], asyncio.Future[Any]],
+        key: tuple[str, bytes] | None,
+        done: Callable[[], None],
+    ) -> None:
+        if key is not None:
+            self._remember(key)
+            self._under_way.setdefault(key[0], [])
+
+        def ended(future: asyncio.Future[Any]) -> None:
+            error = None if future.cancelled() else future.exception()
+            if future.cancelled() or isinstance(error, EngineClosed):
+                return  # not acknowledged: it comes again at the next start
+            if isinstance(error, StorageFull):
+                loop = asyncio.get_running_loop()
+                loop.call_later(_FULL_RETRY_S, self._try, received, name, action, key, done)
+                return
+            repeats = [] if key is None else self._under_way.pop(key[0], [])
+            for acknowledge_repeat in repeats:
+                acknowledge_repeat()
+            if error is None:
+                self.counters[name] += 1
+            elif isinstance(error, NoSuchExecution):
+                self.counters["no_open_execution"] += 1
+            elif isinstance(error, AlreadyRunning):
+                self._park(received, "already_running", str(error))
+                return
+            else:
+                _log.error("a message on %r had no effect", received.topic, exc_info=error)
+                self._park(received, "effect_failed", f"{type(error).__name__}: {error}")
+                return
+            done()
+
+        action(key).add_done_callback(ended)
+
+    # -- redelivery ----------------------------------------------------------------------------------
+
+    def _key(self, received: Received, index: int) -> tuple[str, bytes] | None:
+        """What tells this message's effect from all others; None when it can come only once (QoS 0)."""
+        digest = hashlib.blake2b(received.topic.encode() + b"\0" + received.payload, digest_size=8).digest()
+        if received.event_id is not None:
+            return f"event:{index}:{received.event_id[:200]}", digest
+        if received.qos == 0:
+            return None
+        return f"packet:{index}:{received.packet_id}", digest
+
+    def _is_repeat(self, received: Received, key: tuple[str, bytes]) -> bool:
+        name, digest = key
+        if name.startswith("event:"):
+            return name in self._known
+        # Brokers send what we have not acknowledged again under the packet id that it had (MQTT 5.0, 4.4), and flag it.
+        # Only the first message under that id after a reconnect can be such; later ones reuse the number.
+        before = self._resumed.pop(name, None)
+        return before == digest and (received.duplicate or not self._flags_redelivery)
+
+    def _remember(self, key: tuple[str, bytes]) -> None:
+        self._known[key[0]] = key[1]
+        self._known.move_to_end(key[0])
+        while len(self._known) > WINDOW:
+            self._known.popitem(last=False)
+
+    # -- ends ----------------------------------------------------------------------------------------
+
+    def _park(self, received: Received, reason: str, detail: str) -> None:
+        self.refused[reason] += 1
+        message = ParkedMessage(
+            0, self._engine.now_us(), received.topic, reason, detail[:1000], received.payload[:_PARKED_BYTES_MAX]
+        )
+
+        def ended(future: asyncio.Future[None]) -> None:
+            error = None if future.cancelled() else future.exception()
+            if isinstance(error, StorageFull):
+                self.refused[reason] -= 1
+                asyncio.get_running_loop().call_later(_FULL_RETRY_S, self._park, received, reason, detail)
+            elif error is None and not future.cancelled():
+                self._acknowledge(received)
+
+        self._engine.park(message).add_done_callback(ended)
+
+    def _acknowledge(self, received: Received) -> None:
+        if received.qos > 0 and self._session is not None:
+            self._session.acknowledge(received)

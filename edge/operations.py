@@ -1,0 +1,205 @@
+"""What a person can ask of a gateway: one implementation for the control socket, the command line and the page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from overwinter.runtime.converter import PayloadLimitError
+from overwinter.runtime.core.events import Signaled
+from overwinter.runtime.engine import AlreadyRunning, Engine, EngineClosed, NoSuchExecution, StartRequest
+from overwinter.runtime.journal import HistoryDamaged, SqliteJournal, StorageFull
+from overwinter.runtime.ports import ExecutionRecord, Journal
+from overwinter.runtime.values import ConvertedValues
+from overwinter.sync.changes import follow
+
+from . import views
+from .ports import BadRequest, Json, OperationRefused, UnknownExecution
+
+_LIMIT_MAX: Final = 1000
+
+
+class JournalReader:
+    """What can be read from a journal, whether its gateway runs or not."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def list(self, *, status: str | None = None, type: str | None = None, limit: int = 50) -> Json:  # noqa: A002 - the argument's name on the wire
+        """See `ports.GatewayReader`."""
+        blocked = {"blocked": True, "running": False}.get(status or "")
+        wanted = "running" if status == "blocked" else status
+        if wanted is not None and wanted not in views.STATUSES:
+            raise BadRequest(f"status {status!r} is unknown, expected one of {', '.join(views.STATUSES)}, blocked")
+        records = await self._journal.executions(
+            status=wanted, blocked=blocked, workflow_type=type, limit=max(1, min(limit, _LIMIT_MAX))
+        )
+        lengths = await self._journal.history_lengths([record.key for record in records])
+        rows = [
+            views.execution(record, lengths[record.key], await self._waiting_for(record)) for record in records
+        ]
+        counts = await self._journal.counts()
+        counts["running"] -= counts["blocked"]
+        return {"executions": rows, "counts": counts}
+
+    async def show(self, *, workflow_id: str, run_id: str | None = None) -> Json:
+        """See `ports.GatewayReader`."""
+        found = await self._journal.executions(workflow_id=workflow_id, run_id=run_id, limit=1)
+        if not found:
+            raise UnknownExecution(f"no execution has the workflow id {workflow_id!r}" + (f" and run {run_id!r}" if run_id else ""))
+        record = found[0]
+        try:
+            history = await self._journal.history(record)
+        except HistoryDamaged as error:
+            raise OperationRefused(str(error), hint=error.hint) from error
+        attempts = await self._journal.attempts(record.key)
+        return views.shown(record, history, attempts, self._running(record))
+
+    async def quarantine(self, *, limit: int = 50) -> Json:
+        """See `ports.GatewayReader`."""
+        parked = await self._journal.parked(max(1, min(limit, _LIMIT_MAX)))
+        return {"entries": [views.parked(message) for message in parked], "counts": await self._journal.parked_counts()}
+
+    async def status(self) -> Json:
+        """See `ports.GatewayReader`."""
+        counts = await self._journal.counts()
+        return {
+            "gateway": None,
+            "pid": None,
+            "journal": views.journal(self._journal),
+            "outbox": {"waiting": await self._journal.outbox_count()},
+            "engine": {"open": counts["running"], "blocked": counts["blocked"]},
+        }
+
+    async def _waiting_for(self, record: ExecutionRecord) -> str | None:
+        if record.status != "running":
+            return None
+        try:
+            history = await self._journal.history(record)
+        except HistoryDamaged as error:
+            return str(error)
+        return views.waiting_for(record, history.state, await self._journal.attempts(record.key))
+
+    def _running(self, record: ExecutionRecord) -> Callable[[int], bool]:
+        del record
+        return lambda _activity: False
+
+
+@asynccontextmanager
+async def read_journal(path: Path) -> AsyncIterator[JournalReader]:
+    """The read operations over the journal of a gateway that is stopped (or runs: nothing is written).
+
+    Raises:
+        JournalError: there is none at this path, or it cannot be read.
+    """
+    journal = await SqliteJournal.open_read_only(path)
+    try:
+        yield JournalReader(journal)
+    finally:
+        await journal.close()
+
+
+class Operations(JournalReader):
+    """What can be asked of a running gateway. When a change has returned, it is durable."""
+
+    def __init__(
+        self, engine: Engine, values: ConvertedValues, *, task_queue: str, status: Callable[[], Json]
+    ) -> None:
+        super().__init__(engine.journal)
+        self._engine = engine
+        self._values = values
+        self._task_queue = task_queue
+        self._status = status
+
+    async def status(self) -> Json:
+        """See `ports.GatewayReader`."""
+        answer = self._status()
+        counts = await self._journal.counts()
+        answer["engine"] |= {"open": counts["running"], "blocked": counts["blocked"]}
+        answer["outbox"] |= {"waiting": await self._journal.outbox_count()}
+        return answer
+
+    async def signal(
+        self, *, workflow_id: str, name: str, args: Sequence[Any] = (), run_id: str | None = None
+    ) -> Json:
+        """See `ports.GatewayOperations`."""
+        with _refusals():
+            signal = Signaled(name, self._values.encode(args), caused_by="operator")
+            await self._engine.signal(workflow_id, run_id, signal)
+        return {}
+
+    async def cancel(self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None) -> Json:
+        """See `ports.GatewayOperations`."""
+        with _refusals():
+            await self._engine.cancel(workflow_id, run_id, reason or "")
+        return {}
+
+    async def terminate(
+        self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None
+    ) -> Json:
+        """See `ports.GatewayOperations`."""
+        with _refusals():
+            await self._engine.terminate(workflow_id, run_id, reason or "")
+        return {}
+
+    async def start(
+        self,
+        *,
+        type: str,  # noqa: A002 - the argument's name on the wire
+        workflow_id: str,
+        args: Sequence[Any] = (),
+        task_queue: str | None = None,
+    ) -> Json:
+        """See `ports.GatewayOperations`."""
+        with _refusals():
+            request = StartRequest(
+                workflow_id=workflow_id,
+                workflow_type=type,
+                task_queue=task_queue or self._task_queue,
+                args=self._values.encode(args),
+                caused_by="operator",
+            )
+            record, _ = await self._engine.start(request)
+        return {"run_id": record.run_id}
+
+    async def tail(self, *, after_lsn: int | None = None) -> AsyncIterator[Json]:
+        """See `ports.GatewayOperations`."""
+        after = (await self._journal.last_ids()).lsn if after_lsn is None else after_lsn
+        async for change in follow(self._journal, after, self._engine.next_commit):
+            yield views.change(change)
+
+    async def _waiting_for(self, record: ExecutionRecord) -> str | None:
+        live = self._engine.live(record.key)
+        if live is None or live.uncommitted:
+            return await super()._waiting_for(record)
+        return views.waiting_for(live.record, live.state, live.attempts.values())
+
+    def _running(self, record: ExecutionRecord) -> Callable[[int], bool]:
+        live = self._engine.live(record.key)
+        if live is None:
+            return lambda _activity: False
+        return lambda activity: self._engine.attempt_of(live, activity) is not None
+
+
+class _refusals:  # noqa: N801 - used as a statement
+    """Engine errors as refusals that a person can act on."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
+        match error:
+            case NoSuchExecution():
+                raise UnknownExecution(str(error)) from error
+            case AlreadyRunning():
+                raise OperationRefused(str(error), hint="Signal that run, or give another workflow id.") from error
+            case StorageFull():
+                raise OperationRefused(str(error), hint=error.hint) from error
+            case EngineClosed():
+                raise OperationRefused(str(error), hint="Ask again when the gateway runs.") from error
+            case PayloadLimitError() | TypeError() | ValueError():
+                raise BadRequest(str(error)) from error
+            case _:
+                pass

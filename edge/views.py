@@ -1,0 +1,268 @@
+"""Executions, events and messages as plain JSON, for people to look at."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from overwinter.runtime.converter import PayloadConverter
+from overwinter.runtime.core import codec
+from overwinter.runtime.core import commands as cmd
+from overwinter.runtime.core import events as ev
+from overwinter.runtime.core.events import Event, event_name
+from overwinter.runtime.core.payload import Failure, Payload
+from overwinter.runtime.core.retry import RetryRule
+from overwinter.runtime.core.state import ExecutionState, PendingActivity
+from overwinter.runtime.journal import SqliteJournal
+from overwinter.runtime.ports import (
+    STATUSES,
+    AttemptRecord,
+    Change,
+    ExecutionRecord,
+    History,
+    Journal,
+    ParkedMessage,
+)
+
+from .ports import Json
+
+__all__ = ["STATUSES", "change", "execution", "journal", "parked", "shown", "waiting_for"]
+
+_BODY_PREVIEW_BYTES: Final = 2000
+
+
+def instant(at_us: int) -> str:
+    """Microseconds since the epoch as ISO 8601, UTC."""
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _instant_or_none(at_us: int | None) -> str | None:
+    return None if at_us is None else instant(at_us)
+
+
+# -- executions --------------------------------------------------------------------------------------
+
+
+def execution(record: ExecutionRecord, history_length: int, waiting: str | None) -> Json:
+    """One execution, as lists show it."""
+    blocked = record.blocked
+    return {
+        "workflow_id": record.workflow_id,
+        "run_id": record.run_id,
+        "type": record.workflow_type,
+        "status": "blocked" if blocked is not None and record.status == "running" else record.status,
+        "task_queue": record.task_queue,
+        "started_at": instant(record.started_at_us),
+        "closed_at": _instant_or_none(record.closed_at_us),
+        "history_length": history_length,
+        "waiting_for": waiting,
+        "blocked": None
+        if blocked is None
+        else {
+            "cause": blocked.cause,
+            "where": blocked.where,
+            "since": instant(blocked.since_us),
+            "attempts": blocked.attempts,
+        },
+    }
+
+
+def waiting_for(record: ExecutionRecord, state: ExecutionState, attempts: Iterable[AttemptRecord]) -> str | None:
+    """What an open execution waits for, in words."""
+    if record.status != "running":
+        return None
+    if record.blocked is not None:
+        return f"its code to be mended: {record.blocked.cause}"
+    if state.unconsumed:
+        return f"a worker of task queue {record.task_queue!r} that has {record.workflow_type}"
+    known = {attempt.activity: attempt for attempt in attempts}
+    reasons = [_waiting_for_activity(activity, known.get(number)) for number, activity in state.activities.items()]
+    timer = min(state.timers.values(), key=lambda timer: timer.due_us, default=None)
+    if timer is not None:
+        what = f" ({timer.command.summary})" if timer.command.summary else ""
+        reasons.append(f"timer {timer.command.id}{what} until {instant(timer.due_us)}")
+    if not reasons:
+        return "a signal"
+    shown_reasons = reasons[:3] + ([f"{len(reasons) - 3} more"] if len(reasons) > 3 else [])
+    return ", ".join(shown_reasons)
+
+
+def _waiting_for_activity(activity: PendingActivity, attempt: AttemptRecord | None) -> str:
+    name = activity.command.activity_type
+    if attempt is None or attempt.failures == 0:
+        return f"activity {name}"
+    return f"activity {name} (attempt {attempt.failures + 1}, at {instant(attempt.next_at_us)})"
+
+
+def shown(
+    record: ExecutionRecord,
+    history: History,
+    attempts: Sequence[AttemptRecord],
+    running: Callable[[int], bool],
+) -> Json:
+    """One execution with everything that is known about it."""
+    state = history.state
+    closing = state.closing
+    known = {attempt.activity: attempt for attempt in attempts}
+    opened = record.status == "running"
+    return {
+        "execution": execution(record, state.sequence, waiting_for(record, state, attempts)),
+        "events": [event(entry) for entry in history.events],
+        "pending_activities": [
+            _pending_activity(number, activity, known.get(number), running(number))
+            for number, activity in state.activities.items()
+        ]
+        if opened
+        else [],
+        "pending_timers": _pending_timers(state) if opened else [],
+        "result": value(closing.result) if isinstance(closing, cmd.CompleteWorkflow) else None,
+        "failure": failure(closing.failure) if isinstance(closing, cmd.FailWorkflow) else None,
+    }
+
+
+def _pending_activity(number: int, activity: PendingActivity, attempt: AttemptRecord | None, running: bool) -> Json:
+    backing_off = attempt is not None and attempt.failures > 0 and not running
+    last = None if attempt is None or attempt.failure is None else codec.decode_failure(attempt.failure)
+    beat = None if attempt is None or attempt.heartbeat is None else codec.decode_payloads(attempt.heartbeat)
+    return {
+        "id": number,
+        "name": activity.command.activity_type,
+        "attempt": 1 if attempt is None else attempt.failures + 1,
+        "state": "started" if running else "backing_off" if backing_off else "queued",
+        "next_attempt_at": instant(attempt.next_at_us) if attempt is not None and backing_off else None,
+        "last_failure": None if last is None else failure(last),
+        "heartbeat": None if beat is None else [value(payload) for payload in beat],
+    }
+
+
+def _pending_timers(state: ExecutionState) -> list[Json]:
+    return [
+        {"id": number, "due_at": instant(timer.due_us), "summary": timer.command.summary or None}
+        for number, timer in state.timers.items()
+    ]
+
+
+# -- events ------------------------------------------------------------------------------------------
+
+
+def event(entry: Event) -> Json:
+    """One event, as histories show it."""
+    return {
+        "sequence": entry.sequence,
+        "activation": entry.activation,
+        "at": instant(entry.at_us),
+        "type": event_name(entry.body),
+        "attributes": _attributes(entry),
+    }
+
+
+def change(entry: Change) -> Json:
+    """One event in the order of commits, with the execution that it belongs to."""
+    return {
+        "lsn": entry.lsn,
+        "workflow_id": entry.execution.workflow_id,
+        "run_id": entry.execution.run_id,
+        "workflow_type": entry.execution.workflow_type,
+        **event(entry.event),
+    }
+
+
+# How fields are called where a reader sees them; what is not listed keeps its name.
+_RENAMED: Final[Mapping[str, str]] = {"activity_type": "name", "args": "input", "caused_by": "by"}
+
+
+def _attributes(entry: Event) -> Json:
+    body = entry.body
+    shown_fields: Json = {}
+    for field in dataclasses.fields(body):
+        plain_value = _plain(getattr(body, field.name))
+        if plain_value not in (None, "", [], {}):
+            shown_fields[_RENAMED.get(field.name, field.name)] = plain_value
+    match body:
+        case cmd.PublishMessage():
+            shown_fields["body"] = text_of(body.body)
+        case cmd.StartTimer():
+            shown_fields["due_at"] = instant(entry.at_us + body.delay_us)
+            shown_fields["seconds"] = body.delay_us / 1_000_000
+            shown_fields.pop("delay_us", None)
+        case ev.TimerFired():
+            shown_fields.pop("due_us", None)
+            shown_fields["due_at"] = instant(body.due_us)
+            shown_fields["late_s"] = max(0, entry.at_us - body.due_us) / 1_000_000
+        case ev.WorkflowStarted():
+            for hidden in ("random_seed", "workflow_id", "run_id"):
+                shown_fields.pop(hidden, None)
+        case _:
+            pass
+    return shown_fields
+
+
+def _plain(found: object) -> Any:
+    match found:
+        case Payload():
+            return value(found)
+        case Failure():
+            return failure(found)
+        case RetryRule():
+            return {field.name: _plain(getattr(found, field.name)) for field in dataclasses.fields(found)}
+        case bytes():
+            return text_of(found)
+        case tuple() | list():
+            return [_plain(item) for item in found]
+        case dict():
+            return {str(key): _plain(item) for key, item in found.items()}
+        case _:
+            return found
+
+
+def value(payload: Payload) -> Any:
+    """A payload as plain JSON, or a description of what cannot be read here (it may be sealed)."""
+    try:
+        (found,) = PayloadConverter.default.from_payloads([payload])
+        json.dumps(found, allow_nan=False)
+    except Exception:  # whatever is stored must be shown somehow
+        return f"<{len(payload.data)} bytes, {payload.encoding or 'no encoding'}>"
+    return found
+
+
+def failure(found: Failure) -> Json:
+    """A failure with its causes."""
+    name = found.attributes.get("type") or found.attributes.get("timeout_type") or found.kind
+    shown_failure: Json = {"message": found.message, "type": name}
+    if found.stack_trace:
+        shown_failure["stack"] = found.stack_trace
+    if found.cause is not None:
+        shown_failure["cause"] = failure(found.cause)
+    return shown_failure
+
+
+def text_of(body: bytes) -> str:
+    """Bytes for a reader: text where it is text, escaped where it is not, never more than a screenful."""
+    return body[:_BODY_PREVIEW_BYTES].decode("utf-8", "backslashreplace")
+
+
+# -- the rest ----------------------------------------------------------------------------------------
+
+
+def parked(message: ParkedMessage) -> Json:
+    """A message in quarantine."""
+    return {
+        "id": message.id,
+        "received_at": instant(message.received_at_us),
+        "topic": message.topic,
+        "reason": message.reason,
+        "detail": message.detail,
+        "payload": text_of(message.body),
+        "bytes": len(message.body),
+    }
+
+
+def journal(found: Journal) -> Json:
+    """Where a journal is and how large."""
+    if not isinstance(found, SqliteJournal):
+        return {"path": None, "bytes": 0, "wal_bytes": 0}
+    size, wal = found.sizes()
+    return {"path": str(found.path), "bytes": size, "wal_bytes": wal}
