@@ -1,0 +1,89 @@
+"""MQTT messages received, committed and acknowledged, from a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from overwinter.edge.gateway import run
+from overwinter.edge.control import ControlClient
+from overwinter.edge.settings import load
+from tests.brokers import MosquittoBroker
+
+from .results import Results
+
+FULL = "PUBACK after commit, WAL, synchronous=FULL"
+_SETTINGS = """
+[gateway]
+name = "bench"
+state_dir = "state"
+modules = ["bench.workflows"]
+
+[mqtt]
+broker = "mqtt://127.0.0.1:{port}"
+receive_maximum = 500
+
+[page]
+enabled = false
+
+[[trigger]]
+topic = "bench/signal/{{serial}}"
+action = "signal"
+workflow = "Collector"
+id = "collector"
+signal = "reading"
+
+[[trigger]]
+topic = "bench/start/{{serial}}"
+action = "start"
+workflow = "OneStep"
+id = "step-{{serial}}"
+"""
+
+
+async def ingest(results: Results, folder: Path, *, messages: int) -> None:
+    """Signals to one execution, then messages that each start a one-step workflow."""
+    if shutil.which("mosquitto") is None and not Path("/usr/sbin/mosquitto").exists():
+        print("  skipped: there is no Mosquitto on this machine")
+        return
+    folder.mkdir()
+    async with MosquittoBroker(folder) as broker:
+        settings_file = folder / "gateway.toml"
+        settings_file.write_text(_SETTINGS.format(port=broker.port))
+        gateway = asyncio.create_task(run(load(settings_file)))
+        control = ControlClient(folder / "state" / "control.sock")
+        await _until_connected(control)
+        await control.call("start", type="Collector", workflow_id="collector", args=[messages])
+        await _publish(results, control, broker.port, "signal", messages)
+        await _publish(results, control, broker.port, "start", messages // 4)
+        gateway.cancel()
+        await asyncio.gather(gateway, return_exceptions=True)
+
+
+async def _publish(results: Results, control: ControlClient, port: int, kind: str, messages: int) -> None:
+    before = (await control.call("status"))["mqtt"]["acknowledged"]
+    began = time.perf_counter()
+    publisher = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.publisher", str(port), f"bench/{kind}", str(messages)
+    )
+    while (await control.call("status"))["mqtt"]["acknowledged"] - before < messages:
+        await asyncio.sleep(0.02)
+    seconds = time.perf_counter() - began
+    await publisher.wait()
+    results.add("MQTT", "overwinter", f"{kind}s_per_second", messages / seconds, "1/s", FULL)
+
+
+async def _until_connected(control: ControlClient) -> None:
+    for _ in range(200):
+        try:
+            if (await control.call("status"))["mqtt"]["connected"]:
+                return
+        except Exception:  # noqa: BLE001, S110 - the gateway is still starting
+            pass
+        await asyncio.sleep(0.05)
+    raise TimeoutError("the gateway has not connected to the broker within 10 s")
+
+

@@ -1,0 +1,54 @@
+"""The workflows that are measured."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from overwinter import activity, workflow
+
+LIMIT = timedelta(seconds=60)
+
+
+@activity.defn
+async def nothing(number: int) -> int:
+    """An activity that costs nothing: what is measured is the engine."""
+    return number
+
+
+@workflow.defn
+class Sequence:
+    """So many activities, one after another."""
+
+    @workflow.run
+    async def run(self, steps: int) -> int:
+        total = 0
+        for number in range(steps):
+            total += await workflow.execute_activity(nothing, number, start_to_close_timeout=LIMIT)
+        return total
+
+
+@workflow.defn
+class OneStep:
+    """What a message starts: one activity."""
+
+    @workflow.run
+    async def run(self, reading: dict[str, float]) -> int:
+        return await workflow.execute_activity(nothing, 1, start_to_close_timeout=LIMIT)
+
+
+@workflow.defn
+class Collector:
+    """Takes signals until it has enough: a message costs one event, and no execution of its own."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @workflow.run
+    async def run(self, wanted: int) -> int:
+        await workflow.wait_condition(lambda: self.count >= wanted)
+        return self.count
+
+    @workflow.signal
+    def reading(self, value: dict[str, float]) -> None:
+        """One more."""
+        self.count += 1
