@@ -25,16 +25,16 @@ class FieldDiary:
     """Notes every reading of one field. It has no end: after 500 readings it goes on with a fresh history."""
 
     @workflow.init
-    def __init__(self, field: str, page: Page | None = None) -> None:
+    def __init__(self, page: Page | None = None) -> None:
         # Signals may come before the first step of `run`, hence the page handed on is taken here.
         self._page = page or Page()
         self._full_at = self._page.readings + READINGS_PER_RUN
 
     @workflow.run
-    async def run(self, field: str, page: Page | None = None) -> None:
+    async def run(self, page: Page | None = None) -> None:
         """Keep the diary until the field is given up and the execution cancelled."""
         await workflow.wait_condition(lambda: self._page.readings >= self._full_at)
-        workflow.continue_as_new(args=[field, self._page])
+        workflow.continue_as_new(self._page)
 
     @workflow.signal
     def soil(self, reading: SoilReading) -> None:
@@ -52,8 +52,3 @@ class FieldDiary:
     def page(self) -> Page:
         """Everything that is known of the field."""
         return self._page
-
-    @workflow.query
-    def rain_chance(self) -> float:
-        """The last forecast; an even chance when the weather station has not reported yet."""
-        return 0.5 if self._page.weather is None else self._page.weather.rain_chance

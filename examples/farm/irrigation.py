@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from overwinter import activity, messages, workflow
 from overwinter.devices import commands
 from overwinter.runtime.common import RetryPolicy
 from overwinter.runtime.exceptions import ApplicationError
 
-from .diary import FieldDiary
-from .readings import FlowReading, SoilReading
+from . import valves
+from .readings import FlowReading, SoilReading, WeatherReading
 
 MOISTURE_WANTED = 0.31
 LITRES_PER_MOISTURE = 8000.0  # of one bed: what raises it from bone dry to water alone
 LITRES_WORTH_OPENING = 50.0
 
+FORECAST_WITHIN = timedelta(hours=1)
+FORECAST_UNKNOWN = 0.5
 FLOW_EXPECTED_WITHIN = timedelta(minutes=30)
 WATERING_AT_MOST = timedelta(hours=2)
-VALVE_ANSWERS_WITHIN = timedelta(minutes=30)
 REST_BEFORE_RETRY = timedelta(minutes=20)
 OPENINGS_MAX = 2
-CLOSINGS_MAX = 48
+BOOK_VARIABLE = "FARM_BOOK"
 
 
 @dataclass
@@ -30,6 +36,7 @@ class Irrigation:
     """What came of it."""
 
     field: str
+    dry_at: str
     litres_wanted: float
     litres_given: float
     openings: int
@@ -40,51 +47,54 @@ class Irrigate:
     """Waters one field once. The execution may wait for hours, and a power cut loses none of it."""
 
     def __init__(self) -> None:
-        self._stage = "deciding"
+        self._stage = "waiting for the forecast"
+        self._rain_chance: float | None = None
         self._litres_wanted = 0.0
         self._total_at_opening: float | None = None
         self._litres_given = 0.0
 
     @workflow.run
     async def run(self, reading: SoilReading) -> Irrigation:
-        """Water the field of this reading.
+        """Water the field of this reading, and enter it in the farm's book.
 
         Raises:
             ApplicationError: "NoFlow", the valve let no water through in two openings; it is closed.
         """
-        field = reading.field
-        rain_chance = await workflow.execute_activity(
-            rain_chance_at,
-            field,
-            start_to_close_timeout=timedelta(seconds=10),
-            retry_policy=RetryPolicy(maximum_attempts=5),
-        )
-        self._litres_wanted = litres_needed(reading.moisture, rain_chance)
+        self._litres_wanted = litres_needed(reading.moisture, await self._forecast())
         if self._litres_wanted < LITRES_WORTH_OPENING:
-            return Irrigation(field, self._litres_wanted, 0.0, openings=0)
+            return Irrigation(reading.field, reading.at, self._litres_wanted, 0.0, openings=0)
 
         for opening in range(1, OPENINGS_MAX + 1):
-            given = await self._water(field)
+            given = await self._water(f"farm/valve-{reading.field}")
             if given > 0:
-                messages.publish(f"farm/{field}/watered", {"litres": round(given), "opening": opening})
-                return Irrigation(field, self._litres_wanted, given, opening)
-            messages.publish(f"farm/{field}/notice", {"text": f"no water flowed at opening {opening}"})
+                done = Irrigation(reading.field, reading.at, self._litres_wanted, given, opening)
+                await self._enter(done)
+                return done
+            text = f"no water flowed at opening {opening} of {OPENINGS_MAX}"
+            messages.publish(f"farm/{reading.field}/notice", {"text": text})
             self._stage = "resting after a failed opening"
             await workflow.sleep(REST_BEFORE_RETRY)
 
-        messages.publish(
-            "farm/alarm", {"field": field, "text": "the valve opens, and no water flows"}, retain=True
+        alarm = {"field": reading.field, "text": "the valve opens, and no water flows"}
+        messages.publish("farm/alarm", alarm, retain=True)
+        raise ApplicationError(
+            f"no water flowed on {reading.field} in {OPENINGS_MAX} openings", type="NoFlow"
         )
-        raise ApplicationError(f"no water flowed on {field} in {OPENINGS_MAX} openings", type="NoFlow")
 
-    async def _water(self, field: str) -> float:
+    async def _forecast(self) -> float:
+        """The chance of rain, from the next weather report; an even chance when there is none for an hour."""
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self._rain_chance is not None, timeout=FORECAST_WITHIN)
+        return FORECAST_UNKNOWN if self._rain_chance is None else self._rain_chance
+
+    async def _water(self, valve: str) -> float:
         """Open the valve, wait for the water, close the valve; litres given, by the flow meter."""
-        self._stage = "opening the valve"
-        valve = f"valve-{field}"
+        self._stage, self._litres_given = "opening the valve", 0.0
         try:
-            opened = await commands.command(valve, "open", {"minutes_max": 240}, timeout=VALVE_ANSWERS_WITHIN)
+            opened = await commands.command(
+                valve, "open", {"minutes_max": 240}, timeout=valves.ANSWERS_WITHIN
+            )
             self._total_at_opening = opened["total_litres"]
-            self._litres_given = 0.0
             self._stage = "waiting for the flow meter"
             await workflow.wait_condition(lambda: self._litres_given > 0, timeout=FLOW_EXPECTED_WITHIN)
             self._stage = "watering"
@@ -95,20 +105,23 @@ class Irrigate:
             pass  # not enough has flowed in time, or nothing at all: what was given is the answer
         finally:
             # Also when a step failed or the execution was cancelled: an open valve drains the well.
-            await self._close(valve)
+            self._stage = "closing the valve"
+            self._note_total(await valves.close(valve))
         return self._litres_given
 
-    async def _close(self, valve: str) -> None:
-        self._stage = "closing the valve"
-        for closing in range(1, CLOSINGS_MAX + 1):
-            try:
-                closed = await commands.command(valve, "close", {}, timeout=VALVE_ANSWERS_WITHIN)
-            except TimeoutError:
-                text = f"{valve} has not answered {closing} times: close it by hand"
-                messages.publish("farm/alarm", {"device": valve, "text": text}, retain=True)
-            else:
-                self._note_total(closed["total_litres"])
-                return
+    async def _enter(self, done: Irrigation) -> None:
+        self._stage = "entering it in the farm's book"
+        await workflow.execute_activity(
+            enter_in_book,
+            done,
+            start_to_close_timeout=timedelta(seconds=10),
+            retry_policy=RetryPolicy(maximum_attempts=5),
+        )
+
+    @workflow.signal
+    def weather(self, reading: WeatherReading) -> None:
+        """The weather station has reported."""
+        self._rain_chance = reading.rain_chance
 
     @workflow.signal
     def flow(self, reading: FlowReading) -> None:
@@ -132,7 +145,13 @@ def litres_needed(moisture: float, rain_chance: float) -> float:
 
 
 @activity.defn
-async def rain_chance_at(field: str) -> float:
-    """The chance of rain in the next twelve hours, from the field's diary."""
-    diary = activity.client().get_workflow_handle_for(FieldDiary.run, f"diary-{field}")
-    return await diary.query(FieldDiary.rain_chance)
+def enter_in_book(done: Irrigation) -> str:
+    """The farm's book has a page for this irrigation, one however often this is attempted; its file name."""
+    book = Path(os.environ.get(BOOK_VARIABLE, ".farm/book"))
+    book.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(activity.info().idempotency_key.encode()).hexdigest()
+    page = book / f"{done.field}-{digest[:16]}.json"
+    part = page.with_suffix(".part")
+    part.write_text(json.dumps(asdict(done)))
+    os.replace(part, page)
+    return page.name

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from overwinter.devices.commands import ANSWER_SIGNAL
+
 from .logbook import Account, read_accounts
 
 Json = dict[str, Any]
 KINDS = ("soil", "weather", "valve", "camera")
-EXECUTIONS_MAX = 10_000
+EXECUTIONS_MAX = 1000  # of each type; what a gateway lists at most
+TYPES = ("FieldDiary", "CameraRound", "Irrigate", "FrostWatch")
 
 
 class Gateway(Protocol):
@@ -30,10 +34,12 @@ class Reckoning:
     accounts: list[Account]
     recorded: dict[str, Counter[int]] = field(default_factory=dict[str, "Counter[int]"])
     by_type: dict[str, Counter[str]] = field(default_factory=dict[str, "Counter[str]"])
-    commands_sent: int = 0
-    commands_answered: int = 0
+    commands_sent: set[str] = field(default_factory=set[str])  # by id: a repeat is no new command
+    commands_answered: set[str] = field(default_factory=set[str])
     quarantined: Mapping[str, int] = field(default_factory=dict[str, int])
     status: Json = field(default_factory=dict[str, Any])
+    too_many: set[str] = field(default_factory=set[str])
+    """Types with more executions than the gateway lists: only the newest of them were read."""
 
     def lost(self) -> dict[str, list[int]]:
         """Serials that the broker acknowledged and no history holds, by device."""
@@ -53,8 +59,13 @@ class Reckoning:
 
     def _accounted(self) -> Iterator[Account]:
         """Devices whose every reading enters a history; the flow of valves matters only while irrigating."""
+        read_whole = {
+            "soil": "FieldDiary" not in self.too_many,
+            "weather": "FieldDiary" not in self.too_many,
+            "camera": "CameraRound" not in self.too_many,
+        }
         for account in self.accounts:
-            if account.device.partition("-")[0] in ("soil", "weather", "camera"):
+            if read_whole.get(account.device.partition("-")[0], False):
                 yield account
 
     def broken_promises(self) -> list[str]:
@@ -85,43 +96,38 @@ async def reckon(gateway: Gateway, devices: Path) -> Reckoning:
     reckoning = Reckoning(accounts=read_devices(devices))
     reckoning.status = await gateway.call("status")
     reckoning.quarantined = (await gateway.call("quarantine", limit=1))["counts"]
-    executions = (await gateway.call("list", limit=EXECUTIONS_MAX))["executions"]
-    for execution in executions:
-        kind, status = execution["type"], execution["status"]
-        reckoning.by_type.setdefault(kind, Counter())[status] += 1
-        history = await gateway.call("show", workflow_id=execution["workflow_id"], run_id=execution["run_id"])
-        _note_commands(reckoning, history["events"])
-        if kind == "FieldDiary":
-            _note_diary(reckoning.recorded, history["events"])
-        elif kind == "CameraRound":
-            _note_round(reckoning.recorded, history["events"])
+    for kind in TYPES:
+        executions = (await gateway.call("list", type=kind, limit=EXECUTIONS_MAX))["executions"]
+        if len(executions) >= EXECUTIONS_MAX:
+            reckoning.too_many.add(kind)
+        for execution in executions:
+            reckoning.by_type.setdefault(kind, Counter())[execution["status"]] += 1
+            history = await gateway.call(
+                "show", workflow_id=execution["workflow_id"], run_id=execution["run_id"]
+            )
+            _note(reckoning, kind, history["events"])
     return reckoning
 
 
-def _note_diary(recorded: dict[str, Counter[int]], events: Iterable[Json]) -> None:
+def _note(reckoning: Reckoning, kind: str, events: Iterable[Json]) -> None:
     for event in events:
-        if event["type"] == "Signaled":
-            name, reading = event["attributes"]["name"], _first(event["attributes"]["input"])
-            recorded.setdefault(f"{name}-{reading['field']}", Counter())[reading["serial"]] += 1
+        attributes = event["attributes"]
+        match event["type"]:
+            case "WorkflowStarted" if kind == "CameraRound":
+                _note_reading(reckoning.recorded, "camera", attributes["input"])
+            case "Signaled" if attributes["name"] == ANSWER_SIGNAL:
+                reckoning.commands_answered.add(attributes["input"][0]["id"])
+            case "Signaled" if kind == "FieldDiary":
+                _note_reading(reckoning.recorded, attributes["name"], attributes["input"])
+            case "MessagePublished" if str(attributes["topic"]).endswith("/command"):
+                reckoning.commands_sent.add(json.loads(attributes["body"])["id"])
+            case _:
+                pass
 
 
-def _note_round(recorded: dict[str, Counter[int]], events: Iterable[Json]) -> None:
-    for event in events:
-        if event["type"] == "WorkflowStarted":
-            report = _first(event["attributes"]["input"])
-            recorded.setdefault(f"camera-{report['field']}", Counter())[report["serial"]] += 1
-
-
-def _note_commands(reckoning: Reckoning, events: Iterable[Json]) -> None:
-    for event in events:
-        topic = str(event["attributes"].get("topic", ""))
-        if event["type"] == "MessagePublished" and topic.endswith("/command"):
-            reckoning.commands_sent += 1
-
-
-def _first(arguments: list[Any]) -> Json:
-    reading: Json = arguments[0]
-    return reading
+def _note_reading(recorded: dict[str, Counter[int]], device: str, arguments: list[Json]) -> None:
+    (reading,) = arguments
+    recorded.setdefault(f"{device}-{reading['field']}", Counter())[reading["serial"]] += 1
 
 
 def _short(serials: list[int]) -> str:
