@@ -12,7 +12,7 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,7 +225,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def _reading(place: Place) -> AsyncIterator[Gateway]:
+async def _reading(place: Place) -> AsyncGenerator[Gateway]:
     """The running gateway, or its journal when it is stopped."""
     client = ControlClient(place.socket)
     try:

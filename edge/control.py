@@ -17,7 +17,7 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -243,7 +243,7 @@ class _ControlServer:
                 error = BadRequest(f"the request is longer than {REQUEST_BYTES_MAX} bytes")
                 writer.write(_line({"id": None, "ok": False, "error": describe_error(error)}))
                 return
-            request_id, op, args = None, "", {}
+            request_id: Any = None
             try:
                 request_id, op, args = _parse(line)
                 check_arguments(op, args)
@@ -272,7 +272,7 @@ class _ControlServer:
     async def _stream(
         self, request_id: Any, args: Json, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Send events until the client closes, the stream fails, or more than the bound wait for the client."""
+        """Send events until the client closes, the stream fails, or too many wait for the client."""
         waiting: asyncio.Queue[Json] = asyncio.Queue(self._tail_events_max)
         pump = asyncio.create_task(self._fill(waiting, args))
         hangup = asyncio.create_task(reader.read(1))
@@ -340,7 +340,7 @@ def _parse(line: bytes) -> tuple[Any, str, Json]:
 
 
 def _id_of(line: bytes) -> Any:
-    """The id of a request that was refused, so that its sender can match the answer; None when there is none."""
+    """The id of a request that was refused, so that its sender can match the answer, or None."""
     try:
         request: object = json.loads(line)
     except (ValueError, RecursionError):
@@ -382,7 +382,7 @@ class ControlClient:
                 yield cast("Json", answer["event"])
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async def _connection(self) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         try:
             reader, writer = await asyncio.open_unix_connection(os.fspath(self._path), limit=ANSWER_BYTES_MAX)
         except (FileNotFoundError, ConnectionRefusedError):

@@ -11,7 +11,7 @@ from .timeline import duration, event_text, moment, seconds_between
 
 
 def executions(answer: Json, terminal: Terminal, now: str | None = None) -> str:
-    """The counts by status, then one line for each execution: status, id, type, age, and what it waits for."""
+    """The counts by status, then one line for each execution: status, id, type, age, what it waits for."""
     lines = [_counts(cast("Json", answer["counts"]), terminal)]
     rows = cast("list[Json]", answer["executions"])
     if not rows:
@@ -19,12 +19,13 @@ def executions(answer: Json, terminal: Terminal, now: str | None = None) -> str:
     id_columns = min(max(len(escape(str(row["workflow_id"]))) for row in rows), 28)
     type_columns = min(max(len(escape(str(row["type"]))) for row in rows), 16)
     rest = terminal.width - 12 - id_columns - type_columns - 2 - 11
-    head = f"{pad('status', 12)}{pad('workflow id', id_columns)} {pad('type', type_columns)} {pad('started', 11)}"
+    head = f"{pad('status', 12)}{pad('workflow id', id_columns)} {pad('type', type_columns)} started"
     lines += ["", terminal.styled(head.rstrip(), "dim")]
     for row in rows:
         line = (
             terminal.status(str(row["status"]), 12)
-            + f"{pad(escape(str(row['workflow_id'])), id_columns)} {pad(escape(str(row['type'])), type_columns)} "
+            + f"{pad(escape(str(row['workflow_id'])), id_columns)} "
+            + f"{pad(escape(str(row['type'])), type_columns)} "
             + f"{pad(_age(row, now), 11)}{shorten(_reason(row), rest)}"
         )
         lines.append(line.rstrip())

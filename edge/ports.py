@@ -1,6 +1,6 @@
 """What the control socket, the command line and the web page ask of a gateway.
 
-Answers are plain JSON values: dicts, lists, strings, numbers, booleans and None; instants are ISO 8601 in UTC.
+Answers are plain JSON values: dicts, lists, strings, numbers, booleans and None; instants are ISO 8601, UTC.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class GatewayReader(Protocol):
 
 
 class GatewayOperations(GatewayReader, Protocol):
-    """What can be asked of a running gateway. When a call that changes state returns, the change is durable."""
+    """What can be asked of a running gateway. When a change has returned, it is durable."""
 
     async def signal(
         self, *, workflow_id: str, name: str, args: Sequence[Any] = (), run_id: str | None = None
@@ -85,5 +85,5 @@ class GatewayOperations(GatewayReader, Protocol):
         ...
 
     def tail(self, *, after_lsn: int | None = None) -> AsyncIterator[Json]:
-        """Every event after `after_lsn` in commit order, then the ones to come; from now on when it is None."""
+        """Every event after `after_lsn` in commit order, then those to come; from now on when it is None."""
         ...

@@ -63,7 +63,8 @@ def shorten(text: str, width: int) -> str:
         return text
     if width <= 3:
         return "." * max(width, 0)
-    kept, used = [], 0
+    kept: list[str] = []
+    used = 0
     for character in text:
         used += cell_width(character)
         if used > width - 3:
@@ -93,7 +94,7 @@ class Terminal:
 
     @classmethod
     def of(cls, stream: TextIO) -> Terminal:
-        """What `stream` can show: colours on a terminal unless NO_COLOR is set, 80 columns when it is piped."""
+        """What `stream` can show: colours on a terminal without NO_COLOR, 80 columns when piped."""
         is_terminal = stream.isatty()
         columns = shutil.get_terminal_size((80, 24)).columns if is_terminal else 80
         is_colored = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

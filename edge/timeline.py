@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final, cast
 
 from .ports import Json
@@ -123,8 +124,9 @@ def spans_of(answer: Json) -> list[Span]:
             span.end_s, span.outcome = at_s, _ENDINGS[event["type"]]
             span.attempts = int(attributes.get("attempt") or 1)
     for pending in cast("list[Json]", answer.get("pending_activities") or []):
-        if span := spans.get(("activity", pending["id"])):
-            span.attempts = int(pending.get("attempt") or 1)
+        started = spans.get(("activity", pending["id"]))
+        if started is not None:
+            started.attempts = int(pending.get("attempt") or 1)
     return list(spans.values())
 
 
@@ -139,7 +141,7 @@ def scale_of(spans: Sequence[Span], moments_s: Iterable[float], end_s: float, co
     moments = sorted({0.0, end_s, *moments_s, *(edge for pair in busy for edge in pair)})
     idle: list[Gap] = []
     running, following = 0.0, 0
-    for begin, end in zip(moments, moments[1:], strict=False):
+    for begin, end in pairwise(moments):
         while following < len(busy) and busy[following][0] <= begin:
             running = max(running, busy[following][1])
             following += 1
@@ -151,7 +153,7 @@ def scale_of(spans: Sequence[Span], moments_s: Iterable[float], end_s: float, co
 
 
 def render(answer: Json, terminal: Terminal, now: str | None = None) -> str:
-    """The whole page of an execution as text. `now` is the gateway's clock, for how long things have waited."""
+    """The whole page of an execution as text. `now` is the gateway's clock, to tell how long things wait."""
     events = cast("list[Json]", answer["events"])
     lines = [*_header(answer["execution"], terminal, now)]
     lines += _pending(answer, terminal)
@@ -301,7 +303,7 @@ def _event(
 
 
 def event_text(event: Json, names: Mapping[tuple[str, int], str]) -> str:
-    """What an event says besides its type, in one line. `names` are those of activities and timers by kind and id."""
+    """What an event says besides its type, in one line. `names`: of activities and timers, by kind and id."""
     attributes = cast("Json", event["attributes"])
     type_name = str(event["type"])
     kind = "activity" if "Activity" in type_name else "timer"
@@ -335,7 +337,8 @@ def _timer_length(attributes: Json) -> str:
 
 def _arguments(value: Any) -> str:
     if isinstance(value, list):
-        return "(" + ", ".join(compact(one, 120) for one in cast("list[Any]", value)) + ")"
+        values = cast("list[object]", value)
+        return "(" + ", ".join(compact(one, 120) for one in values) + ")"
     return compact(value, 200)
 
 

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -53,7 +53,7 @@ class Streams:
             _end(queue)
 
     async def follow(self, after_lsn: int | None) -> AsyncIterator[bytes]:
-        """Events as server-sent events, until the reader leaves, falls too far behind, or `close` is called."""
+        """Events as server-sent events, until the reader leaves or falls too far behind, or `close`."""
         if len(self._queues) >= STREAMS_MAX or self._is_closed:
             yield _sse({"error": f"{STREAMS_MAX} pages are open, which is the most"}, "refused")
             return
@@ -225,7 +225,7 @@ class _EmbeddedServer(uvicorn.Server):
     """A uvicorn that leaves the process's signal handlers to the gateway."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         yield
 
 
@@ -237,7 +237,9 @@ async def serve_page(
     *,
     task_status: TaskStatus[int] = TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the page until cancelled; ``task_status.started(port)`` tells the port that was bound (`port` 0: any).
+    """Serve the page until cancelled; ``task_status.started(port)`` tells the port that was bound.
+
+    `port` 0 takes a free one.
 
     Raises:
         ValueError: `host` is not a loopback address and there is no token.

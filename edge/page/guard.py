@@ -41,10 +41,10 @@ def is_loopback(host: str) -> bool:
 class Guard:
     """Refuses what did not come from the page itself, and adds the security headers to every answer.
 
-    Without a token only loopback names are accepted as Host, so that a foreign web site cannot reach the page by
-    pointing its own name at this machine (DNS rebinding). With a token, every request for data must carry it.
-    A request that changes something must carry a header that a foreign site cannot add without being asked first
-    (CORS preflight), which is never granted.
+    Without a token only loopback names are accepted as Host, so that a foreign web site cannot reach the
+    page by pointing its own name at this machine (DNS rebinding). With a token, every request for data must
+    carry it. A request that changes something must carry a header that a foreign site cannot add without
+    asking first (CORS preflight), which is never granted.
     """
 
     def __init__(self, app: ASGIApp, token: str | None = None) -> None:

@@ -104,7 +104,7 @@ def test_a_scale_never_goes_back_and_stays_inside() -> None:
         instants = sorted(source.uniform(0, end_s) for _ in range(50)) + [end_s]
         columns = [scale.column(instant) for instant in instants]
         assert columns == sorted(columns)
-        assert 0 <= columns[0]
+        assert columns[0] >= 0
         assert columns[-1] == pytest.approx(40)
 
 
