@@ -1,7 +1,8 @@
 """The command line: `overwinter`, for the gateway on this machine.
 
 Exit status: 0 it worked; 1 the operation failed, or `doctor` found a problem; 2 the command line or the
-settings are wrong; 3 no gateway is running and there is no journal that could be read instead.
+settings are wrong; 3 no gateway is running and there is no journal that could be read instead; 74 the disk
+of the journal failed while `run` was running.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
@@ -21,7 +22,7 @@ from typing import Any, Final, TextIO, cast
 from . import listing, timeline
 from .control import ControlClient, GatewayNotRunning, OperationFailed
 from .ports import GatewayReader, Json, OperationRefused, UnknownExecution
-from .settings import Settings, SettingsError, load
+from .settings import GatewaySettings, SettingsError, load
 from .terminal import Terminal, escape
 
 OK, FAILED, USAGE, NOT_RUNNING = 0, 1, 2, 3
@@ -43,7 +44,8 @@ _EPILOG: Final = """exit status:
   0  it worked
   1  the operation failed, or doctor found a problem
   2  the command line or the settings are wrong
-  3  no gateway is running (list, show, quarantine and status then read the journal, if there is one)"""
+  3  no gateway is running (list, show, quarantine and status then read the journal, if there is one)
+  74 the journal's disk failed while `run` was running"""
 
 
 class UsageError(Exception):
@@ -176,20 +178,32 @@ def settings_path(arguments: argparse.Namespace) -> Path:
     return Path(arguments.settings or os.environ.get("OVERWINTER_SETTINGS") or "overwinter.toml")
 
 
-def _load_settings(arguments: argparse.Namespace) -> Settings:
+def _load_settings(arguments: argparse.Namespace) -> GatewaySettings:
     return load(settings_path(arguments))
 
 
 def _place(arguments: argparse.Namespace) -> Place:
-    state_dir = arguments.state_dir or _load_settings(arguments).state_dir
+    state_dir = arguments.state_dir or _load_settings(arguments).gateway.state_dir
     return Place(state_dir / SOCKET_NAME, state_dir / JOURNAL_NAME)
 
 
-def open_journal(path: Path) -> AbstractAsyncContextManager[GatewayReader]:
-    """The read operations over the journal of a gateway that is not running."""
-    from .operations import read_journal  # the engine and its parts are not needed to ask a running gateway
+@asynccontextmanager
+async def open_journal(path: Path) -> AsyncGenerator[GatewayReader]:
+    """The read operations over the journal of a gateway that is not running.
 
-    return read_journal(path)
+    Raises:
+        OperationRefused: the journal cannot be read; the message says why.
+    """
+    # The engine and its parts are not needed, and so not loaded, to ask a running gateway.
+    from overwinter.runtime.journal import JournalError
+
+    from .operations import read_journal
+
+    try:
+        async with read_journal(path) as journal:
+            yield journal
+    except JournalError as error:
+        raise OperationRefused(str(error), hint=str(getattr(error, "hint", ""))) from error
 
 
 class Gateway:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import shutil
 import socket
@@ -21,7 +22,7 @@ from typing import Any, Final, Literal
 
 from .listing import byte_size
 from .mqtt_settings import MqttSettings
-from .settings import Settings, SettingsError, load
+from .settings import GatewaySettings, SettingsError, load
 from .terminal import Terminal, escape
 
 Level = Literal["ok", "warning", "problem"]
@@ -63,14 +64,14 @@ class Finding:
 def examine(settings_file: Path, state_dir: Path | None = None) -> list[Finding]:
     """Run every check, in order; takes a few seconds. `state_dir` is used instead of the settings'."""
     findings: list[Finding] = []
-    settings: Settings | None = None
+    settings: GatewaySettings | None = None
     try:
         settings = load(settings_file)
         findings.append(Finding("settings", "ok", f"{settings_file} is valid"))
     except SettingsError as error:
         level: Level = "warning" if state_dir is not None and not settings_file.exists() else "problem"
         findings.append(Finding("settings", level, str(error), "mend the file, then run doctor again"))
-    state_dir = state_dir or (settings.state_dir if settings else None)
+    state_dir = state_dir or (settings.gateway.state_dir if settings else None)
     if state_dir is not None:
         findings += check_state_dir(state_dir)
         findings.append(check_journal(state_dir / "journal.db", state_dir / "control.sock"))
@@ -81,8 +82,22 @@ def examine(settings_file: Path, state_dir: Path | None = None) -> list[Finding]
     return findings
 
 
-def _check_settings_parts(settings: Settings) -> Iterator[Finding]:
-    raise NotImplementedError
+def _check_settings_parts(settings: GatewaySettings) -> Iterator[Finding]:
+    if settings.mqtt.broker == "none":
+        yield Finding("broker", "ok", "MQTT is switched off by the settings")
+    elif settings.mqtt.broker == "embedded":
+        yield _check_embedded_broker()
+    else:
+        host, port = settings.mqtt.address()
+        yield check_broker(settings.mqtt.session(host, port, default_client_id="overwinter-doctor"))
+    yield check_gpu("auto")
+
+
+def _check_embedded_broker() -> Finding:
+    if importlib.util.find_spec("iotcore") is None:
+        advice = "install it, or set an external broker in the settings"
+        return Finding("broker", "problem", "the embedded broker's package iotcore is not installed", advice)
+    return Finding("broker", "ok", "the embedded broker starts and stops with the gateway")
 
 
 def check_state_dir(path: Path) -> Iterator[Finding]:

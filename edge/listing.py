@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ def executions(answer: Json, terminal: Terminal, now: str | None = None) -> str:
         return "\n".join([*lines, "no executions fit"]) + "\n"
     id_columns = min(max(len(escape(str(row["workflow_id"]))) for row in rows), 28)
     type_columns = min(max(len(escape(str(row["type"]))) for row in rows), 16)
-    rest = terminal.width - 12 - id_columns - type_columns - 2 - 11
+    rest = terminal.width - 12 - id_columns - type_columns - 2 - 12
     head = f"{pad('status', 12)}{pad('workflow id', id_columns)} {pad('type', type_columns)} started"
     lines += ["", terminal.styled(head.rstrip(), "dim")]
     for row in rows:
@@ -26,7 +27,7 @@ def executions(answer: Json, terminal: Terminal, now: str | None = None) -> str:
             terminal.status(str(row["status"]), 12)
             + f"{pad(escape(str(row['workflow_id'])), id_columns)} "
             + f"{pad(escape(str(row['type'])), type_columns)} "
-            + f"{pad(_age(row, now), 11)}{shorten(_reason(row), rest)}"
+            + f"{pad(_age(row, now), 11)} {shorten(_reason(row), rest)}"
         )
         lines.append(line.rstrip())
     return "\n".join(lines) + "\n"
@@ -61,6 +62,10 @@ def quarantine(answer: Json, terminal: Terminal) -> str:
     for entry in entries:
         head = f"#{entry['id']} {moment(entry['received_at'])} {escape(str(entry['reason']))}: "
         lines += ["", terminal.styled(head, "yellow") + escape(str(entry["topic"]))]
+        if entry.get("detail"):
+            lines += textwrap.wrap(
+                escape(str(entry["detail"])), terminal.width - 2, initial_indent="  ", subsequent_indent="  "
+            )
         size = f" ({entry['bytes']} bytes)"
         lines.append("  " + shorten(escape(str(entry["payload"])), terminal.width - 2 - len(size)) + size)
     return "\n".join(lines) + "\n"
@@ -68,12 +73,14 @@ def quarantine(answer: Json, terminal: Terminal) -> str:
 
 def status(answer: Json, terminal: Terminal) -> str:
     """What the gateway is and how it is, by subject."""
-    lines = [
-        terminal.styled(escape(str(answer.get("gateway"))), "bold")
-        + f"  pid {answer.get('pid')}, version {escape(str(answer.get('version')))}"
-    ]
+    if answer.get("pid") is None:
+        lines = [terminal.styled("no gateway is running", "bold") + ", this is what its journal holds"]
+    else:
+        name = terminal.styled(escape(str(answer.get("gateway"))), "bold")
+        lines = [f"{name}  pid {answer['pid']}, version {escape(str(answer.get('version')))}"]
     for subject, text in _status_rows(answer):
-        lines.append(f"  {subject:<12}{escape(text)}")
+        if text:
+            lines.append(f"  {subject:<12}{escape(text)}")
     return "\n".join(lines) + "\n"
 
 
@@ -85,6 +92,8 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
         yield "clock", moment(now) + times
     if now and started:
         yield "up", duration(seconds_between(started, now))
+    if answer.get("page"):
+        yield "page", str(answer["page"])
     journal = _part(answer, "journal")
     if journal:
         size = f"{byte_size(journal.get('bytes'))}, WAL {byte_size(journal.get('wal_bytes'))}"

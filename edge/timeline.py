@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from .ports import Json
 from .terminal import Terminal, cell_width, compact, escape, pad, shorten
@@ -131,7 +131,7 @@ def spans_of(answer: Json) -> list[Span]:
 
 
 def _span_name(kind: str, attributes: Json) -> str:
-    name = attributes.get("name") or attributes.get("activity_type") or attributes.get("summary")
+    name = attributes.get("name") or attributes.get("summary")
     return str(name or kind)
 
 
@@ -177,13 +177,12 @@ def _header(execution: Json, terminal: Terminal, now: str | None) -> Iterator[st
     yield terminal.styled(title, "bold") + space + terminal.status(status)
     yield shorten(f"{escape(str(execution['type']))}, run {escape(str(execution['run_id']))}", terminal.width)
     closed = execution.get("closed_at")
-    end = closed or now
-    length = f", {'ran' if closed else 'open for'} " + (
-        duration(seconds_between(execution["started_at"], end)) if end else "an unknown time"
-    )
+    end = closed or now or ""
+    length = f", {'ran' if closed else 'open for'} {_length(execution, end)}"
+    count = execution["history_length"]
     yield shorten(
-        f"started {moment(execution['started_at'])}{length}, {execution['history_length']} events,"
-        f" queue {escape(str(execution['task_queue']))}",
+        f"started {moment(execution['started_at'])}{length if end else ', still open'},"
+        f" {count} {'event' if count == 1 else 'events'}, queue {escape(str(execution['task_queue']))}",
         terminal.width,
     )
     blocked = cast("Json | None", execution.get("blocked"))
@@ -193,6 +192,10 @@ def _header(execution: Json, terminal: Terminal, now: str | None) -> Iterator[st
         yield f"  at {escape(str(blocked['where']))}, {tries}; it goes on once the code is mended"
     elif execution.get("waiting_for"):
         yield "waiting for " + terminal.styled(escape(str(execution["waiting_for"])), "cyan")
+
+
+def _length(execution: Json, end: str) -> str:
+    return duration(seconds_between(str(execution["started_at"]), end)) if end else ""
 
 
 def moment(at: str) -> str:
@@ -319,9 +322,12 @@ def event_text(event: Json, names: Mapping[tuple[str, int], str]) -> str:
         words.append(f"attempt {attempt}")
     if type_name == "TimerStarted":
         words.append(_timer_length(attributes))
-    for key in ("input", "args", "payload"):
-        if attributes.get(key) not in (None, []):
-            words.append(_arguments(attributes[key]))
+    if attributes.get("input"):
+        words.append(
+            "(" + ", ".join(compact(one, 120) for one in cast("list[object]", attributes["input"])) + ")"
+        )
+    if attributes.get("body"):
+        words.append(escape(str(attributes["body"])))
     if "result" in attributes:
         words.append("-> " + compact(attributes["result"], 200))
     if attributes.get("reason"):
@@ -330,16 +336,9 @@ def event_text(event: Json, names: Mapping[tuple[str, int], str]) -> str:
 
 
 def _timer_length(attributes: Json) -> str:
-    if "delay_s" in attributes:
-        return "for " + duration(float(attributes["delay_s"]))
+    if "seconds" in attributes:
+        return "for " + duration(float(attributes["seconds"]))
     return f"until {moment(str(attributes['due_at']))}" if attributes.get("due_at") else ""
-
-
-def _arguments(value: Any) -> str:
-    if isinstance(value, list):
-        values = cast("list[object]", value)
-        return "(" + ", ".join(compact(one, 120) for one in values) + ")"
-    return compact(value, 200)
 
 
 def _failure(failure: Json, terminal: Terminal, indent: str) -> Iterator[str]:

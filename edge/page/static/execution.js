@@ -200,10 +200,9 @@ function summary(event, names) {
   if (kind) parts.push(`#${of.id} ${names.get(`${kind} ${of.id}`) ?? of.name ?? kind}`);
   else parts.push(of.workflow_type ?? of.name ?? of.topic ?? "");
   if (of.attempt > 1 && kind) parts.push(`attempt ${of.attempt}`);
-  if (event.type === "TimerStarted" && of.delay_s !== undefined) parts.push(`for ${duration(of.delay_s)}`);
-  for (const key of ["input", "args", "payload"]) {
-    if (of[key] !== undefined && of[key] !== null && json(of[key]) !== "[]") parts.push(short(json(of[key]), 160));
-  }
+  if (event.type === "TimerStarted" && of.seconds !== undefined) parts.push(`for ${duration(of.seconds)}`);
+  if (of.input?.length) parts.push(short(json(of.input), 160));
+  if (of.body) parts.push(short(of.body, 160));
   if (of.result !== undefined) parts.push("→ " + short(json(of.result), 160));
   if (of.failure) parts.push(root(of.failure));
   if (of.reason) parts.push(of.reason);

@@ -48,7 +48,7 @@ async function loadQuarantine() {
   const counts = Object.entries(answer.counts).map(([reason, count]) => h("span", { class: "chip" }, h("b", {}, count), " ", reason));
   const entries = answer.entries.map((entry) => h("li", { class: "card" },
     h("div", { class: "pending-head" }, h("b", { class: "mono" }, entry.topic), h("span", { class: "pill blocked" }, entry.reason)),
-    h("p", { class: "facts" }, `${clock(entry.received_at)} · ${entry.bytes} bytes`), h("pre", {}, entry.payload)));
+    h("p", { class: "facts" }, `${clock(entry.received_at)} · ${entry.bytes} bytes`), entry.detail ? h("p", {}, entry.detail) : null, h("pre", {}, entry.payload)));
   by("detail").replaceChildren(h("a", { class: "back", href: "#/" }, "‹ all executions"),
     h("div", { class: "title" }, h("h1", {}, "Quarantine")),
     h("p", { class: "facts" }, "Messages that were refused at the edge. They had no effect."),

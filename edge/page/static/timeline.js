@@ -19,7 +19,7 @@ export function spansOf(events, pending = []) {
     const kind = event.type.includes("Activity") ? "activity" : "timer";
     const of = event.attributes, key = `${kind} ${of.id}`, at = between(begin, event.at);
     if (event.type === "ActivityScheduled" || event.type === "TimerStarted") {
-      const name = of.name ?? of.activity_type ?? of.summary ?? kind;
+      const name = of.name ?? of.summary ?? kind;
       spans.set(key, { id: of.id, kind, name: name || kind, begin: at, end: null, outcome: "open", attempts: 1 });
     } else if (ENDINGS[event.type] && spans.has(key)) {
       Object.assign(spans.get(key), { end: at, outcome: ENDINGS[event.type], attempts: of.attempt || 1, failure: of.failure });

@@ -27,12 +27,12 @@ class History:
     def __init__(self) -> None:
         self.events: list[Json] = []
 
-    def add(self, seconds: float, type: str, activation: int = 0, **attributes: Any) -> History:
+    def add(self, after_s: float, type: str, activation: int = 0, **attributes: Any) -> History:
         self.events.append(
             {
                 "sequence": len(self.events) + 1,
                 "activation": activation,
-                "at": at(seconds),
+                "at": at(after_s),
                 "type": type,
                 "attributes": attributes,
             }
@@ -55,31 +55,29 @@ FLOW_FAILURE: Json = {
 
 def irrigation() -> History:
     history = History()
-    history.add(
-        0, "WorkflowStarted", 1, workflow_type="Irrigate", args=["north-3"], caused_by="farm/north-3/soil"
-    )
+    history.add(0, "WorkflowStarted", 1, workflow_type="Irrigate", input=["north-3"], by="farm/north-3/soil")
     history.add(0.002, "ActivityScheduled", 1, id=1, name="read_moisture", input=["north-3"])
     history.add(4.5, "ActivityCompleted", 2, id=1, name="read_moisture", result=0.18, attempt=3)
     history.add(
-        4.502, "MessagePublished", 2, id=2, topic="farm/valve-3/command", payload={"open": True}, qos=1
+        4.502, "MessagePublished", 2, id=2, topic="farm/valve-3/command", body='{"open": true}', qos=1
     )
     history.add(4.502, "ActivityScheduled", 2, id=3, name="verify_flow", input=["valve-3", 2.5])
     history.add(
         10.25, "ActivityCompleted", 3, id=3, name="verify_flow", result={"litres_per_min": 11.2}, attempt=1
     )
-    history.add(10.252, "TimerStarted", 3, id=4, delay_s=7200, summary="water for two hours")
-    history.add(3600, "Signaled", 4, name="rain_forecast", args=[{"mm": 4, "confidence": 0.7}])
+    history.add(10.252, "TimerStarted", 3, id=4, seconds=7200, summary="water for two hours")
+    history.add(3600, "Signaled", 4, name="rain_forecast", input=[{"mm": 4, "confidence": 0.7}])
     history.add(7210.26, "TimerFired", 5, id=4)
     history.add(7210.27, "ActivityScheduled", 5, id=5, name="close_valve", input=["valve-3"])
     history.add(7214.1, "ActivityFailed", 6, id=5, name="close_valve", attempt=2, failure=FLOW_FAILURE)
-    history.add(7214.11, "TimerStarted", 6, id=6, delay_s=3600, summary="try again")
+    history.add(7214.11, "TimerStarted", 6, id=6, seconds=3600, summary="try again")
     return history
 
 
 def camera() -> History:
     history = History()
     history.add(
-        60, "WorkflowStarted", 1, workflow_type="InspectFrame", args=[{"camera": "gate", "bytes": 48211}]
+        60, "WorkflowStarted", 1, workflow_type="InspectFrame", input=[{"camera": "gate", "bytes": 48211}]
     )
     history.add(60.01, "ActivityScheduled", 1, id=1, name="encode_frame", input=["gate/0193.jpg"])
     history.add(60.05, "ActivityCompleted", 2, id=1, name="encode_frame", result={"bytes": 20480}, attempt=1)
@@ -91,7 +89,7 @@ def camera() -> History:
 
 def failed() -> History:
     history = History()
-    history.add(120, "WorkflowStarted", 1, workflow_type="OpenValve", args=["valve-9"])
+    history.add(120, "WorkflowStarted", 1, workflow_type="OpenValve", input=["valve-9"])
     history.add(120.01, "ActivityScheduled", 1, id=1, name="verify_flow", input=["valve-9"])
     history.add(150.2, "ActivityFailed", 2, id=1, name="verify_flow", attempt=5, failure=FLOW_FAILURE)
     history.add(150.21, "WorkflowFailed", 2, failure=FLOW_FAILURE)
@@ -101,19 +99,19 @@ def failed() -> History:
 def hostile() -> History:
     history = History()
     history.add(
-        200, "WorkflowStarted", 1, workflow_type="Evil\x1b]0;owned\x07", args=["</script><script>alert(1)"]
+        200, "WorkflowStarted", 1, workflow_type="Evil\x1b]0;owned\x07", input=["</script><script>alert(1)"]
     )
-    history.add(201, "Signaled", 2, name="\x1b[31mred", args=["\u202eright to left", "\r\nforged line"])
+    history.add(201, "Signaled", 2, name="\x1b[31mred", input=["\u202eright to left", "\r\nforged line"])
     return history
 
 
 def long_history() -> History:
-    history = History().add(300, "WorkflowStarted", 1, workflow_type="Poll", args=[])
+    history = History().add(300, "WorkflowStarted", 1, workflow_type="Poll", input=[])
     for turn in range(2500):
         second = 300 + turn * 2
         history.add(second, "ActivityScheduled", turn + 1, id=2 * turn + 1, name="poll", input=[turn])
         history.add(second + 0.4, "ActivityCompleted", turn + 2, id=2 * turn + 1, name="poll", result=turn)
-        history.add(second + 0.4, "TimerStarted", turn + 2, id=2 * turn + 2, delay_s=1.6)
+        history.add(second + 0.4, "TimerStarted", turn + 2, id=2 * turn + 2, seconds=1.6)
         history.add(second + 2, "TimerFired", turn + 2, id=2 * turn + 2)
     return history.add(5300.01, "ActivityScheduled", 2501, id=5001, name="poll", input=[2500])
 
@@ -199,6 +197,7 @@ class SampleGateway:
                 "received_at": at(95),
                 "topic": "farm/\x1b[2Jnorth/soil",
                 "reason": "invalid_json",
+                "detail": "Expecting ',' delimiter: line 1 column 17",
                 "payload": '{"moisture": 0.2',
                 "bytes": 16,
             },
@@ -207,6 +206,7 @@ class SampleGateway:
                 "received_at": at(31),
                 "topic": "farm/old/telemetry",
                 "reason": "no_trigger",
+                "detail": "no trigger fits this topic",
                 "payload": "hello",
                 "bytes": 5,
             },
@@ -251,8 +251,8 @@ class SampleGateway:
 
 def sample_executions() -> list[Json]:
     water, photo, valve, evil, poll = irrigation(), camera(), failed(), hostile(), long_history()
-    frost = History().add(10, "WorkflowStarted", 1, workflow_type="FrostAlarm", args=["greenhouse-2"])
-    frost.add(12, "Signaled", 0, name="reading", args=[{"celsius": -1.5}])
+    frost = History().add(10, "WorkflowStarted", 1, workflow_type="FrostAlarm", input=["greenhouse-2"])
+    frost.add(12, "Signaled", 0, name="reading", input=[{"celsius": -1.5}])
     blocked = {
         "cause": "KeyError: 'celcius'",
         "where": "frost.py:41 in run",

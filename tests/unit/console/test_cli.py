@@ -17,6 +17,7 @@ from anyio.abc import TaskStatus
 
 from overwinter.edge import cli
 from overwinter.edge.control import serve
+from overwinter.runtime.journal import SqliteJournal
 
 Run = Callable[..., Awaitable[int]]
 CONTROL_CHARACTERS = {chr(code) for code in (*range(32), *range(127, 160), 0x202E)} - {"\n"}
@@ -149,6 +150,27 @@ def test_a_stopped_gateway_is_read_from_its_journal(
     assert "the gateway is stopped" in err
 
 
+def test_a_file_that_is_no_journal_is_an_error_and_not_a_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / cli.JOURNAL_NAME).write_bytes(b"no database at all" * 1000)
+    assert cli.main(["list", "--json", "--state-dir", str(tmp_path)]) == cli.FAILED
+    assert json.loads(capsys.readouterr().out)["error"]["type"] == "OperationRefused"
+
+
+async def test_an_empty_journal_of_a_stopped_gateway_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = await SqliteJournal.open(tmp_path / cli.JOURNAL_NAME)
+    await journal.close()
+    for words in (["list"], ["quarantine"], ["status"]):
+        assert await asyncio.to_thread(cli.main, [*words, "--state-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "no executions yet" in out
+    assert "no message was refused" in out
+    assert "no gateway is running" in out
+
+
 def test_missing_settings_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,7 +196,7 @@ async def test_tail_prints_events_until_interrupted(tmp_path: Path, overwinter: 
         "workflow_type": "Irrigate",
         "at": "2026-11-24T03:00:04Z",
         "type": "Signaled",
-        "attributes": {"name": "rain\x1b[2J", "args": [4]},
+        "attributes": {"name": "rain\x1b[2J", "input": [4]},
     }
     command = [sys.executable, "-c", "import sys; from overwinter.edge.cli import main; sys.exit(main())"]
     process = await asyncio.create_subprocess_exec(

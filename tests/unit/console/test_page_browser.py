@@ -82,7 +82,7 @@ async def test_the_page_of_an_execution_shows_reason_timeline_and_events(
     assert dom.count('class="span timer') == 2
     assert 'class="span activity failed"' in dom
     assert dom.count("<details") == 12
-    assert ">4.5 s ×3<" in dom
+    assert ">4.5 s \u00d73<" in dom
     assert ">Terminate…<" in dom
     assert "farm-gate-1" in dom
 

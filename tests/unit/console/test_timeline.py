@@ -101,7 +101,7 @@ def test_a_scale_never_goes_back_and_stays_inside() -> None:
         history = random_spans(source)
         end_s = max(span.end_s or span.begin_s for span in history) + source.choice([0.1, 5.0, 1e6])
         scale = scale_of(history, [], end_s, 40)
-        instants = sorted(source.uniform(0, end_s) for _ in range(50)) + [end_s]
+        instants = [*sorted(source.uniform(0, end_s) for _ in range(50)), end_s]
         columns = [scale.column(instant) for instant in instants]
         assert columns == sorted(columns)
         assert columns[0] >= 0
