@@ -17,7 +17,9 @@ def main() -> None:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, to see that it runs")
-    parser.add_argument("--folder", type=Path, help="where the journals are written (default: the temporary folder)")
+    parser.add_argument(
+        "--folder", type=Path, help="where the journals are written (default: the temporary folder)"
+    )
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     os.environ.setdefault("OVERWINTER_LOG", "ERROR")
@@ -27,7 +29,9 @@ def main() -> None:
         _limit(results, Path(folder), scale)
         print("W1: 10 activities in sequence, 50 workflows at a time")
         (Path(folder) / "50").mkdir()
-        asyncio.run(engine.throughput(results, Path(folder) / "50", workflows=int(1500 * scale), concurrency=50))
+        asyncio.run(
+            engine.throughput(results, Path(folder) / "50", workflows=int(1500 * scale), concurrency=50)
+        )
         print("W2: one activity, one workflow at a time")
         asyncio.run(engine.latency(results, Path(folder), workflows=int(1000 * scale)))
         print("MQTT: received, committed and acknowledged; then each starting a one-step workflow")
@@ -52,8 +56,12 @@ def _ratios(results: Results) -> None:
     p50 = results.find("W2", "overwinter", "start_to_result_p50")
     commit = results.find("limit", "limit", "commit_p50")
     print("beside the limit")
-    print(f"  a step is two rows: {2 * steps / rows:.1%} of the rows a second that SQLite alone commits 50 at a time")
-    print(f"  a one-step workflow is two commits: its p50 is {p50 / (2 * commit):.1f} times that of two bare commits")
+    print(
+        f"  a step is two rows: {2 * steps / rows:.1%} of the rows a second that SQLite alone commits 50 at a time"
+    )
+    print(
+        f"  a one-step workflow is two commits: its p50 is {p50 / (2 * commit):.1f} times that of two bare commits"
+    )
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from overwinter.edge.gateway import run
 from overwinter.edge.control import ControlClient
+from overwinter.edge.gateway import run
 from overwinter.edge.settings import load
 from tests.brokers import MosquittoBroker
 
@@ -81,9 +81,7 @@ async def _until_connected(control: ControlClient) -> None:
         try:
             if (await control.call("status"))["mqtt"]["connected"]:
                 return
-        except Exception:  # noqa: BLE001, S110 - the gateway is still starting
+        except Exception:  # noqa: S110 - the gateway is still starting
             pass
         await asyncio.sleep(0.05)
     raise TimeoutError("the gateway has not connected to the broker within 10 s")
-
-

@@ -20,7 +20,9 @@ def main(port: int, topic: str, count: int) -> None:
     client.loop_start()
     for serial in range(count):
         slots.acquire()
-        client.publish(f"{topic}/{serial}", b'{"moisture": 0.21, "battery": 3.71, "at": "2026-06-01T12:00:00Z"}', qos=1)
+        client.publish(
+            f"{topic}/{serial}", b'{"moisture": 0.21, "battery": 3.71, "at": "2026-06-01T12:00:00Z"}', qos=1
+        )
     for _ in range(IN_FLIGHT):
         slots.acquire()
     client.disconnect()

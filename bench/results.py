@@ -39,13 +39,17 @@ class Results:
 
     def find(self, workload: str, engine: str, metric: str) -> float:
         """A figure of this run."""
-        return next(r.value for r in self.rows if (r.workload, r.engine, r.metric) == (workload, engine, metric))
+        return next(
+            r.value for r in self.rows if (r.workload, r.engine, r.metric) == (workload, engine, metric)
+        )
 
     def write(self) -> Path:
         """Keep the run as `bench/results/latest.json`."""
         FOLDER.mkdir(exist_ok=True)
         path = FOLDER / "latest.json"
-        path.write_text(json.dumps({"machine": machine(), "results": [asdict(row) for row in self.rows]}, indent=1) + "\n")
+        path.write_text(
+            json.dumps({"machine": machine(), "results": [asdict(row) for row in self.rows]}, indent=1) + "\n"
+        )
         return path
 
 

@@ -90,7 +90,10 @@ def _result(device: str, name: str, answer: Mapping[str, Any]) -> Any:
     if answer.get("ok") is True:
         return answer.get("result")
     raise ApplicationError(
-        f"{device} rejected {name!r}: {answer.get('error')}", dict(answer), type="CommandRejected", non_retryable=True
+        f"{device} rejected {name!r}: {answer.get('error')}",
+        dict(answer),
+        type="CommandRejected",
+        non_retryable=True,
     )
 
 
@@ -113,7 +116,9 @@ def parse_id(text: str) -> tuple[tuple[str, str], int]:
     number, slash, rest = text.partition("/")
     run_id, second_slash, workflow_id = rest.partition("/")
     if not (slash and second_slash and number.isascii() and number.isdigit() and run_id and workflow_id):
-        raise AnswerRefused(f"id {text[:80]!r} is not the id of a command: answer with the id that the command had")
+        raise AnswerRefused(
+            f"id {text[:80]!r} is not the id of a command: answer with the id that the command had"
+        )
     return (workflow_id, run_id), int(number)
 
 

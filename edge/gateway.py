@@ -49,7 +49,13 @@ STORAGE_FAILED: Final = 74
 class Gateway:
     """The parts of a running gateway."""
 
-    def __init__(self, settings: GatewaySettings, found: catalog.Catalog, engine: Engine, broker: tuple[str, int] | None) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        found: catalog.Catalog,
+        engine: Engine,
+        broker: tuple[str, int] | None,
+    ) -> None:
         converter = DataConverter.default
         values = ConvertedValues(converter)
         self.settings = settings
@@ -82,7 +88,9 @@ class Gateway:
         if self.answers is not None:
             filters += self.answers.filters
         session = MqttSession(
-            self.settings.mqtt.session(host, port, default_client_id=f"overwinter-{self.settings.gateway.name}"),
+            self.settings.mqtt.session(
+                host, port, default_client_id=f"overwinter-{self.settings.gateway.name}"
+            ),
             subscriptions=list(dict.fromkeys(filters)),
             on_message=self.intake.on_message,
             on_connected=self._connected,
@@ -147,7 +155,12 @@ class Gateway:
             if self.settings.page.enabled:
                 await self._serve_page(group)
             group.start_soon(self._watch_engine, stop, name="engine watch")
-            _log.info("gateway %s runs (pid %d), state in %s", self.settings.gateway.name, os.getpid(), self.settings.gateway.state_dir)
+            _log.info(
+                "gateway %s runs (pid %d), state in %s",
+                self.settings.gateway.name,
+                os.getpid(),
+                self.settings.gateway.state_dir,
+            )
             await stop.wait()
             group.cancel_scope.cancel()
 
@@ -162,7 +175,12 @@ class Gateway:
         try:
             port = await group.start(serve_page, self.operations, page.host, page.port, token)
         except OSError as error:
-            _log.error("the page is off, %s port %d cannot be opened: %s; set [page] port", page.host, page.port, error)
+            _log.error(
+                "the page is off, %s port %d cannot be opened: %s; set [page] port",
+                page.host,
+                page.port,
+                error,
+            )
             return
         self.page_address = f"http://{page.host}:{port}/"
         _log.info("the page is at %s", self.page_address)

@@ -92,10 +92,16 @@ class Intake:
 
     def on_connected(self, session_present: bool, generation: int) -> None:
         """A connection begins: what was sent before and not acknowledged comes again, under its old packet ids."""
-        self._resumed = {key: digest for key, digest in self._known.items() if key.startswith("packet:")} if session_present else {}
+        self._resumed = (
+            {key: digest for key, digest in self._known.items() if key.startswith("packet:")}
+            if session_present
+            else {}
+        )
         if not session_present and (generation > 1 or self._known):
             self.counters["gaps"] += 1
-            _log.warning("the broker has lost our session: what was published while we were away did not reach us")
+            _log.warning(
+                "the broker has lost our session: what was published while we were away did not reach us"
+            )
 
     def on_message(self, received: Received) -> None:
         """Take a message. Never raises: what goes wrong is the message's end."""
@@ -168,7 +174,9 @@ class Intake:
             return f"{type(error).__name__}: {error}"
         return None
 
-    def _action(self, effect: Effect, topic: str) -> Callable[[tuple[str, bytes] | None], asyncio.Future[Any]]:
+    def _action(
+        self, effect: Effect, topic: str
+    ) -> Callable[[tuple[str, bytes] | None], asyncio.Future[Any]]:
         args = self._values.encode((effect.argument,))
         if isinstance(effect, SignalWorkflow):
             signal = Signaled(effect.signal, args, caused_by=topic)
@@ -179,10 +187,14 @@ class Intake:
             workflow_type=effect.workflow,
             task_queue=effect.task_queue or self._task_queue,
             args=args if isinstance(effect, StartWorkflow) else (),
-            signal=Signaled(effect.signal, args, caused_by=topic) if isinstance(effect, SignalWithStart) else None,
+            signal=Signaled(effect.signal, args, caused_by=topic)
+            if isinstance(effect, SignalWithStart)
+            else None,
             caused_by=topic,
         )
-        conflict = {"ignore": "use_existing", "refuse": "fail", "terminate": "terminate_existing"}[effect.if_running]
+        conflict = {"ignore": "use_existing", "refuse": "fail", "terminate": "terminate_existing"}[
+            effect.if_running
+        ]
         return lambda key: self._engine.start(request, on_conflict=conflict, received=key)
 
     def _carry_out(
@@ -279,7 +291,12 @@ class Intake:
     def _park(self, received: Received, reason: str, detail: str) -> None:
         self.refused[reason] += 1
         message = ParkedMessage(
-            0, self._engine.now_us(), received.topic, reason, detail[:1000], received.payload[:_PARKED_BYTES_MAX]
+            0,
+            self._engine.now_us(),
+            received.topic,
+            reason,
+            detail[:1000],
+            received.payload[:_PARKED_BYTES_MAX],
         )
 
         def ended(future: asyncio.Future[None]) -> None:

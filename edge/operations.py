@@ -27,18 +27,21 @@ class JournalReader:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    async def list(self, *, status: str | None = None, type: str | None = None, limit: int = 50) -> Json:  # noqa: A002 - the argument's name on the wire
+    async def list(self, *, status: str | None = None, type: str | None = None, limit: int = 50) -> Json:
         """See `ports.GatewayReader`."""
         blocked = {"blocked": True, "running": False}.get(status or "")
         wanted = "running" if status == "blocked" else status
         if wanted is not None and wanted not in views.STATUSES:
-            raise BadRequest(f"status {status!r} is unknown, expected one of {', '.join(views.STATUSES)}, blocked")
+            raise BadRequest(
+                f"status {status!r} is unknown, expected one of {', '.join(views.STATUSES)}, blocked"
+            )
         records = await self._journal.executions(
             status=wanted, blocked=blocked, workflow_type=type, limit=max(1, min(limit, _LIMIT_MAX))
         )
         lengths = await self._journal.history_lengths([record.key for record in records])
         rows = [
-            views.execution(record, lengths[record.key], await self._waiting_for(record)) for record in records
+            views.execution(record, lengths[record.key], await self._waiting_for(record))
+            for record in records
         ]
         counts = await self._journal.counts()
         counts["running"] -= counts["blocked"]
@@ -48,7 +51,10 @@ class JournalReader:
         """See `ports.GatewayReader`."""
         found = await self._journal.executions(workflow_id=workflow_id, run_id=run_id, limit=1)
         if not found:
-            raise UnknownExecution(f"no execution has the workflow id {workflow_id!r}" + (f" and run {run_id!r}" if run_id else ""))
+            raise UnknownExecution(
+                f"no execution has the workflow id {workflow_id!r}"
+                + (f" and run {run_id!r}" if run_id else "")
+            )
         record = found[0]
         try:
             history = await self._journal.history(record)
@@ -60,7 +66,10 @@ class JournalReader:
     async def quarantine(self, *, limit: int = 50) -> Json:
         """See `ports.GatewayReader`."""
         parked = await self._journal.parked(max(1, min(limit, _LIMIT_MAX)))
-        return {"entries": [views.parked(message) for message in parked], "counts": await self._journal.parked_counts()}
+        return {
+            "entries": [views.parked(message) for message in parked],
+            "counts": await self._journal.parked_counts(),
+        }
 
     async def status(self) -> Json:
         """See `ports.GatewayReader`."""
@@ -147,7 +156,7 @@ class Operations(JournalReader):
     async def start(
         self,
         *,
-        type: str,  # noqa: A002 - the argument's name on the wire
+        type: str,
         workflow_id: str,
         args: Sequence[Any] = (),
         task_queue: str | None = None,
@@ -194,7 +203,9 @@ class _refusals:  # noqa: N801 - used as a statement
             case NoSuchExecution():
                 raise UnknownExecution(str(error)) from error
             case AlreadyRunning():
-                raise OperationRefused(str(error), hint="Signal that run, or give another workflow id.") from error
+                raise OperationRefused(
+                    str(error), hint="Signal that run, or give another workflow id."
+                ) from error
             case StorageFull():
                 raise OperationRefused(str(error), hint=error.hint) from error
             case EngineClosed():

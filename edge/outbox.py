@@ -84,7 +84,9 @@ class Outbox:
             self.counters["refused"] += 1
             detail = f"the broker refused it with reason {outcome.reason_code:#04x} ({outcome.reason})"
             self._engine.park(
-                ParkedMessage(0, self._engine.now_us(), message.topic, "publish_refused", detail, message.body)
+                ParkedMessage(
+                    0, self._engine.now_us(), message.topic, "publish_refused", detail, message.body
+                )
             )
         self._finish(message)
         if self._next or not self._caught_up:
@@ -133,7 +135,9 @@ class Outbox:
             if expiry_s is not None and expiry_s <= 0:
                 self._next.popleft()
                 self.counters["expired"] += 1
-                _log.warning("a message for %r waited longer than it was worth, and was dropped", message.topic)
+                _log.warning(
+                    "a message for %r waited longer than it was worth, and was dropped", message.topic
+                )
                 self._finish(message)
                 continue
             # Before the call: a refusal may be answered from inside it.

@@ -36,7 +36,11 @@ _BODY_PREVIEW_BYTES: Final = 2000
 
 def instant(at_us: int) -> str:
     """Microseconds since the epoch as ISO 8601, UTC."""
-    return datetime.fromtimestamp(at_us / 1_000_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(at_us / 1_000_000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def _instant_or_none(at_us: int | None) -> str | None:
@@ -70,7 +74,9 @@ def execution(record: ExecutionRecord, history_length: int, waiting: str | None)
     }
 
 
-def waiting_for(record: ExecutionRecord, state: ExecutionState, attempts: Iterable[AttemptRecord]) -> str | None:
+def waiting_for(
+    record: ExecutionRecord, state: ExecutionState, attempts: Iterable[AttemptRecord]
+) -> str | None:
     """What an open execution waits for, in words."""
     if record.status != "running":
         return None
@@ -79,7 +85,9 @@ def waiting_for(record: ExecutionRecord, state: ExecutionState, attempts: Iterab
     if state.unconsumed:
         return f"a worker of task queue {record.task_queue!r} that has {record.workflow_type}"
     known = {attempt.activity: attempt for attempt in attempts}
-    reasons = [_waiting_for_activity(activity, known.get(number)) for number, activity in state.activities.items()]
+    reasons = [
+        _waiting_for_activity(activity, known.get(number)) for number, activity in state.activities.items()
+    ]
     timer = min(state.timers.values(), key=lambda timer: timer.due_us, default=None)
     if timer is not None:
         what = f" ({timer.command.summary})" if timer.command.summary else ""
@@ -123,7 +131,9 @@ def shown(
     }
 
 
-def _pending_activity(number: int, activity: PendingActivity, attempt: AttemptRecord | None, running: bool) -> Json:
+def _pending_activity(
+    number: int, activity: PendingActivity, attempt: AttemptRecord | None, running: bool
+) -> Json:
     backing_off = attempt is not None and attempt.failures > 0 and not running
     last = None if attempt is None or attempt.failure is None else codec.decode_failure(attempt.failure)
     beat = None if attempt is None or attempt.heartbeat is None else codec.decode_payloads(attempt.heartbeat)

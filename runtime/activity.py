@@ -101,7 +101,9 @@ def activity_definition(activity: Any) -> ActivityDefinition:
         definition = getattr(getattr(activity, "__call__", None), _DEFINITION, None)  # noqa: B004 - the decorated method is wanted
     if definition is None:
         name = getattr(activity, "__qualname__", repr(activity))
-        raise ValueError(f"{name} is no activity: decorate it with @activity.defn, or give its name as a string")
+        raise ValueError(
+            f"{name} is no activity: decorate it with @activity.defn, or give its name as a string"
+        )
     return definition
 
 

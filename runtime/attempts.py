@@ -44,7 +44,9 @@ Outcome = Payload | Failure
 class Reports(Protocol):
     """What an attempt tells the engine."""
 
-    def attempt_ended(self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]) -> None:
+    def attempt_ended(
+        self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]
+    ) -> None:
         """It ended with a result or a failure; `heartbeat` is the last that it said."""
         ...
 
@@ -56,7 +58,9 @@ class Reports(Protocol):
 class Attempt:
     """An attempt that runs. The activity's context holds it to beat and to learn of its cancellation."""
 
-    def __init__(self, request: AttemptRequest, reports: Reports, beat_interval_s: float, *, started_at_us: int) -> None:
+    def __init__(
+        self, request: AttemptRequest, reports: Reports, beat_interval_s: float, *, started_at_us: int
+    ) -> None:
         self.request = request
         self.started_at_us = started_at_us
         self.heartbeat = request.heartbeat
@@ -74,7 +78,9 @@ class Attempt:
         self._timeouts: list[asyncio.TimerHandle] = []
         command = request.command
         if command.start_to_close_s is not None:
-            self._timeouts.append(self._loop.call_later(command.start_to_close_s, self._time_out, "START_TO_CLOSE"))
+            self._timeouts.append(
+                self._loop.call_later(command.start_to_close_s, self._time_out, "START_TO_CLOSE")
+            )
         if command.heartbeat_s is not None:
             self._timeouts.append(self._loop.call_later(command.heartbeat_s, self._check_heartbeat))
 
@@ -124,8 +130,12 @@ class Attempt:
                 self.on_cancel()
 
     def _time_out(self, kind: str) -> None:
-        what = {"START_TO_CLOSE": "activity StartToClose timeout", "HEARTBEAT": "activity Heartbeat timeout"}[kind]
-        failure = Failure(kind="timeout", message=what, details=self.heartbeat, attributes={"timeout_type": kind})
+        what = {"START_TO_CLOSE": "activity StartToClose timeout", "HEARTBEAT": "activity Heartbeat timeout"}[
+            kind
+        ]
+        failure = Failure(
+            kind="timeout", message=what, details=self.heartbeat, attributes={"timeout_type": kind}
+        )
         self.report(failure)
         self.cancel("timed out")
 

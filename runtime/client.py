@@ -22,7 +22,7 @@ from .exceptions import (
     CancelledError,
     TemporalError,
     TerminatedError,
-    TimeoutError,
+    TimeoutError,  # noqa: A004 - the name that authors import
     TimeoutType,
     WorkflowAlreadyStartedError,
 )
@@ -141,7 +141,9 @@ class Client:
 
     def __init__(self, engine: Engine, *, data_converter: DataConverter = DataConverter.default) -> None:
         if data_converter.payload_codec is not None:
-            raise ValueError("the data converter has a payload codec, which this version would not apply: leave it out")
+            raise ValueError(
+                "the data converter has a payload codec, which this version would not apply: leave it out"
+            )
         self.engine = engine
         self.data_converter = data_converter
         self._values = ConvertedValues(data_converter)
@@ -174,7 +176,7 @@ class Client:
         arg: Any = _UNSET,
         *,
         args: Sequence[Any] = (),
-        id: str,  # noqa: A002 - the name that authors write
+        id: str,
         task_queue: str,
         result_type: type | None = None,
         execution_timeout: timedelta | None = None,
@@ -210,7 +212,9 @@ class Client:
         )
         await self._check_reuse(request, id_reuse_policy)
         with _translated(name):
-            record, started = await self.engine.start(request, on_conflict=_on_conflict(id_conflict_policy, id_reuse_policy))
+            record, started = await self.engine.start(
+                request, on_conflict=_on_conflict(id_conflict_policy, id_reuse_policy)
+            )
         hint = workflow_result_type(workflow) if callable(workflow) and result_type is None else result_type
         return WorkflowHandle(
             self,
@@ -220,7 +224,9 @@ class Client:
             result_type=hint,
         )
 
-    async def execute_workflow(self, workflow: str | Callable[..., Any], arg: Any = _UNSET, **options: Any) -> Any:
+    async def execute_workflow(
+        self, workflow: str | Callable[..., Any], arg: Any = _UNSET, **options: Any
+    ) -> Any:
         """Begin a workflow and wait for its result; see `start_workflow` and `WorkflowHandle.result`."""
         return await (await self.start_workflow(workflow, arg, **options)).result()
 
@@ -234,7 +240,9 @@ class Client:
         self, workflow: Callable[..., Any], workflow_id: str, *, run_id: str | None = None
     ) -> WorkflowHandle[Any]:
         """As `get_workflow_handle`, with the result type of this workflow."""
-        return self.get_workflow_handle(workflow_id, run_id=run_id, result_type=workflow_result_type(workflow))
+        return self.get_workflow_handle(
+            workflow_id, run_id=run_id, result_type=workflow_result_type(workflow)
+        )
 
     async def list_workflows(
         self, *, status: str | None = None, workflow_type: str | None = None, limit: int | None = None
@@ -244,7 +252,10 @@ class Client:
         left = limit
         while left is None or left > 0:
             page = await self.engine.journal.executions(
-                status=status, workflow_type=workflow_type, before_key=before, limit=100 if left is None else min(100, left)
+                status=status,
+                workflow_type=workflow_type,
+                before_key=before,
+                limit=100 if left is None else min(100, left),
             )
             for record in page:
                 yield execution_of(record)
@@ -309,7 +320,9 @@ class Client:
             case ev.WorkflowTerminated():
                 return TerminatedError(closing.reason or "Workflow terminated")
             case ev.WorkflowTimedOut():
-                return TimeoutError("Workflow timed out", type=TimeoutType.START_TO_CLOSE, last_heartbeat_details=[])
+                return TimeoutError(
+                    "Workflow timed out", type=TimeoutType.START_TO_CLOSE, last_heartbeat_details=[]
+                )
             case _:
                 raise AssertionError(f"{type(closing).__name__} has a result")
 
@@ -320,7 +333,7 @@ class WorkflowHandle(Generic[R]):
     def __init__(
         self,
         client: Client,
-        id: str,  # noqa: A002 - the name that authors read
+        id: str,
         *,
         run_id: str | None = None,
         result_run_id: str | None = None,
@@ -366,7 +379,9 @@ class WorkflowHandle(Generic[R]):
             result = await self._client._result(self._id, self._result_run_id, self._result_type, follow_runs)  # noqa: SLF001
         return cast("R", result)
 
-    async def signal(self, signal: str | Callable[..., Any], arg: Any = _UNSET, *, args: Sequence[Any] = ()) -> None:
+    async def signal(
+        self, signal: str | Callable[..., Any], arg: Any = _UNSET, *, args: Sequence[Any] = ()
+    ) -> None:
         """Send a signal; when this returns, it survives power loss.
 
         Raises:
@@ -398,7 +413,10 @@ class WorkflowHandle(Generic[R]):
                 await self._check_status(reject_condition)
             try:
                 payload = await client.engine.query(
-                    self._id, self._run_id, name, client._arguments(f"query {name}", arg, args)  # noqa: SLF001
+                    self._id,
+                    self._run_id,
+                    name,
+                    client._arguments(f"query {name}", arg, args),  # noqa: SLF001
                 )
             except (NoSuchExecution, EngineClosed):
                 raise

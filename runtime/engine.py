@@ -142,7 +142,9 @@ class Engine:
     It runs on the event loop that entered it, and its methods are called there.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, entropy: Entropy, limits: EngineLimits | None = None) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, entropy: Entropy, limits: EngineLimits | None = None
+    ) -> None:
         self.journal = journal
         self.clock = clock
         self.entropy = entropy
@@ -186,7 +188,7 @@ class Engine:
         group.start_soon(self._watch_alarms, name="engine alarms")
         return self
 
-    async def __aexit__(self, *exc: Any) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         self._closing = True
         for worker in list(self._workers.values()):
             await worker.activities.close(0)
@@ -220,7 +222,9 @@ class Engine:
     ) -> ActivityQueue:
         """Serve a task queue: what waits for it goes on."""
         if task_queue in self._workers:
-            raise ValueError(f"task queue {task_queue!r} has a worker already: give both their workflows and activities to one")
+            raise ValueError(
+                f"task queue {task_queue!r} has a worker already: give both their workflows and activities to one"
+            )
         queue = ActivityQueue(
             runner,
             self,
@@ -360,12 +364,16 @@ class Engine:
             # The answer may acknowledge a message, so it waits for the commit that remembers it.
             self._settlers.append(
                 lambda error: _answer_start(
-                    answer, existing, error or (None if on_conflict == "use_existing" else AlreadyRunning(existing))
+                    answer,
+                    existing,
+                    error or (None if on_conflict == "use_existing" else AlreadyRunning(existing)),
                 )
             )
             self._wake.set()
         else:
-            _answer_start(answer, existing, None if on_conflict == "use_existing" else AlreadyRunning(existing))
+            _answer_start(
+                answer, existing, None if on_conflict == "use_existing" else AlreadyRunning(existing)
+            )
 
     def signal(
         self,
@@ -421,7 +429,13 @@ class Engine:
         self._parked_id += 1
         self._batch.parked.append(replace(message, id=self._parked_id))
         self._settlers.append(
-            lambda error: None if answer.done() else answer.set_result(None) if error is None else answer.set_exception(error)
+            lambda error: (
+                None
+                if answer.done()
+                else answer.set_result(None)
+                if error is None
+                else answer.set_exception(error)
+            )
         )
         self._wake.set()
         return answer
@@ -431,7 +445,9 @@ class Engine:
         self._batch.sent.extend(outbox_ids)
         self._wake.set()
 
-    async def query(self, workflow_id: str, run_id: str | None, name: str, args: Sequence[Payload]) -> Payload:
+    async def query(
+        self, workflow_id: str, run_id: str | None, name: str, args: Sequence[Payload]
+    ) -> Payload:
         """Answer a query from the state of an execution, open or closed.
 
         Raises:
@@ -588,7 +604,9 @@ class Engine:
         if record.key in self._live:
             self._fire_timers(record.key)
             return
-        self._with_live(record.workflow_id, lambda live: None if live is None else self._fire_timers(live.record.key))
+        self._with_live(
+            record.workflow_id, lambda live: None if live is None else self._fire_timers(live.record.key)
+        )
 
     def _evict_some(self) -> None:
         surplus = len(self._live) - self.limits.cached_executions_max
@@ -663,7 +681,7 @@ class Engine:
                     await asyncio.sleep(0)
                 if self._ready:
                     self._wake.set()
-        except Exception as error:  # noqa: BLE001 - whatever it is, going on could break a promise
+        except Exception as error:
             self._fail(error)
 
     def _turn(self) -> None:
@@ -685,7 +703,9 @@ class Engine:
         if not incoming and not live.waiting:
             return
         self._touch(live, incoming)
-        end = next((i for i in incoming if isinstance(i.body, ev.WorkflowTerminated | ev.WorkflowTimedOut)), None)
+        end = next(
+            (i for i in incoming if isinstance(i.body, ev.WorkflowTerminated | ev.WorkflowTimedOut)), None
+        )
         if end is not None:
             self._end_from_outside(live, incoming, end, at_us)
             return
@@ -833,7 +853,9 @@ class Engine:
         self._effects.append(lambda: self._make_ready(follower))
 
     def _close(self, live: LiveExecution, closing: Closing, at_us: int) -> None:
-        record = replace(live.record, status=_STATUS_OF[type(closing)], closed_at_us=at_us, wake_at_us=None, blocked=None)
+        record = replace(
+            live.record, status=_STATUS_OF[type(closing)], closed_at_us=at_us, wake_at_us=None, blocked=None
+        )
         self._write_record(live, record)
         for activity in live.attempts:
             self._batch.attempts[record.key, activity] = None
@@ -852,7 +874,9 @@ class Engine:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _end_from_outside(self, live: LiveExecution, incoming: list[Incoming], end: Incoming, at_us: int) -> None:
+    def _end_from_outside(
+        self, live: LiveExecution, incoming: list[Incoming], end: Incoming, at_us: int
+    ) -> None:
         others = [item.body for item in incoming if item is not end and not _ends(item.body)]
         if others:
             live.accept(self._batch, at_us, others)
@@ -948,7 +972,9 @@ class Engine:
                 waiter.set_result(None)
         self._evict_some()
 
-    def _start_refused(self, live: LiveExecution, incoming: list[Incoming], existing: ExecutionRecord) -> None:
+    def _start_refused(
+        self, live: LiveExecution, incoming: list[Incoming], existing: ExecutionRecord
+    ) -> None:
         live.state.activities.clear()
         live.state.timers.clear()
         waiting, live.incoming = live.incoming, []
@@ -957,7 +983,9 @@ class Engine:
             if item.settle is not None:
                 item.settle(AlreadyRunning(existing))
         for item in waiting:  # they were meant for the workflow id, and another run has it
-            self._with_live(existing.workflow_id, lambda other, item=item: self._give_or_refuse(other, existing, item))
+            self._with_live(
+                existing.workflow_id, lambda other, item=item: self._give_or_refuse(other, existing, item)
+            )
 
     def _give_or_refuse(self, live: LiveExecution | None, record: ExecutionRecord, item: Incoming) -> None:
         if live is not None:
@@ -993,7 +1021,9 @@ class Engine:
             self._spawn(self._read_again(record, inside))
 
     async def _read_again(self, record: ExecutionRecord, inside: list[Incoming]) -> None:
-        (current,) = await self.journal.executions(workflow_id=record.workflow_id, run_id=record.run_id, limit=1)
+        (current,) = await self.journal.executions(
+            workflow_id=record.workflow_id, run_id=record.run_id, limit=1
+        )
         if current.status != "running":
             return
         for worker in self._workers.values():
@@ -1053,7 +1083,7 @@ class Engine:
                 limit_s = _SKIPPED_SLEEP_S if wait_s is None else min(max(wait_s, 0.0), _SKIPPED_SLEEP_S)
                 with anyio.move_on_after(limit_s):
                     await self._alarms_changed.wait()
-        except Exception as error:  # noqa: BLE001 - without its timers an engine must not go on
+        except Exception as error:
             self._fail(error)
 
     # -- activities ----------------------------------------------------------------------------------
@@ -1069,8 +1099,12 @@ class Engine:
             command=command,
             attempt=1 if record is None else record.failures + 1,
             scheduled_at_us=scheduled_at_us,
-            attempt_scheduled_at_us=scheduled_at_us if record is None else max(record.next_at_us, scheduled_at_us),
-            heartbeat=() if record is None or record.heartbeat is None else codec.decode_payloads(record.heartbeat),
+            attempt_scheduled_at_us=scheduled_at_us
+            if record is None
+            else max(record.next_at_us, scheduled_at_us),
+            heartbeat=()
+            if record is None or record.heartbeat is None
+            else codec.decode_payloads(record.heartbeat),
         )
         close_s = command.schedule_to_close_s
         if record is None or record.failures == 0:
@@ -1103,7 +1137,9 @@ class Engine:
             failure = not_registered("Activity", request.command.activity_type, worker.runner.known())
             self.attempt_ended(request, failure, request.heartbeat)
 
-    def attempt_ended(self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]) -> None:
+    def attempt_ended(
+        self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]
+    ) -> None:
         """See `attempts.Reports`."""
         live = self._live.get(request.execution)
         if live is None or self._closing:
@@ -1189,9 +1225,15 @@ class Engine:
         cause = None if record is None or record.failure is None else codec.decode_failure(record.failure)
         what = {"SCHEDULE_TO_CLOSE": "ScheduleToClose", "SCHEDULE_TO_START": "ScheduleToStart"}[timeout]
         failure = Failure(
-            kind="timeout", message=f"activity {what} timeout", cause=cause, attributes={"timeout_type": timeout}
+            kind="timeout",
+            message=f"activity {what} timeout",
+            cause=cause,
+            attributes={"timeout_type": timeout},
         )
-        self._end_activity(live, ev.ActivityFailed(activity, failure, "TIMEOUT", 1 if record is None else record.failures + 1))
+        self._end_activity(
+            live,
+            ev.ActivityFailed(activity, failure, "TIMEOUT", 1 if record is None else record.failures + 1),
+        )
 
     def _cancel_activity(self, live: LiveExecution, activity: int) -> None:
         pending = live.state.activities.get(activity)
@@ -1241,4 +1283,6 @@ def _answer_start(
 
 def _no_open_run(workflow_id: str, run_id: str | None, *, any_run: bool = False) -> NoSuchExecution:
     run = "" if run_id is None else f" (run {run_id})"
-    return NoSuchExecution(f"no {'' if any_run else 'open '}execution has the workflow id {workflow_id!r}{run}")
+    return NoSuchExecution(
+        f"no {'' if any_run else 'open '}execution has the workflow id {workflow_id!r}{run}"
+    )

@@ -85,11 +85,15 @@ class Functions:
                 raise
             task.uncancel()
             return _canceled(attempt)
-        except BaseException as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
+        except BaseException as error:
             return self._failure(error, attempt)
 
-    async def _run_in_thread(self, definition: ActivityDefinition, attempt: Attempt, executor: Executor) -> Outcome:
-        context = ThreadContext(attempt, self._values, self.shutting_down, not definition.no_thread_cancel_exception)
+    async def _run_in_thread(
+        self, definition: ActivityDefinition, attempt: Attempt, executor: Executor
+    ) -> Outcome:
+        context = ThreadContext(
+            attempt, self._values, self.shutting_down, not definition.no_thread_cancel_exception
+        )
         attempt.on_cancel = context.cancel
         scope = contextvars.copy_context()
         scope.run(current_context.set, context)
@@ -98,7 +102,7 @@ class Functions:
             try:
                 with context.in_this_thread():
                     return self._encoded(definition.fn(*self._arguments(definition, attempt)))
-            except BaseException as error:  # noqa: BLE001 - whatever user code raises is the outcome of the attempt
+            except BaseException as error:
                 return self._failure(error, attempt)
 
         # Shielded: a thread cannot be abandoned half way, its slot is free when it has returned.
@@ -109,7 +113,9 @@ class Functions:
             context.cancel()
             raise
 
-    async def _run_in_process(self, definition: ActivityDefinition, attempt: Attempt, pool: ProcessPool) -> Outcome:
+    async def _run_in_process(
+        self, definition: ActivityDefinition, attempt: Attempt, pool: ProcessPool
+    ) -> Outcome:
         call = ProcessCall.of(definition.fn, attempt.request.command.args, info_of(attempt, self._values))
         task = asyncio.current_task()
         assert task is not None
@@ -180,7 +186,9 @@ class Context:
     def client(self) -> Client:
         """See `activity.ActivityContext`."""
         if self._client is None:
-            raise RuntimeError("No client available: only an asynchronous activity can call the engine, make it `async def`")
+            raise RuntimeError(
+                "No client available: only an asynchronous activity can call the engine, make it `async def`"
+            )
         return self._client
 
     def heartbeat(self, details: Sequence[Any]) -> None:
@@ -290,5 +298,3 @@ def _instant(at_us: int) -> datetime:
 
 def _duration(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
-
-

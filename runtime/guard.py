@@ -163,7 +163,9 @@ def _modules_used(module: ModuleType) -> Iterator[str]:
 
 
 _STANDARD_LIBRARY: Final = str(Path(sysconfig.get_path("stdlib")).resolve()) + os.sep
-_SITE_PACKAGES: Final = tuple(str(Path(sysconfig.get_path(kind)).resolve()) + os.sep for kind in ("purelib", "platlib"))
+_SITE_PACKAGES: Final = tuple(
+    str(Path(sysconfig.get_path(kind)).resolve()) + os.sep for kind in ("purelib", "platlib")
+)
 
 
 def _is_standard_library(file: str) -> bool:
@@ -192,7 +194,7 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     if instead is not None:
         loop = _guarded_loop()
         if loop is not None and not (event == "open" and _is_time_zone(args[0])):
-            _refuse(loop, event.replace("socket.__new__", "socket.socket"), instead, sys._getframe(1))
+            _refuse(loop, event.replace("socket.__new__", "socket.socket"), instead, sys._getframe(1))  # noqa: SLF001 - the only way to see the caller
 
 
 def _is_time_zone(path: object) -> bool:
@@ -215,7 +217,9 @@ def _refuse(loop: WorkflowLoop, what: str, instead: str, frame: FrameType | None
     if user is None:
         return  # the runtime's own doing
     place = f"{user.f_code.co_filename}:{user.f_lineno} in {user.f_code.co_name}"
-    violation = DeterminismViolation(f"{what} was called from workflow code at {place}; it would not repeat in replay: {instead}")
+    violation = DeterminismViolation(
+        f"{what} was called from workflow code at {place}; it would not repeat in replay: {instead}"
+    )
     loop.violation = loop.violation or violation
     raise violation
 
@@ -246,7 +250,7 @@ def _asking(original: Callable[..., Any], what: str, instead: str, needs: int = 
     def asking(*args: Any, **kwargs: Any) -> Any:
         loop = running_loop()
         if loop.__class__ is WorkflowLoop and not loop.unrestricted and not (needs and len(args) >= needs):
-            _refuse(loop, what, instead, sys._getframe(1))
+            _refuse(loop, what, instead, sys._getframe(1))  # noqa: SLF001 - the only way to see the caller
         return original(*args, **kwargs)
 
     return asking
@@ -269,7 +273,7 @@ class _GuardedRandom(random.Random):
 def _ask(what: str, instead: str) -> None:
     loop = _guarded_loop()
     if loop is not None:
-        _refuse(loop, what, instead, sys._getframe(2))
+        _refuse(loop, what, instead, sys._getframe(2))  # noqa: SLF001 - the only way to see the caller
 
 
 def _guard_random() -> None:

@@ -118,7 +118,9 @@ class LiveExecution:
             state.checksum = checksum
             batch.events.append(EventRecord(key, sequence, activation, at_us, kind, data, checksum))
 
-    def activate(self, batch: Batch, at_us: int, inputs: list[Happening], instance: Instance) -> list[Command]:
+    def activate(
+        self, batch: Batch, at_us: int, inputs: list[Happening], instance: Instance
+    ) -> list[Command]:
         """Hand everything over and record what the code asks for.
 
         Raises:

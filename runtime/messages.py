@@ -33,7 +33,9 @@ def publish(
     """
     _check_topic(topic)
     if qos not in (0, 1):
-        raise MessageRefused(f"qos {qos} was given, expected 0 or 1: with 1 and the event-id a receiver gets each effect once")
+        raise MessageRefused(
+            f"qos {qos} was given, expected 0 or 1: with 1 and the event-id a receiver gets each effect once"
+        )
     expires_s = None if expires is None else expires.total_seconds()
     if expires_s is not None and expires_s <= 0:
         raise MessageRefused(f"expires is {expires}, expected a positive duration")
@@ -45,7 +47,9 @@ def _check_topic(topic: str) -> None:
         raise MessageRefused(f"a topic of {len(topic.encode())} bytes was given, expected 1 to 65535")
     for bad in "+#\0":
         if bad in topic:
-            raise MessageRefused(f"topic {topic!r} has {bad!r}, which only subscriptions may have: publish to one topic")
+            raise MessageRefused(
+                f"topic {topic!r} has {bad!r}, which only subscriptions may have: publish to one topic"
+            )
 
 
 def _body(topic: str, payload: Any) -> bytes:
@@ -59,7 +63,9 @@ def _body(topic: str, payload: Any) -> bytes:
         try:
             body = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
         except (TypeError, ValueError, RecursionError) as error:
-            raise MessageRefused(f"the payload for {topic!r} is no JSON: {error}: give numbers, text, lists and maps, or bytes") from error
+            raise MessageRefused(
+                f"the payload for {topic!r} is no JSON: {error}: give numbers, text, lists and maps, or bytes"
+            ) from error
     if len(body) > BODY_BYTES_MAX:
         raise MessageRefused(
             f"the payload for {topic!r} has {len(body)} bytes, expected at most {BODY_BYTES_MAX}: send a reference to a file"

@@ -12,10 +12,12 @@ def types_of(fn: Callable[..., Any], *, is_method: bool) -> tuple[list[Any] | No
     parameters = list(inspect.signature(fn).parameters.values())[1 if is_method else 0 :]
     for parameter in parameters:
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty:
-            raise TypeError(f"{fn.__qualname__} has a keyword-only parameter {parameter.name!r}: arguments are passed by position")
+            raise TypeError(
+                f"{fn.__qualname__} has a keyword-only parameter {parameter.name!r}: arguments are passed by position"
+            )
     try:
         hints = get_type_hints(fn)
-    except Exception:  # noqa: BLE001 - a name that cannot be resolved here only means that values stay plain
+    except Exception:
         hints = {}
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = [parameter.name for parameter in parameters if parameter.kind in positional]

@@ -76,7 +76,9 @@ class Worker:
             self._executor = ThreadPoolExecutor(slots, thread_name_prefix=f"activity {self.task_queue}")
         values = ConvertedValues(self.client.data_converter)
         self._functions = Functions(self._activities, values, self._executor, self.client)
-        self._queue = engine.attach(self.task_queue, self._workflows, self._functions, values, activities_max=slots)
+        self._queue = engine.attach(
+            self.task_queue, self._workflows, self._functions, values, activities_max=slots
+        )
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -10,7 +10,9 @@ from overwinter.runtime.ports import Change, Journal
 _PAGE: Final = 500
 
 
-async def follow(journal: Journal, after_lsn: int, next_commit: Callable[[], Awaitable[None]]) -> AsyncIterator[Change]:
+async def follow(
+    journal: Journal, after_lsn: int, next_commit: Callable[[], Awaitable[None]]
+) -> AsyncIterator[Change]:
     """Every committed event after `after_lsn`, in the order of commits, without a gap; then those to come.
 
     `next_commit` returns when another commit was made. Where the stream has come to is the last change's `lsn`:

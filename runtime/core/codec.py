@@ -51,7 +51,9 @@ _CODES: Final[dict[type[Body], int]] = {cls: code for code, cls in KINDS.items()
 
 # Metadata that recurs on every payload is kept as a number. Never renumber.
 _KNOWN_ENCODINGS: Final = ("msgpack/plain", "binary/null", "binary/plain", "json/plain")
-KNOWN_METADATA: Final[tuple[Mapping[str, bytes], ...]] = tuple({ENCODING: name.encode()} for name in _KNOWN_ENCODINGS)
+KNOWN_METADATA: Final[tuple[Mapping[str, bytes], ...]] = tuple(
+    {ENCODING: name.encode()} for name in _KNOWN_ENCODINGS
+)
 _METADATA_CODES: Final = {name.encode(): code for code, name in enumerate(_KNOWN_ENCODINGS)}
 
 
@@ -84,14 +86,21 @@ def decode_body(kind: int, data: bytes) -> Body:
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as exc:
         raise EventUnreadable(f"the bytes of a {cls.__name__} event do not decode: {exc}") from exc
     if version != FORMAT:
-        raise EventUnreadable(f"a {cls.__name__} event has format {version!r}, this version reads format {FORMAT}")
+        raise EventUnreadable(
+            f"a {cls.__name__} event has format {version!r}, this version reads format {FORMAT}"
+        )
     decoders = _DECODERS[cls]
     if len(values) > len(decoders):
         raise EventUnreadable(
             f"a {cls.__name__} event has {len(values)} fields, this version knows {len(decoders)}: it was written by a newer one"
         )
     try:
-        return cls(*[value if decode is None else decode(value) for decode, value in zip(decoders, values, strict=False)])
+        return cls(
+            *[
+                value if decode is None else decode(value)
+                for decode, value in zip(decoders, values, strict=False)
+            ]
+        )
     except (TypeError, ValueError, IndexError) as exc:
         raise EventUnreadable(f"the fields of a {cls.__name__} event do not fit: {exc}") from exc
 
@@ -121,9 +130,22 @@ def _plain(value: object) -> object:
         code = _METADATA_CODES.get(metadata.get(ENCODING, b"")) if len(metadata) == 1 else None
         return (dict(metadata) if code is None else code, value.data)
     if isinstance(value, Failure):
-        return (value.kind, value.message, value.stack_trace, value.cause, value.details, dict(value.attributes))
+        return (
+            value.kind,
+            value.message,
+            value.stack_trace,
+            value.cause,
+            value.details,
+            dict(value.attributes),
+        )
     if isinstance(value, RetryRule):
-        return (value.initial_s, value.coefficient, value.interval_s_max, value.attempts_max, value.non_retryable_types)
+        return (
+            value.initial_s,
+            value.coefficient,
+            value.interval_s_max,
+            value.attempts_max,
+            value.non_retryable_types,
+        )
     if isinstance(value, Mapping):
         return dict(cast("Mapping[object, object]", value))
     raise TypeError(f"a history holds no {type(value).__name__}")
@@ -218,5 +240,6 @@ def _fields_of(cls: type[Body]) -> Callable[[Any], tuple[object, ...]]:
 
 _FIELDS_OF: Final = {cls: _fields_of(cls) for cls in KINDS.values()}
 _DECODERS: Final = {
-    cls: tuple(_BY_ANNOTATION.get(cast("str", field.type)) for field in dataclasses.fields(cls)) for cls in KINDS.values()
+    cls: tuple(_BY_ANNOTATION.get(cast("str", field.type)) for field in dataclasses.fields(cls))
+    for cls in KINDS.values()
 }

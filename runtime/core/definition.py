@@ -29,6 +29,10 @@ class WorkflowDefinition:
     arg_types: Sequence[Any] | None
     return_type: Any
     init_takes_args: bool = False
-    signals: Mapping[str | None, HandlerDefinition] = field(default_factory=dict[str | None, HandlerDefinition])
-    queries: Mapping[str | None, HandlerDefinition] = field(default_factory=dict[str | None, HandlerDefinition])
+    signals: Mapping[str | None, HandlerDefinition] = field(
+        default_factory=dict[str | None, HandlerDefinition]
+    )
+    queries: Mapping[str | None, HandlerDefinition] = field(
+        default_factory=dict[str | None, HandlerDefinition]
+    )
     failure_exception_types: Sequence[type[BaseException]] = ()

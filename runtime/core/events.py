@@ -185,5 +185,7 @@ def event_name(body: Body) -> str:
     if isinstance(body, COMMANDS):
         return _COMMAND_EVENT_NAMES[type(body)]
     if isinstance(body, ActivityFailed):
-        return {"timeout": "ActivityTimedOut", "canceled": "ActivityCanceled"}.get(body.failure.kind, "ActivityFailed")
+        return {"timeout": "ActivityTimedOut", "canceled": "ActivityCanceled"}.get(
+            body.failure.kind, "ActivityFailed"
+        )
     return type(body).__name__

@@ -287,7 +287,9 @@ class Instance:
             self._bug = self._bug or error
 
     def _fails_workflow(self, error: BaseException) -> bool:
-        return isinstance(error, tuple(self.definition.failure_exception_types)) or self.values.fails_workflow(error)
+        return isinstance(
+            error, tuple(self.definition.failure_exception_types)
+        ) or self.values.fails_workflow(error)
 
     def _close(self, command: cmd.ClosingCommand) -> None:
         if not self.closed:
@@ -345,7 +347,9 @@ class Instance:
         handler = self.query_handlers.get(name) or self.query_handlers.get(None)
         if handler is None:
             known = sorted(known for known in self.query_handlers if known is not None)
-            raise LookupError(f"Query handler for '{name}' expected but not found, known queries: [{' '.join(known)}]")
+            raise LookupError(
+                f"Query handler for '{name}' expected but not found, known queries: [{' '.join(known)}]"
+            )
         self.read_only = True
         try:
             with self.loop.entered():
@@ -411,7 +415,10 @@ class Instance:
         self._timers[handle.timer_id] = handle
         # Rounded up: a timer never fires before its time.
         delay_us = max(1, -int(-delay_s * 1_000_000 // 1))
-        self.give(handle.timer_id, cmd.StartTimer(handle.timer_id, delay_us, summary or self.extras.pop("timer_summary", "")))
+        self.give(
+            handle.timer_id,
+            cmd.StartTimer(handle.timer_id, delay_us, summary or self.extras.pop("timer_summary", "")),
+        )
 
     def cancel_timer(self, handle: TimerHandle) -> None:
         """See `loop.Timers`."""

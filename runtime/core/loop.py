@@ -165,7 +165,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         return handle
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Ask for a durable timer of `delay` seconds; without a delay the callback is queued at once."""
         handle = TimerHandle(self.now_s + delay, callback, args, self, context)
@@ -176,7 +180,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         return handle
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Ask for a durable timer that is due at `when` on this loop's clock."""
         return self.call_later(when - self.now_s, callback, *args, context=context)
@@ -201,7 +209,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         return WorkflowTask(coro, loop=self, name=name, context=context)
 
     def get_debug(self) -> bool:
-        """asyncio's debug mode measures time, so it is off."""
+        """Asyncio's debug mode measures time, so it is off."""
         return False
 
     def is_running(self) -> bool:
@@ -221,7 +229,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         return
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """asyncio reports exceptions that nobody retrieved when a task is collected.
+        """Asyncio reports exceptions that nobody retrieved when a task is collected.
 
         When that happens depends on the garbage collector, so it must have no effect on a workflow.
         """

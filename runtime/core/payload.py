@@ -37,7 +37,9 @@ class Failure:
     stack_trace: str = ""
     cause: Failure | None = None
     details: tuple[Payload, ...] = ()
-    attributes: Mapping[str, str | int | float | bool | None] = field(default_factory=dict[str, str | int | float | bool | None])
+    attributes: Mapping[str, str | int | float | bool | None] = field(
+        default_factory=dict[str, str | int | float | bool | None]
+    )
     """What belongs to the kind: ``type``, ``non_retryable``, ``next_retry_delay_s``, ``timeout_type``,
     ``activity_id``, ``activity_type``, ``retry_state``, ``identity`` ..."""
 

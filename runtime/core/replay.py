@@ -20,7 +20,11 @@ class HistoryDiverged(Exception):
         self.activation = activation
         self.recorded = recorded
         self.replayed = replayed
-        there = "nothing more" if recorded is None else f"{event_name(recorded.body)} {_subject(recorded.body)} (event {recorded.sequence})"
+        there = (
+            "nothing more"
+            if recorded is None
+            else f"{event_name(recorded.body)} {_subject(recorded.body)} (event {recorded.sequence})"
+        )
         here = "nothing more" if replayed is None else f"{event_name(replayed)} {_subject(replayed)}"
         super().__init__(
             f"in activation {activation} the history has {there}, but the code now asks for {here}: "
@@ -32,7 +36,7 @@ def _subject(body: object) -> str:
     for name in ("activity_type", "topic", "workflow_type"):
         if hasattr(body, name):
             return f"{getattr(body, name)!r} (id {getattr(body, 'id', '-')})"
-    return f"(id {getattr(body, 'id')})" if hasattr(body, "id") else ""
+    return f"(id {body.id})" if hasattr(body, "id") else ""
 
 
 @dataclass(slots=True)
@@ -77,7 +81,9 @@ def replay(instance: Instance, history: Sequence[Event]) -> list[Happening]:
     done, waiting = activations(history)
     instance.replaying = True
     for activation in done:
-        instance.history_length = activation.recorded[-1].sequence if activation.recorded else instance.history_length
+        instance.history_length = (
+            activation.recorded[-1].sequence if activation.recorded else instance.history_length
+        )
         given = instance.activate(activation.at_us, activation.inputs)
         _compare(activation, given)
     instance.replaying = False
@@ -89,5 +95,10 @@ def _compare(activation: _Activation, given: Sequence[Command]) -> None:
     for index in range(max(len(recorded), len(given))):
         was = recorded[index] if index < len(recorded) else None
         now = given[index] if index < len(given) else None
-        if was is None or now is None or not isinstance(was.body, COMMANDS) or identity(was.body) != identity(now):
+        if (
+            was is None
+            or now is None
+            or not isinstance(was.body, COMMANDS)
+            or identity(was.body) != identity(now)
+        ):
             raise HistoryDiverged(activation.number, was, now)

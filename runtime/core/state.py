@@ -122,9 +122,13 @@ class ExecutionState:
 
     def _check_place(self, event: Event) -> None:
         if event.sequence != self.sequence + 1:
-            raise IllegalTransition(f"event {event.sequence} was found after event {self.sequence}: the history has a gap")
+            raise IllegalTransition(
+                f"event {event.sequence} was found after event {self.sequence}: the history has a gap"
+            )
         if event.at_us < self.at_us:
-            raise IllegalTransition(f"event {event.sequence} is older than the one before: instants never decrease")
+            raise IllegalTransition(
+                f"event {event.sequence} is older than the one before: instants never decrease"
+            )
         if event.activation and event.activation < self.activation:
             raise IllegalTransition(
                 f"event {event.sequence} belongs to activation {event.activation}, after activation {self.activation}"
@@ -139,7 +143,9 @@ class ExecutionState:
 
     def _require_open(self, body: Body) -> None:
         if not self.open:
-            raise IllegalTransition(f"{type(body).__name__} was found in a workflow that is {self._workflow_state()}")
+            raise IllegalTransition(
+                f"{type(body).__name__} was found in a workflow that is {self._workflow_state()}"
+            )
 
     def _apply_workflow(self, event: Event) -> None:
         body = event.body

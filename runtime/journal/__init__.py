@@ -1,6 +1,14 @@
 """The journal's adapters: SQLite for gateways, memory for tests. Both pass the same suite."""
 
-from .errors import AppendConflict, HistoryDamaged, JournalError, JournalHeld, JournalTooNew, StorageFailed, StorageFull
+from .errors import (
+    AppendConflict,
+    HistoryDamaged,
+    JournalError,
+    JournalHeld,
+    JournalTooNew,
+    StorageFailed,
+    StorageFull,
+)
 from .memory import MemoryJournal
 from .sqlite import SqliteJournal
 

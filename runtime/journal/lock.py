@@ -27,7 +27,10 @@ class JournalLock:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(file, 200, 0).decode("utf-8", "replace").strip() or "a process that did not leave its name"
+            holder = (
+                os.pread(file, 200, 0).decode("utf-8", "replace").strip()
+                or "a process that did not leave its name"
+            )
             os.close(file)
             raise JournalHeld(str(self._journal), holder) from None
         os.ftruncate(file, 0)

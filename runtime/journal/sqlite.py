@@ -15,7 +15,16 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from ..ports import AttemptRecord, Batch, Change, ExecutionRecord, History, LastIds, OutgoingMessage, ParkedMessage
+from ..ports import (
+    AttemptRecord,
+    Batch,
+    Change,
+    ExecutionRecord,
+    History,
+    LastIds,
+    OutgoingMessage,
+    ParkedMessage,
+)
 from . import store
 from .errors import AppendConflict, JournalError, JournalUnusable, StorageFailed, StorageFull
 from .lock import JournalLock
@@ -55,7 +64,14 @@ class _Connection(aiosqlite.Connection):
 class SqliteJournal:
     """A `Journal` in one SQLite file. Make it with `open`; only one process can."""
 
-    def __init__(self, path: Path, lock: JournalLock | None, writer: _Connection | None, reader: _Connection, parked_max: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock: JournalLock | None,
+        writer: _Connection | None,
+        reader: _Connection,
+        parked_max: int,
+    ) -> None:
         self.path = path
         self._lock = lock
         self._writer = writer
@@ -89,7 +105,9 @@ class SqliteJournal:
             JournalUnusable: there is no journal at this path.
         """
         if not path.is_file():
-            raise JournalUnusable(f"there is no journal at {path}: give the settings or state directory of a gateway")
+            raise JournalUnusable(
+                f"there is no journal at {path}: give the settings or state directory of a gateway"
+            )
         return cls(path, None, None, await _connect(path, _prepare_reader), 0)
 
     # -- writing -------------------------------------------------------------------------------------
@@ -249,7 +267,9 @@ def _commit(connection: sqlite3.Connection, *, batch: Batch, parked_max: int) ->
     return refused
 
 
-def _call(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], connection: sqlite3.Connection) -> T:
+def _call(
+    function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], connection: sqlite3.Connection
+) -> T:
     return function(connection, *args, **kwargs)
 
 

@@ -37,7 +37,11 @@ RECEIVED_MAX: Final = 20_000
 def migrations() -> list[tuple[int, str]]:
     """The numbered migrations, in order."""
     folder = resources.files(__package__).joinpath("migrations")
-    found = [(int(file.name[:4]), file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".sql")]
+    found = [
+        (int(file.name[:4]), file.read_text("utf-8"))
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    ]
     return sorted(found)
 
 
@@ -105,7 +109,8 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
         outgoing = [message for message in outgoing if message.execution not in refused]
     if batch.events:
         connection.executemany(
-            _EVENT, [(e.execution, e.sequence, e.activation, e.at_us, e.kind, e.data, e.checksum) for e in events]
+            _EVENT,
+            [(e.execution, e.sequence, e.activation, e.at_us, e.kind, e.data, e.checksum) for e in events],
         )
     if batch.attempts:
         _write_attempts(connection, batch.attempts)
@@ -270,11 +275,15 @@ def verified(execution: ExecutionRecord, rows: Iterable[Sequence[Any]]) -> Histo
             event = Event(sequence, activation, at_us, codec.decode_body(kind, data))
             state.apply(event)
         except (codec.EventUnreadable, IllegalTransition) as exc:
-            raise HistoryDamaged(f"event {sequence} of {execution.workflow_id} (run {execution.run_id}): {exc}") from exc
+            raise HistoryDamaged(
+                f"event {sequence} of {execution.workflow_id} (run {execution.run_id}): {exc}"
+            ) from exc
         state.checksum = checksum
         events.append(event)
     if not events:
-        raise HistoryDamaged(f"{execution.workflow_id} (run {execution.run_id}) has no events, at least one was expected")
+        raise HistoryDamaged(
+            f"{execution.workflow_id} (run {execution.run_id}) has no events, at least one was expected"
+        )
     return History(events, state)
 
 
@@ -283,7 +292,9 @@ def read_counts(connection: sqlite3.Connection) -> dict[str, int]:
     counts = dict.fromkeys(STATUSES, 0)
     for status, number in connection.execute("SELECT status, count(*) FROM executions GROUP BY status"):
         counts[STATUSES[status]] = number
-    row = connection.execute("SELECT count(*) FROM executions WHERE status = 0 AND blocked IS NOT NULL").fetchone()
+    row = connection.execute(
+        "SELECT count(*) FROM executions WHERE status = 0 AND blocked IS NOT NULL"
+    ).fetchone()
     counts["blocked"] = row[0]
     return counts
 
@@ -300,7 +311,9 @@ def read_hot(connection: sqlite3.Connection) -> list[ExecutionRecord]:
     return [_execution(row) for row in connection.execute(query)]
 
 
-def read_due(connection: sqlite3.Connection, after_us: int, until_us: int, limit: int) -> list[tuple[int, ExecutionRecord]]:
+def read_due(
+    connection: sqlite3.Connection, after_us: int, until_us: int, limit: int
+) -> list[tuple[int, ExecutionRecord]]:
     """See `Journal.due`."""
     query = (
         f"SELECT {_EXECUTION_COLUMNS} FROM executions WHERE status = 0 AND wake_at > ? AND wake_at <= ? "  # noqa: S608 - constant text
@@ -312,7 +325,9 @@ def read_due(connection: sqlite3.Connection, after_us: int, until_us: int, limit
 
 def read_attempts(connection: sqlite3.Connection, execution: int) -> list[AttemptRecord]:
     """See `Journal.attempts`."""
-    query = "SELECT execution, activity, failures, next_at, failure, heartbeat FROM attempts WHERE execution = ?"
+    query = (
+        "SELECT execution, activity, failures, next_at, failure, heartbeat FROM attempts WHERE execution = ?"
+    )
     return [AttemptRecord(*row) for row in connection.execute(query, (execution,))]
 
 
@@ -322,7 +337,8 @@ def read_outbox(connection: sqlite3.Connection, after_id: int, limit: int) -> li
 SELECT id, execution, event_id, topic, body, qos, retain, created_at, expires_at FROM outbox
 WHERE id > ? ORDER BY id LIMIT ?"""
     return [
-        OutgoingMessage(*row[:6], bool(row[6]), *row[7:]) for row in connection.execute(query, (after_id, limit))
+        OutgoingMessage(*row[:6], bool(row[6]), *row[7:])
+        for row in connection.execute(query, (after_id, limit))
     ]
 
 

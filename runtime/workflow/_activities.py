@@ -40,9 +40,13 @@ class _Options(ActivityConfig, total=False):
 
 
 @overload
-def start_activity(activity: Callable[[], Awaitable[R]], **options: Unpack[_Options]) -> ActivityHandle[R]: ...
+def start_activity(
+    activity: Callable[[], Awaitable[R]], **options: Unpack[_Options]
+) -> ActivityHandle[R]: ...
 @overload
-def start_activity(activity: Callable[[P1], Awaitable[R]], arg: P1, **options: Unpack[_Options]) -> ActivityHandle[R]: ...
+def start_activity(
+    activity: Callable[[P1], Awaitable[R]], arg: P1, **options: Unpack[_Options]
+) -> ActivityHandle[R]: ...
 @overload
 def start_activity(
     activity: Callable[..., Awaitable[R]], *, args: Sequence[Any], **options: Unpack[_Options]
@@ -50,9 +54,13 @@ def start_activity(
 @overload
 def start_activity(activity: Callable[[], R], **options: Unpack[_Options]) -> ActivityHandle[R]: ...
 @overload
-def start_activity(activity: Callable[[P1], R], arg: P1, **options: Unpack[_Options]) -> ActivityHandle[R]: ...
+def start_activity(
+    activity: Callable[[P1], R], arg: P1, **options: Unpack[_Options]
+) -> ActivityHandle[R]: ...
 @overload
-def start_activity(activity: Callable[..., R], *, args: Sequence[Any], **options: Unpack[_Options]) -> ActivityHandle[R]: ...
+def start_activity(
+    activity: Callable[..., R], *, args: Sequence[Any], **options: Unpack[_Options]
+) -> ActivityHandle[R]: ...
 @overload
 def start_activity(
     activity: str, arg: Any = ..., *, args: Sequence[Any] = ..., **options: Unpack[_Options]
@@ -108,7 +116,9 @@ def start_activity(
 @overload
 async def execute_activity(activity: Callable[[], Awaitable[R]], **options: Unpack[_Options]) -> R: ...
 @overload
-async def execute_activity(activity: Callable[[P1], Awaitable[R]], arg: P1, **options: Unpack[_Options]) -> R: ...
+async def execute_activity(
+    activity: Callable[[P1], Awaitable[R]], arg: P1, **options: Unpack[_Options]
+) -> R: ...
 @overload
 async def execute_activity(
     activity: Callable[..., Awaitable[R]], *, args: Sequence[Any], **options: Unpack[_Options]
@@ -118,7 +128,9 @@ async def execute_activity(activity: Callable[[], R], **options: Unpack[_Options
 @overload
 async def execute_activity(activity: Callable[[P1], R], arg: P1, **options: Unpack[_Options]) -> R: ...
 @overload
-async def execute_activity(activity: Callable[..., R], *, args: Sequence[Any], **options: Unpack[_Options]) -> R: ...
+async def execute_activity(
+    activity: Callable[..., R], *, args: Sequence[Any], **options: Unpack[_Options]
+) -> R: ...
 @overload
 async def execute_activity(
     activity: str, arg: Any = ..., *, args: Sequence[Any] = ..., **options: Unpack[_Options]
@@ -176,7 +188,9 @@ def _arguments(arg: Any, args: Sequence[Any]) -> Sequence[Any]:
     return (arg,)
 
 
-def _schedule(activity: Any, args: Sequence[Any], options: ActivityConfig, result_type: type | None) -> ActivityHandle[Any]:
+def _schedule(
+    activity: Any, args: Sequence[Any], options: ActivityConfig, result_type: type | None
+) -> ActivityHandle[Any]:
     instance = current()
     name, return_type = _target(activity)
     start_to_close = options.get("start_to_close_timeout")

@@ -13,8 +13,8 @@ from typing import Any
 
 from ..common import RetryPolicy
 from ..core.instance import Instance
-from ..core.payload import Payload
 from ..core.loop import running_workflow_loop
+from ..core.payload import Payload
 from ..retry_policy import policy_of
 from ._current import current
 
@@ -116,12 +116,12 @@ def time_ns() -> int:
 
 
 def random() -> _random.Random:
-    """This execution's own random numbers, the same in every replay."""
+    """The execution's own random numbers, the same in every replay."""
     instance = current()
     instance.require_writable("draw a random number")
     source: _random.Random | None = instance.extras.get("random")
     if source is None:
-        source = instance.extras["random"] = _random.Random(instance.start.random_seed)  # noqa: S311 - it must repeat
+        source = instance.extras["random"] = _random.Random(instance.start.random_seed)
     return source
 
 
@@ -224,5 +224,3 @@ class unsafe:  # noqa: N801 - the name that authors know
     def imports_passed_through() -> Iterator[None]:
         """Nothing to do: modules are never imported again for a run."""
         yield
-
-

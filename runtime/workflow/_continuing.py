@@ -58,7 +58,9 @@ def workflow_name_of(workflow: Any) -> str:
     cls = workflow if isinstance(workflow, type) else _class_of(workflow)
     definition = workflow_definition(cls)
     if definition.name is None:
-        raise ValueError(f"{cls.__qualname__} is a dynamic workflow, it has no name: give the name as a string")
+        raise ValueError(
+            f"{cls.__qualname__} is a dynamic workflow, it has no name: give the name as a string"
+        )
     return definition.name
 
 
@@ -74,5 +76,7 @@ def _class_of(method: Any) -> type:
     for part in getattr(method, "__qualname__", "").split(".")[:-1]:
         found = getattr(found, part, None)
     if not isinstance(found, type):
-        raise ValueError(f"{method!r} is no workflow: give a class decorated with @workflow.defn, or its @workflow.run method")
+        raise ValueError(  # noqa: TRY004 - as for a class that is no workflow
+            f"{method!r} is no workflow: give a class decorated with @workflow.defn, or its @workflow.run method"
+        )
     return found

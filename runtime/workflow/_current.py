@@ -19,7 +19,9 @@ def current() -> Instance:
     """
     loop = running_workflow_loop()
     if loop is None:
-        raise NotInWorkflowError("Not in workflow event loop: call this from a workflow's run method or handlers only")
+        raise NotInWorkflowError(
+            "Not in workflow event loop: call this from a workflow's run method or handlers only"
+        )
     owner = loop.owner
     assert isinstance(owner, Instance)
     return owner

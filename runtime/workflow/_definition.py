@@ -67,7 +67,9 @@ def defn(
     return decorate if cls is None else decorate(cls)
 
 
-def _define(cls: type, name: str | None, failure_exception_types: Sequence[type[BaseException]]) -> WorkflowDefinition:
+def _define(
+    cls: type, name: str | None, failure_exception_types: Sequence[type[BaseException]]
+) -> WorkflowDefinition:
     _check_name("workflow", name)
     if "<locals>" in cls.__qualname__:
         raise ValueError(
@@ -96,7 +98,9 @@ def _run_method(cls: type) -> Callable[..., Any]:
     marked = [fn for _, fn in inspect.getmembers(cls, inspect.isfunction) if getattr(fn, _RUN, False)]
     own = [fn for fn in marked if fn.__name__ in cls.__dict__]
     if len(marked) > 1:
-        raise ValueError(f"{cls.__qualname__}: multiple @workflow.run methods found ({', '.join(fn.__name__ for fn in marked)}), expected one")
+        raise ValueError(
+            f"{cls.__qualname__}: multiple @workflow.run methods found ({', '.join(fn.__name__ for fn in marked)}), expected one"
+        )
     if not marked:
         for base in cls.__mro__[1:]:
             for attribute in base.__dict__.values():
@@ -104,7 +108,9 @@ def _run_method(cls: type) -> Callable[..., Any]:
                     raise ValueError(
                         f"{cls.__qualname__}: @workflow.run is on {attribute.__qualname__}, and is overridden without it: decorate the override"
                     )
-        raise ValueError(f"{cls.__qualname__}: missing @workflow.run method: decorate one async method with it")
+        raise ValueError(
+            f"{cls.__qualname__}: missing @workflow.run method: decorate one async method with it"
+        )
     if not own:
         raise ValueError(
             f"{cls.__qualname__}: @workflow.run method {marked[0].__name__} must be defined on the class itself: override and decorate it"
@@ -134,7 +140,9 @@ def _handlers(cls: type, mark: str, kind: str) -> dict[str | None, HandlerDefini
                     )
             continue
         if handler.name in found:
-            raise ValueError(f"{cls.__qualname__}: multiple {kind} methods found for {handler.name!r}, expected one")
+            raise ValueError(
+                f"{cls.__qualname__}: multiple {kind} methods found for {handler.name!r}, expected one"
+            )
         found[handler.name] = handler
     return found
 
@@ -161,7 +169,9 @@ def run(fn: F) -> F:
         ValueError: it is not asynchronous, or is in a function.
     """
     if not inspect.iscoroutinefunction(fn):
-        raise ValueError(f"{fn.__qualname__}: workflow run method must be an async function, found {type(fn).__name__}")
+        raise ValueError(
+            f"{fn.__qualname__}: workflow run method must be an async function, found {type(fn).__name__}"
+        )
     if "<locals>" in fn.__qualname__:
         raise ValueError(f"Local classes unsupported, {fn.__qualname__} cannot be in a function")
     setattr(fn, _RUN, True)
@@ -187,7 +197,11 @@ def init(fn: F) -> F:
 def signal(fn: F, /) -> F: ...
 @overload
 def signal(
-    *, name: str | None = None, dynamic: bool = False, unfinished_policy: Any = None, description: str | None = None
+    *,
+    name: str | None = None,
+    dynamic: bool = False,
+    unfinished_policy: Any = None,
+    description: str | None = None,
 ) -> Callable[[F], F]: ...
 def signal(
     fn: F | None = None,
@@ -214,7 +228,9 @@ def signal(
 @overload
 def query(fn: F, /) -> F: ...
 @overload
-def query(*, name: str | None = None, dynamic: bool = False, description: str | None = None) -> Callable[[F], F]: ...
+def query(
+    *, name: str | None = None, dynamic: bool = False, description: str | None = None
+) -> Callable[[F], F]: ...
 def query(
     fn: F | None = None, *, name: str | None = None, dynamic: bool = False, description: str | None = None
 ) -> F | Callable[[F], F]:
@@ -231,10 +247,14 @@ def query(
     return decorate if fn is None else decorate(fn)
 
 
-def _handler(kind: str, fn: Callable[..., Any], name: str | None, dynamic: bool, description: str | None) -> HandlerDefinition:
+def _handler(
+    kind: str, fn: Callable[..., Any], name: str | None, dynamic: bool, description: str | None
+) -> HandlerDefinition:
     if name is not None and dynamic:
         raise ValueError(f"{fn.__qualname__}: a {kind} handler is either dynamic or has a name, not both")
-    handler = handler_of(None if dynamic else name or fn.__name__, fn, is_method=True, description=description)
+    handler = handler_of(
+        None if dynamic else name or fn.__name__, fn, is_method=True, description=description
+    )
     _check_name(kind, handler.name)
     return handler
 
@@ -245,7 +265,12 @@ def handler_of(
     """The definition of a handler function; `name` None makes it dynamic."""
     arg_types, return_type = types_of(fn, is_method=is_method)
     return HandlerDefinition(
-        name=name, fn=fn, is_method=is_method, arg_types=arg_types, return_type=return_type, description=description
+        name=name,
+        fn=fn,
+        is_method=is_method,
+        arg_types=arg_types,
+        return_type=return_type,
+        description=description,
     )
 
 
@@ -274,7 +299,9 @@ def _handler_name(handler: str | Callable[..., Any], mark: str, kind: str) -> st
         return handler
     definition = cast("HandlerDefinition | None", getattr(handler, mark, None))
     if definition is None:
-        raise TypeError(f"{getattr(handler, '__qualname__', handler)!r} is no {kind} handler: decorate it with @workflow.{kind}, or give its name")
+        raise TypeError(
+            f"{getattr(handler, '__qualname__', handler)!r} is no {kind} handler: decorate it with @workflow.{kind}, or give its name"
+        )
     if definition.name is None:
         raise TypeError(f"a dynamic {kind} handler has no name to call it by: give the name as a string")
     return definition.name
@@ -282,5 +309,6 @@ def _handler_name(handler: str | Callable[..., Any], mark: str, kind: str) -> st
 
 def _check_name(kind: str, name: str | None) -> None:
     if name is not None and name.startswith(_RESERVED):
-        raise ValueError(f"{kind} name {name!r} cannot start with {' or '.join(_RESERVED)}: these are reserved")
-
+        raise ValueError(
+            f"{kind} name {name!r} cannot start with {' or '.join(_RESERVED)}: these are reserved"
+        )

@@ -19,7 +19,9 @@ def get_signal_handler(name: str) -> Handler | None:
 
 def set_signal_handler(name: str, handler: Handler | None) -> None:
     """Take a signal from here on, also those that came while there was no handler; None takes it no more."""
-    current().set_signal_handler(name, None if handler is None else handler_of(name, handler, is_method=False))
+    current().set_signal_handler(
+        name, None if handler is None else handler_of(name, handler, is_method=False)
+    )
 
 
 def get_dynamic_signal_handler() -> Handler | None:
@@ -29,7 +31,9 @@ def get_dynamic_signal_handler() -> Handler | None:
 
 def set_dynamic_signal_handler(handler: Handler | None) -> None:
     """Take every signal that has no handler of its own, as (name, arguments)."""
-    current().set_signal_handler(None, None if handler is None else handler_of(None, handler, is_method=False))
+    current().set_signal_handler(
+        None, None if handler is None else handler_of(None, handler, is_method=False)
+    )
 
 
 def get_query_handler(name: str) -> Handler | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from overwinter.runtime.core import codec
 from overwinter.runtime.core.commands import CompleteWorkflow, ContinueAsNew, ScheduleActivity
 from overwinter.runtime.core.events import ActivityCompleted, Body, Signaled, WorkflowStarted
@@ -52,7 +53,9 @@ def execution(key: int, workflow_id: str = "w", status: str = "running", **more:
 
 
 def started(record: ExecutionRecord) -> WorkflowStarted:
-    return WorkflowStarted(record.workflow_id, record.run_id, record.workflow_type, record.task_queue, (VALUE,), 7)
+    return WorkflowStarted(
+        record.workflow_id, record.run_id, record.workflow_type, record.task_queue, (VALUE,), 7
+    )
 
 
 class Writer:
@@ -81,7 +84,11 @@ async def begin(journal: Journal, record: ExecutionRecord) -> tuple[dict[int, Ex
 async def test_a_committed_history_reads_back_whole_and_in_order(journal: Journal) -> None:
     record = execution(1)
     refused, writer = await begin(journal, record)
-    bodies = [ScheduleActivity(1, "read", "default", (VALUE,)), ActivityCompleted(1, VALUE), Signaled("flow", (VALUE,))]
+    bodies = [
+        ScheduleActivity(1, "read", "default", (VALUE,)),
+        ActivityCompleted(1, VALUE),
+        Signaled("flow", (VALUE,)),
+    ]
     await journal.commit(Batch(events=[writer.add(body, 2) for body in bodies]))
     history = await journal.history(record)
     assert refused == {}
@@ -90,7 +97,9 @@ async def test_a_committed_history_reads_back_whole_and_in_order(journal: Journa
     assert (history.state.sequence, history.state.checksum) == (4, writer.checksum)
 
 
-async def test_a_second_open_run_of_a_workflow_id_is_left_out_and_the_first_is_reported(journal: Journal) -> None:
+async def test_a_second_open_run_of_a_workflow_id_is_left_out_and_the_first_is_reported(
+    journal: Journal,
+) -> None:
     first, second = execution(1), execution(2)
     await begin(journal, first)
     batch = Batch(outgoing=[OutgoingMessage(1, 2, "e", "t", b"", 1, False, 5, None)])
@@ -118,7 +127,11 @@ async def test_what_continues_a_run_that_was_left_out_is_left_out_with_it(journa
     batch = Batch(
         starts={2: second, 3: third},
         continues={3: 2},
-        events=[writer.add(started(second)), writer.add(ContinueAsNew("Irrigate", "default", ())), Writer(third).add(started(third))],
+        events=[
+            writer.add(started(second)),
+            writer.add(ContinueAsNew("Irrigate", "default", ())),
+            Writer(third).add(started(third)),
+        ],
     )
     assert await journal.commit(batch) == {2: first, 3: first}
     assert await journal.executions() == [first]
@@ -129,7 +142,10 @@ async def test_a_run_may_end_and_the_next_begin_in_one_batch(journal: Journal) -
     _, writer = await begin(journal, first)
     batch = Batch(starts={2: second}, continues={2: 1})
     batch.changes[1] = ExecutionChange(1, "continued_as_new", 3000, None, None)
-    batch.events = [writer.add(ContinueAsNew("Irrigate", "default", ()), 2), Writer(second).add(started(second))]
+    batch.events = [
+        writer.add(ContinueAsNew("Irrigate", "default", ()), 2),
+        Writer(second).add(started(second)),
+    ]
     assert await journal.commit(batch) == {}
     found = await journal.executions(workflow_id="w")
     assert [(run.key, run.status) for run in found] == [(2, "running"), (1, "continued_as_new")]
@@ -144,7 +160,9 @@ async def test_a_workflow_id_can_be_used_again_when_its_run_has_closed(journal: 
     assert refused == {}
 
 
-async def test_an_event_whose_place_is_taken_is_refused_and_nothing_of_its_batch_is_kept(journal: Journal) -> None:
+async def test_an_event_whose_place_is_taken_is_refused_and_nothing_of_its_batch_is_kept(
+    journal: Journal,
+) -> None:
     record = execution(1)
     _, writer = await begin(journal, record)
     batch = Batch(events=[writer.add(Signaled("a", ())), Writer(record).add(started(record))])
@@ -195,7 +213,10 @@ async def test_attempts_are_kept_until_they_are_over(journal: Journal) -> None:
 
 
 async def test_the_outbox_keeps_its_order_until_messages_are_answered(journal: Journal) -> None:
-    messages = [OutgoingMessage(n, 1, f"run:{n}", "farm/valve", b"%d" % n, 1, n == 2, 5, 9 if n == 3 else None) for n in (1, 2, 3)]
+    messages = [
+        OutgoingMessage(n, 1, f"run:{n}", "farm/valve", b"%d" % n, 1, n == 2, 5, 9 if n == 3 else None)
+        for n in (1, 2, 3)
+    ]
     await journal.commit(Batch(outgoing=messages))
     assert await journal.outbox(0, 2) == messages[:2]
     assert await journal.outbox(2, 10) == messages[2:]
@@ -224,7 +245,12 @@ async def test_changes_come_in_the_order_of_commits_without_a_gap(journal: Journ
     await journal.commit(Batch(events=[one.add(Signaled("x", ())), two.add(Signaled("y", ()))]))
     changes = await journal.changes(0, 10)
     assert [change.lsn for change in changes] == [1, 2, 3, 4]
-    assert [(change.execution.workflow_id, change.event.sequence) for change in changes] == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    assert [(change.execution.workflow_id, change.event.sequence) for change in changes] == [
+        ("a", 1),
+        ("b", 1),
+        ("a", 2),
+        ("b", 2),
+    ]
     assert await journal.changes(2, 1) == changes[2:3]
 
 

@@ -55,7 +55,9 @@ class Round:
         timers = 0
         for number in range(STEPS):
             results.append(
-                await workflow.execute_activity(leave_a_mark, number, start_to_close_timeout=timedelta(seconds=10))
+                await workflow.execute_activity(
+                    leave_a_mark, number, start_to_close_timeout=timedelta(seconds=10)
+                )
             )
             await workflow.sleep(0.01)
             timers += 1
@@ -98,7 +100,9 @@ async def main() -> None:
         async with Worker(client, task_queue="crew", workflows=[Round], activities=[leave_a_mark]):
             say("ready")
             reader = asyncio.StreamReader()
-            await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+            await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+            )
             async with asyncio.TaskGroup() as orders:
                 while line := await reader.readline():
                     orders.create_task(obey(client, line.decode().split()))

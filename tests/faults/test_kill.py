@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from overwinter.runtime.core.events import ActivityCompleted, WorkflowStarted
 from overwinter.runtime.journal import SqliteJournal
-
 from tests.faults.crew import SIGNALS, STEPS
 
 CREW = Path(__file__).with_name("crew.py")
@@ -77,7 +77,9 @@ class Crew:
         self.ready = asyncio.Event()
 
     async def start(self) -> None:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        }
         self.process = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment
         )
@@ -122,7 +124,9 @@ def seed() -> int:
     return number
 
 
-async def work_and_kill(folder: Path, kills: int, *, lie: bool, source: random.Random) -> tuple[Checker, list[str]]:
+async def work_and_kill(
+    folder: Path, kills: int, *, lie: bool, source: random.Random
+) -> tuple[Checker, list[str]]:
     """Load and kill so many times, then let everything end; returns what was promised, and steps that ran again."""
     checker = Checker()
     recorded: dict[str, int] = {}
@@ -148,13 +152,19 @@ async def work_and_kill(folder: Path, kills: int, *, lie: bool, source: random.R
         last.order("result", name)
     await last.end()
     marks = Counter((folder / "effects").read_text().split())
-    again = [f"{key} ran {marks[key]} times, {count} when it was recorded" for key, count in recorded.items() if marks[key] > count]
+    again = [
+        f"{key} ran {marks[key]} times, {count} when it was recorded"
+        for key, count in recorded.items()
+        if marks[key] > count
+    ]
     return checker, again
 
 
 async def note_recorded(folder: Path, recorded: dict[str, int]) -> None:
     """Remember how often each activity had run when its completion was in the journal."""
-    marks = Counter((folder / "effects").read_text().split()) if (folder / "effects").exists() else Counter[str]()
+    marks = (
+        Counter((folder / "effects").read_text().split()) if (folder / "effects").exists() else Counter[str]()
+    )
     journal = await SqliteJournal.open_read_only(folder / "journal.db")
     runs: dict[str, str] = {}
     after = 0
@@ -180,7 +190,9 @@ async def test_nothing_acknowledged_is_lost_and_no_recorded_step_runs_again(tmp_
 
 
 @pytest.mark.timeout(60)
-async def test_the_checker_sees_the_loss_when_commits_are_acknowledged_before_they_are_written(tmp_path: Path) -> None:
+async def test_the_checker_sees_the_loss_when_commits_are_acknowledged_before_they_are_written(
+    tmp_path: Path,
+) -> None:
     """The test of the test: with the protection switched off it must fail."""
     checker, _ = await work_and_kill(tmp_path, 4, lie=True, source=random.Random(seed()))
     assert checker.problems() != []

@@ -1,0 +1,359 @@
+"""The converters that write one value as one payload, and the composite that chooses among them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, ClassVar, Final, Self, TypeVar, overload
+
+from .common import RawValue
+from .core.codec import KNOWN_METADATA
+from .core.payload import ENCODING, Payload
+from .plain_values import (
+    DEFAULT_LIMITS,
+    READ_BYTES_MAX,
+    PayloadLimitError,
+    PayloadLimits,
+    PayloadUnreadable,
+    pack,
+    simpler,
+    too_large,
+    unpack,
+)
+from .serialization_context import SerializationContext, WithSerializationContext, for_context
+from .type_hints import JSONTypeConverter, value_to_type
+
+T = TypeVar("T")
+
+# The very objects that stored events are decoded with: recurring metadata is kept once.
+_METADATA: Final = {metadata[ENCODING].decode(): metadata for metadata in KNOWN_METADATA}
+
+
+def _metadata(encoding: str) -> Mapping[str, bytes]:
+    return _METADATA.get(encoding) or {ENCODING: encoding.encode()}
+
+
+class PayloadConverter(ABC):
+    """Converts values to payloads and back."""
+
+    default: ClassVar[PayloadConverter]
+    """The converter that is used when none is set."""
+
+    @abstractmethod
+    def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
+        """The values as payloads; a `RawValue` is passed on.
+
+        Raises:
+            PayloadLimitError: a value is too large to be kept; the message names the place within it.
+            TypeError: a value has no stored form.
+        """
+
+    @abstractmethod
+    def from_payloads(
+        self, payloads: Sequence[Payload], type_hints: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """The values of payloads; a hint of `RawValue` wraps the payload.
+
+        Raises:
+            KeyError: no converter knows the payload's encoding.
+            RuntimeError: a payload's bytes do not decode.
+            TypeError: a value does not fit its hint.
+        """
+
+    def to_payload(self, value: Any) -> Payload:
+        """`to_payloads` for one value."""
+        return self.to_payloads([value])[0]
+
+    @overload
+    def from_payload(self, payload: Payload) -> Any: ...
+
+    @overload
+    def from_payload(self, payload: Payload, type_hint: type[T]) -> T: ...
+
+    @overload
+    def from_payload(self, payload: Payload, type_hint: Any) -> Any: ...
+
+    def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
+        """`from_payloads` for one payload."""
+        return self.from_payloads([payload], None if type_hint is None else [type_hint])[0]
+
+
+class EncodingPayloadConverter(ABC):
+    """Converts values to and from one encoding."""
+
+    @property
+    @abstractmethod
+    def encoding(self) -> str:
+        """The encoding's name, as it stands in a payload's metadata."""
+
+    @abstractmethod
+    def to_payload(self, value: Any) -> Payload | None:
+        """The value as a payload, or None if this encoding is not for it."""
+
+    @abstractmethod
+    def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
+        """The payload's value, as the hint asks."""
+
+
+class BinaryNullPayloadConverter(EncodingPayloadConverter):
+    """None, as no bytes at all."""
+
+    @property
+    def encoding(self) -> str:
+        """``binary/null``."""
+        return "binary/null"
+
+    def to_payload(self, value: Any) -> Payload | None:
+        """The payload of None."""
+        return _NULL if value is None else None
+
+    def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
+        """None, whatever the hint.
+
+        Raises:
+            PayloadUnreadable: there are bytes.
+        """
+        if payload.data:
+            raise PayloadUnreadable(f"a binary/null payload has {len(payload.data)} bytes, expected none")
+        return None
+
+
+_NULL: Final = Payload(_metadata("binary/null"), b"")
+
+
+class BinaryPlainPayloadConverter(EncodingPayloadConverter):
+    """Bytes as they are."""
+
+    def __init__(self, limits: PayloadLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._metadata = _metadata(self.encoding)
+
+    @property
+    def encoding(self) -> str:
+        """``binary/plain``."""
+        return "binary/plain"
+
+    def to_payload(self, value: Any) -> Payload | None:
+        """The payload of bytes.
+
+        Raises:
+            PayloadLimitError: there are too many.
+        """
+        if not isinstance(value, bytes):
+            return None
+        _require_size(len(value), self._limits)
+        return Payload(self._metadata, value)
+
+    def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
+        """The bytes, whatever the hint."""
+        return payload.data
+
+
+class MsgpackPlainPayloadConverter(EncodingPayloadConverter):
+    """Plain values, dataclasses and what else `pack` accepts, as msgpack."""
+
+    def __init__(
+        self,
+        limits: PayloadLimits = DEFAULT_LIMITS,
+        *,
+        custom_type_converters: Sequence[JSONTypeConverter] = (),
+    ) -> None:
+        """``custom_type_converters`` are tried first when a value is read with a hint."""
+        self._limits = limits
+        self._custom = tuple(custom_type_converters)
+        self._metadata = _metadata(self.encoding)
+
+    @property
+    def encoding(self) -> str:
+        """``msgpack/plain``."""
+        return "msgpack/plain"
+
+    def to_payload(self, value: Any) -> Payload | None:
+        """The value's payload.
+
+        Raises:
+            PayloadLimitError: it is too large, too deep, or contains itself.
+            UnencodableError: it holds something without a stored form.
+        """
+        return Payload(self._metadata, pack(value, self._limits))
+
+    def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
+        """The value, as the hint asks.
+
+        Raises:
+            PayloadUnreadable: the bytes do not decode.
+            MismatchError: the value does not fit the hint.
+        """
+        value = unpack(payload.data)
+        if type_hint is None or (type(value) is type_hint and not self._custom):
+            return value
+        return value_to_type(type_hint, value, self._custom)
+
+
+class AdvancedJSONEncoder(json.JSONEncoder):
+    """JSON for what `pack` accepts; bytes within a value become lists of numbers."""
+
+    def default(self, o: Any) -> Any:
+        """One step towards plain JSON."""
+        step = simpler(o)
+        return list(step) if type(step) is bytes else step
+
+
+class JSONPlainPayloadConverter(EncodingPayloadConverter):
+    """Values as JSON: for reading what others wrote, and for a composite of one's own."""
+
+    def __init__(
+        self,
+        *,
+        encoder: type[json.JSONEncoder] | None = AdvancedJSONEncoder,
+        decoder: type[json.JSONDecoder] | None = None,
+        encoding: str = "json/plain",
+        custom_type_converters: Sequence[JSONTypeConverter] = (),
+        limits: PayloadLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._encoder = encoder
+        self._decoder = decoder
+        self._encoding = encoding
+        self._custom = tuple(custom_type_converters)
+        self._limits = limits
+        self._metadata = _metadata(encoding)
+
+    @property
+    def encoding(self) -> str:
+        """``json/plain``, or what was given."""
+        return self._encoding
+
+    def to_payload(self, value: Any) -> Payload | None:
+        """The value's payload, with sorted keys.
+
+        Raises:
+            PayloadLimitError: it is too large or nested too deeply.
+            TypeError, ValueError: JSON has no form for it.
+        """
+        try:
+            text = json.dumps(value, cls=self._encoder, separators=(",", ":"), sort_keys=True)
+        except RecursionError:
+            raise PayloadLimitError("the value is nested too deeply for JSON: pass a flatter value") from None
+        data = text.encode()
+        _require_size(len(data), self._limits)
+        return Payload(self._metadata, data)
+
+    def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
+        """The value, as the hint asks.
+
+        Raises:
+            PayloadUnreadable: the bytes are not JSON.
+            MismatchError: the value does not fit the hint.
+        """
+        if len(payload.data) > READ_BYTES_MAX:
+            raise PayloadUnreadable(
+                f"a payload has {len(payload.data)} bytes, at most {READ_BYTES_MAX} are read"
+            )
+        try:
+            value = json.loads(payload.data, cls=self._decoder)
+        except (ValueError, RecursionError) as exc:
+            raise PayloadUnreadable(f"a payload's bytes are not JSON that is read: {exc}") from exc
+        return value if type_hint is None else value_to_type(type_hint, value, self._custom)
+
+
+def _require_size(size: int, limits: PayloadLimits) -> None:
+    if size > limits.bytes_max:
+        raise too_large(f"{size} bytes", limits)
+
+
+class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
+    """Gives each value to the first converter that takes it, each payload to the one of its encoding."""
+
+    converters: Mapping[bytes, EncodingPayloadConverter]
+    """The converters by their encoding, in order."""
+
+    def __init__(self, *converters: EncodingPayloadConverter) -> None:
+        self._set_converters(converters)
+
+    def _set_converters(self, converters: Sequence[EncodingPayloadConverter]) -> None:
+        self.converters = {converter.encoding.encode(): converter for converter in converters}
+        self._in_order = tuple(self.converters.values())
+
+    def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
+        """As many payloads as values.
+
+        Raises:
+            RuntimeError: no converter takes a value.
+        """
+        return [self.to_payload(value) for value in values]
+
+    def to_payload(self, value: Any) -> Payload:
+        """The payload of the first converter that takes the value."""
+        if type(value) is RawValue:
+            return value.payload
+        for converter in self._in_order:
+            payload = converter.to_payload(value)
+            if payload is not None:
+                return payload
+        raise RuntimeError(f"no converter takes a {type(value).__name__}: add one to the composite")
+
+    def from_payloads(
+        self, payloads: Sequence[Payload], type_hints: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """As many values as payloads; hints that are missing ask for nothing."""
+        if not type_hints:
+            return [self._from_payload(payload, None) for payload in payloads]
+        hints = type_hints[: len(payloads)]
+        return [self._from_payload(payload, hint) for payload, hint in zip_longest(payloads, hints)]
+
+    def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
+        """The value by the converter of the payload's encoding."""
+        return self._from_payload(payload, type_hint)
+
+    def _from_payload(self, payload: Payload, type_hint: Any) -> Any:
+        if type_hint is RawValue:
+            return RawValue(payload)
+        converter = self.converters.get(payload.metadata.get(ENCODING, b""))
+        if converter is None:
+            known = ", ".join(name.decode() for name in self.converters)
+            raise KeyError(f"a payload's encoding is {payload.encoding!r}, expected one of {known}")
+        return converter.from_payload(payload, type_hint)
+
+    def with_context(self, context: SerializationContext) -> Self:
+        """A copy whose converters work for this context; itself if none of them does."""
+        converters = self.get_converters_with_context(context)
+        if converters is None:
+            return self
+        copied = copy.copy(self)
+        copied._set_converters(converters)
+        return copied
+
+    def get_converters_with_context(
+        self, context: SerializationContext
+    ) -> list[EncodingPayloadConverter] | None:
+        """The converters for this context, or None if it changes none of them."""
+        converters = [for_context(converter, context) for converter in self._in_order]
+        changed = any(new is not old for new, old in zip(converters, self._in_order, strict=True))
+        return converters if changed else None
+
+
+class DefaultPayloadConverter(CompositePayloadConverter):
+    """None and bytes as they are, everything else as msgpack; JSON is read as well."""
+
+    default_encoding_payload_converters: ClassVar[tuple[EncodingPayloadConverter, ...]]
+    """The converters with the default limits, for a composite of one's own."""
+
+    def __init__(self, limits: PayloadLimits = DEFAULT_LIMITS) -> None:
+        super().__init__(*_default_converters(limits))
+
+
+def _default_converters(limits: PayloadLimits) -> tuple[EncodingPayloadConverter, ...]:
+    # JSON comes last: msgpack takes every value, so JSON is only read.
+    return (
+        BinaryNullPayloadConverter(),
+        BinaryPlainPayloadConverter(limits),
+        MsgpackPlainPayloadConverter(limits),
+        JSONPlainPayloadConverter(limits=limits),
+    )
+
+
+DefaultPayloadConverter.default_encoding_payload_converters = _default_converters(DEFAULT_LIMITS)
+PayloadConverter.default = DefaultPayloadConverter()
