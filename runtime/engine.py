@@ -17,18 +17,19 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import anyio
 
-from .attempts import ActivityQueue, AttemptRequest, Outcome, not_registered
+from .attempts import ActivityQueue, ActivityRunner, Attempt, AttemptRequest, Outcome, not_registered
 from .core import codec, retry
 from .core import commands as cmd
 from .core import events as ev
 from .core.commands import Command
 from .core.definition import WorkflowDefinition
 from .core.events import Closing, Happening, WorkflowStarted
-from .core.instance import ActivationFailed, Values
+from .core.instance import ActivationFailed, Instance, Values
 from .core.payload import Failure, Payload
 from .core.replay import HistoryDiverged
 from .journal.errors import HistoryDamaged, StorageFull
@@ -129,7 +130,7 @@ class EngineCounters:
 class _WorkerEntry:
     workflows: Mapping[str | None, WorkflowDefinition]
     activities: ActivityQueue
-    runner: Any
+    runner: ActivityRunner
     values: Values
 
     def definition(self, workflow_type: str) -> WorkflowDefinition | None:
@@ -215,7 +216,7 @@ class Engine:
         self,
         task_queue: str,
         workflows: Mapping[str | None, WorkflowDefinition],
-        runner: Any,
+        runner: ActivityRunner,
         values: Values,
         *,
         activities_max: int | None = None,
@@ -518,7 +519,7 @@ class Engine:
         """The execution with this key, when it is in memory."""
         return self._live.get(key)
 
-    def attempt_of(self, live: LiveExecution, activity: int) -> Any:
+    def attempt_of(self, live: LiveExecution, activity: int) -> Attempt | None:
         """The attempt of an activity that runs now, or None."""
         for worker in self._workers.values():
             attempt = worker.activities.attempt(live.record.key, activity)
@@ -764,7 +765,7 @@ class Engine:
                 error = _no_open_run(live.record.workflow_id, live.record.run_id)
                 self._settlers.append(_settle_with(item.settle, error))
 
-    def _instance(self, live: LiveExecution, entry: _WorkerEntry) -> Any:
+    def _instance(self, live: LiveExecution, entry: _WorkerEntry) -> Instance:
         definition = entry.definition(live.record.workflow_type)
         assert definition is not None
         if live.instance is None and live.history:
@@ -791,9 +792,9 @@ class Engine:
         for command in commands:
             match command:
                 case cmd.ScheduleActivity():
-                    effects.append(lambda command=command: self._dispatch(live, command, at_us))
+                    effects.append(partial(self._dispatch, live, command, at_us))
                 case cmd.CancelActivity():
-                    effects.append(lambda command=command: self._cancel_activity(live, command.id))
+                    effects.append(partial(self._cancel_activity, live, command.id))
                 case cmd.PublishMessage():
                     self._post(live, command, at_us)
                 case cmd.ContinueAsNew():
@@ -984,10 +985,10 @@ class Engine:
                 item.settle(AlreadyRunning(existing))
         for item in waiting:  # they were meant for the workflow id, and another run has it
             self._with_live(
-                existing.workflow_id, lambda other, item=item: self._give_or_refuse(other, existing, item)
+                existing.workflow_id, partial(self._give_or_refuse, existing, item)
             )
 
-    def _give_or_refuse(self, live: LiveExecution | None, record: ExecutionRecord, item: Incoming) -> None:
+    def _give_or_refuse(self, record: ExecutionRecord, item: Incoming, live: LiveExecution | None) -> None:
         if live is not None:
             self._give(live, item)
         elif item.settle is not None:

@@ -119,7 +119,11 @@ class Functions:
         call = ProcessCall.of(definition.fn, attempt.request.command.args, info_of(attempt, self._values))
         task = asyncio.current_task()
         assert task is not None
-        attempt.on_cancel = task.cancel
+
+        def cancel() -> None:
+            task.cancel()
+
+        attempt.on_cancel = cancel
         try:
             return await pool.run(call, on_heartbeat=attempt.beat)
         except asyncio.CancelledError:

@@ -277,7 +277,7 @@ def _ask(what: str, instead: str) -> None:
 
 
 def _guard_random() -> None:
-    hidden: random.Random = random._inst  # type: ignore[attr-defined]  # noqa: SLF001 - the generator behind the module's functions
+    hidden: random.Random = random._inst  # noqa: SLF001 - the generator behind the module's functions
     for name in ("random", "getrandbits"):
         _replace(random, name, _RANDOM)
     hidden.__class__ = _GuardedRandom
@@ -289,7 +289,7 @@ def _guard_random() -> None:
             _ask("random.Random without a seed", _RANDOM)
         original(self, x, *args, **kwargs)
 
-    random.Random.__init__ = asking_for_a_seed  # type: ignore[method-assign]
+    random.Random.__init__ = asking_for_a_seed  # type: ignore[method-assign,assignment]
     for name in ("random", "getrandbits"):
         method = getattr(random.SystemRandom, name)
         setattr(random.SystemRandom, name, _asking(method, f"random.SystemRandom.{name}", _RANDOM))
@@ -325,5 +325,5 @@ def _order_as_completed() -> None:
         return original(fs, timeout=timeout)
 
     _replaced[id(original)] = (original, in_order)
-    asyncio.as_completed = in_order  # type: ignore[assignment]
-    asyncio.tasks.as_completed = in_order  # type: ignore[assignment]
+    asyncio.as_completed = in_order
+    asyncio.tasks.as_completed = in_order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from .ports import Clock, ExecutionRecord, Journal
 from .timers import Alarms
@@ -41,7 +42,7 @@ class Wakeups:
             self._known_until_us = until
             found = await self._journal.due(after, until, _PAGE)
             for due_us, record in found:
-                self._alarms.at(due_us, lambda record=record: self._wake(record))
+                self._alarms.at(due_us, partial(self._wake, record))
             if len(found) < _PAGE:
                 return
             # Several may be due at the very instant where the page ends: begin there again.

@@ -21,6 +21,10 @@ from .events import Body
 from .payload import ENCODING, Failure, Payload
 from .retry import RetryRule
 
+# msgpack brings no types.
+_packb = cast("Callable[..., bytes]", msgpack.packb)
+_unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # type: ignore[attr-defined]
+
 FORMAT: Final = 1
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 """No event is larger: payloads are bounded where they are made, this bounds what is read back."""
@@ -95,7 +99,8 @@ def decode_body(kind: int, data: bytes) -> Body:
             f"a {cls.__name__} event has {len(values)} fields, this version knows {len(decoders)}: it was written by a newer one"
         )
     try:
-        return cls(
+        make = cast("Callable[..., Body]", cls)
+        return make(
             *[
                 value if decode is None else decode(value)
                 for decode, value in zip(decoders, values, strict=False)
@@ -152,13 +157,13 @@ def _plain(value: object) -> object:
 
 
 def _pack(fields: tuple[object, ...]) -> bytes:
-    return cast("bytes", msgpack.packb(fields, default=_plain))
+    return _packb(fields, default=_plain)
 
 
 def _unpack(data: bytes) -> list[Any]:
     if len(data) > BODY_BYTES_MAX:
         raise EventUnreadable(f"an event of {len(data)} bytes was found, at most {BODY_BYTES_MAX} are read")
-    return cast("list[Any]", msgpack.unpackb(data, strict_map_key=True, ext_hook=_no_extension))
+    return cast("list[Any]", _unpackb(data, strict_map_key=True, ext_hook=_no_extension))
 
 
 def _no_extension(code: int, _data: bytes) -> object:

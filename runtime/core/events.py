@@ -157,6 +157,19 @@ COMMANDS: tuple[type[Command], ...] = (
 )
 
 
+HAPPENINGS: tuple[type[Happening], ...] = (
+    WorkflowStarted,
+    ActivityCompleted,
+    ActivityFailed,
+    TimerFired,
+    Signaled,
+    CancelRequested,
+    ActivationStarted,
+    WorkflowTerminated,
+    WorkflowTimedOut,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One entry of a history."""

@@ -21,10 +21,16 @@ import sys
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 T = TypeVar("T")
 Ts = tuple[Any, ...]
+
+if TYPE_CHECKING:
+    # The type stubs call every method abstract that a loop may leave out, and fix signatures that are refused here.
+    _Loop: Any
+else:
+    _Loop = asyncio.AbstractEventLoop
 
 _CURRENT_TASK_IS_PER_THREAD = sys.version_info >= (3, 14)
 
@@ -51,6 +57,9 @@ class Timers(Protocol):
 class Handle(asyncio.Handle):
     """A callback in the FIFO."""
 
+    _callback: Callable[..., object]  # as asyncio has them; its stubs leave them out
+    _context: contextvars.Context
+
     def run(self) -> None:
         """Call it in its context, unless it was cancelled; what it raises travels."""
         if not self._cancelled:
@@ -61,6 +70,8 @@ class TimerHandle(asyncio.TimerHandle):
     """A callback that waits for a durable timer."""
 
     timer_id: int = 0
+    _callback: Callable[..., object]
+    _context: contextvars.Context
 
     def run(self) -> None:
         """Call it in its context, unless it was cancelled; what it raises travels."""
@@ -108,7 +119,7 @@ class WorkflowFuture(asyncio.Future[T]):
         return self is other
 
 
-class WorkflowLoop(asyncio.AbstractEventLoop):
+class WorkflowLoop(_Loop):  # type: ignore[misc]  # see _Loop
     """A deterministic loop for one execution.
 
     `salt` is any number that belongs to the execution (it keeps the hashes of many executions apart in
@@ -259,11 +270,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     def _refuse_network(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         self._refuse("a network, pipe or process function of the event loop", "call an activity instead")
 
-    create_connection = create_server = create_datagram_endpoint = _refuse_network  # type: ignore[assignment]
-    create_unix_connection = create_unix_server = getaddrinfo = getnameinfo = _refuse_network  # type: ignore[assignment]
-    subprocess_exec = subprocess_shell = connect_read_pipe = connect_write_pipe = _refuse_network  # type: ignore[assignment]
-    sock_recv = sock_sendall = sock_connect = sock_accept = _refuse_network  # type: ignore[assignment]
-    add_reader = add_writer = add_signal_handler = _refuse_network  # type: ignore[assignment]
+    create_connection = create_server = create_datagram_endpoint = _refuse_network
+    create_unix_connection = create_unix_server = getaddrinfo = getnameinfo = _refuse_network
+    subprocess_exec = subprocess_shell = connect_read_pipe = connect_write_pipe = _refuse_network
+    sock_recv = sock_sendall = sock_connect = sock_accept = _refuse_network
+    add_reader = add_writer = add_signal_handler = _refuse_network
 
 
 class _Entered:

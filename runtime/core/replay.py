@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .commands import Command, identity
-from .events import CLOSING, COMMANDS, ActivationStarted, Event, Happening, event_name
+from .events import CLOSING, COMMANDS, HAPPENINGS, ActivationStarted, Event, Happening, event_name
 from .instance import Instance
 
 
@@ -55,7 +55,7 @@ def activations(history: Iterable[Event]) -> tuple[list[_Activation], list[Happe
     for event in history:
         body = event.body
         if event.activation == 0:
-            if not isinstance(body, COMMANDS) and not isinstance(body, CLOSING):
+            if isinstance(body, HAPPENINGS) and not isinstance(body, CLOSING):
                 waiting.append(body)
             continue
         if current is None or current.number != event.activation:
@@ -66,7 +66,7 @@ def activations(history: Iterable[Event]) -> tuple[list[_Activation], list[Happe
             waiting = []
         elif isinstance(body, COMMANDS):
             current.recorded.append(event)
-        else:
+        elif isinstance(body, HAPPENINGS):
             current.inputs.append(body)
     return done, waiting
 

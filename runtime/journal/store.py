@@ -337,7 +337,7 @@ def read_outbox(connection: sqlite3.Connection, after_id: int, limit: int) -> li
 SELECT id, execution, event_id, topic, body, qos, retain, created_at, expires_at FROM outbox
 WHERE id > ? ORDER BY id LIMIT ?"""
     return [
-        OutgoingMessage(*row[:6], bool(row[6]), *row[7:])
+        OutgoingMessage(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6]), row[7], row[8])
         for row in connection.execute(query, (after_id, limit))
     ]
 

@@ -79,7 +79,7 @@ def _define(
     arg_types, return_type = types_of(run_fn, is_method=True)
     init = cls.__dict__.get("__init__")
     takes_args = init is not None and getattr(init, _INIT, False)
-    if takes_args:
+    if init is not None and takes_args:
         _check_init(cls, init, run_fn)
     return WorkflowDefinition(
         name=name,
