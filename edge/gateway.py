@@ -260,7 +260,7 @@ def _limits(settings: GatewaySettings) -> EngineLimits:
     return EngineLimits(
         cached_executions_max=engine.cached_executions_max,
         activities_max=engine.activities_max,
-        heartbeat_interval_s=engine.heartbeat_interval_s,
+        heartbeat_interval_s=engine.heartbeat_interval,
     )
 
 

@@ -1,0 +1,369 @@
+"""The settings of a gateway: one TOML file, read once at start, refused as a whole when anything in it does not fit.
+
+``python -m overwinter.edge.settings`` prints the reference of all settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from .mqtt_settings import MqttSettings, MqttSettingsError
+from .settings_reader import (
+    PATH,
+    PATHS,
+    REQUIRED,
+    SWITCH,
+    TEXT,
+    TEXTS,
+    Reader,
+    SettingsError,
+    choice,
+    duration,
+    number,
+    read_toml,
+    setting,
+    whole,
+)
+from .topics import PatternError, TopicFilter
+from .triggers import Trigger, TriggerError, TriggerSettings
+
+__all__ = ["GatewaySettings", "SettingsError", "load", "render_reference"]
+
+DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class General:
+    """Who this gateway is and what it runs."""
+
+    name: str = setting("gateway", TEXT, "its name, in logs and as part of its MQTT client id")
+    state_dir: Path = setting(REQUIRED, PATH, "the folder for the journal and the control socket")
+    modules: tuple[str, ...] = setting((), TEXTS, "Python modules with workflows and activities")
+    python_path: tuple[Path, ...] = setting((), PATHS, "folders in which the modules are found")
+    task_queue: str = setting("default", TEXT, "the task queue that this gateway serves")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """The gateway's time."""
+
+    speed: float = setting(
+        1.0,
+        number(1.0, 100_000.0),
+        "how many times faster than the machine's clock durable time runs; for demonstrations",
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSettings:
+    """The journal."""
+
+    parked_max: int = setting(1000, whole(10, 100_000), "messages that the quarantine keeps; the oldest go")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Bounds of the engine."""
+
+    cached_executions_max: int = setting(
+        1000,
+        whole(1, 1_000_000),
+        "executions whose code stays in memory; others are read again when something happens",
+    )
+    activities_max: int = setting(100, whole(1, 10_000), "activities that run at a time")
+    heartbeat_interval: float = setting(
+        5.0, duration(0.0, 3600.0), "how often, at most, the details of heartbeats are written to the journal"
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mqtt:
+    """The MQTT broker and our session with it."""
+
+    broker: str = setting(
+        "embedded", TEXT, '"embedded", "none", or an address: "mqtt://host:port", "mqtts://host:port" for TLS'
+    )
+    embedded_port: int = setting(
+        0, whole(0, 65535), "the loopback port of the embedded broker; 0 for any that is free"
+    )
+    client_id: str | None = setting(None, TEXT, 'by default "overwinter-" and the name of the gateway')
+    username: str | None = setting(None, TEXT, "with what name to log in")
+    password_file: Path | None = setting(None, PATH, "a file that holds the password and nothing else")
+    ca_file: Path | None = setting(None, PATH, "the certificates to trust instead of the system's")
+    cert_file: Path | None = setting(None, PATH, "our certificate")
+    key_file: Path | None = setting(None, PATH, "the key of our certificate")
+    keepalive: float = setting(
+        30.0, duration(5.0, 3600.0), "how long a silent connection may last before it is probed"
+    )
+    session_expiry: float = setting(
+        604800.0, duration(60.0, 4294967294.0), "how long the broker keeps messages for us while we are away"
+    )
+    receive_maximum: int = setting(256, whole(1, 65535), "messages that may wait for our acknowledgement")
+
+    def address(self) -> tuple[str, int]:
+        """Host and port of an external broker."""
+        parts = urlsplit(self.broker)
+        assert parts.hostname is not None
+        return parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme]
+
+    def session(self, host: str, port: int, *, default_client_id: str) -> MqttSettings:
+        """What the MQTT session needs to connect to this address.
+
+        Raises:
+            MqttSettingsError: the values contradict each other.
+        """
+        password = None if self.password_file is None else self.password_file.read_text("utf-8").rstrip("\n")
+        return MqttSettings(
+            client_id=self.client_id or default_client_id,
+            host=host,
+            port=port,
+            username=self.username,
+            password=password,
+            tls=self.broker.startswith("mqtts://"),
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            keepalive_s=round(self.keepalive),
+            session_expiry_s=round(self.session_expiry),
+            receive_maximum=self.receive_maximum,
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Devices:
+    """Devices that answer commands."""
+
+    answers: tuple[str, ...] = setting(
+        (), TEXTS, 'topics on which devices answer commands, as patterns: ["farm/{device}/answer"]'
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The local page."""
+
+    enabled: bool = setting(True, SWITCH, "whether there is one")
+    host: str = setting(
+        "127.0.0.1", TEXT, "where it listens; another address than loopback needs a token_file"
+    )
+    port: int = setting(8080, whole(0, 65535), "its port; 0 for any that is free")
+    token_file: Path | None = setting(None, PATH, "a file that holds the token which the page asks for")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """The GPU module."""
+
+    device: str = setting(
+        "auto", choice("auto", "require", "off"), "a GPU if there is one, never without, or never one"
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerTable:
+    """What messages on a topic do; any number of these."""
+
+    topic: str = setting(
+        REQUIRED, TEXT, 'a pattern: "farm/{field}/soil" matches one level, "{rest...}" all that are left'
+    )
+    action: str = setting("start", choice("start", "signal", "signal_with_start"), "what a message does")
+    workflow: str | None = setting(None, TEXT, "the type of the workflow")
+    id: str = setting(
+        REQUIRED,
+        TEXT,
+        'the workflow id: "irrigate-{field}", with parts of the topic, {payload.FIELD} and {event_id}',
+    )
+    signal: str | None = setting(None, TEXT, "the name of the signal")
+    format: str = setting("json", choice("json", "msgpack", "text", "bytes"), "the form of the payload")
+    if_running: str = setting(
+        "ignore",
+        choice("ignore", "refuse", "terminate"),
+        "what a start does while an execution of this id is open",
+    )
+    live_only: bool = setting(True, SWITCH, "whether retained messages are ignored")
+    task_queue: str | None = setting(None, TEXT, "by default that of the gateway")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """All settings of a gateway."""
+
+    gateway: General
+    clock: Clock
+    journal: JournalSettings
+    engine: EngineSettings
+    mqtt: Mqtt
+    devices: Devices
+    page: Page
+    gpu: Gpu
+    triggers: tuple[TriggerSettings, ...] = ()
+
+
+_TABLES: Final[Mapping[str, type[Any]]] = {
+    "gateway": General,
+    "clock": Clock,
+    "journal": JournalSettings,
+    "engine": EngineSettings,
+    "mqtt": Mqtt,
+    "devices": Devices,
+    "page": Page,
+    "gpu": Gpu,
+}
+
+
+def load(file: Path) -> GatewaySettings:
+    """The settings of a file.
+
+    Raises:
+        SettingsError: any of it does not fit; the text gives every problem.
+    """
+    given = read_toml(file)
+    reader = Reader(file)
+    reader.unknown(given, [*_TABLES, "trigger"], "")
+    found = {name: reader.table(cls, given.get(name, {}), f"{name}.") for name, cls in _TABLES.items()}
+    triggers = _triggers(reader, given.get("trigger", []))
+    _check_mqtt(reader, found["mqtt"])
+    _check_devices(reader, found["devices"])
+    _check_page(reader, found["page"])
+    reader.finish()
+    return GatewaySettings(**cast("dict[str, Any]", found), triggers=tuple(triggers))
+
+
+def _triggers(reader: Reader, given: Any) -> list[TriggerSettings]:
+    if not isinstance(given, list):
+        reader.problem("trigger", given, "tables, each written as [[trigger]]")
+        return []
+    found: list[TriggerSettings] = []
+    for position, table in enumerate(cast("list[Any]", given), 1):
+        prefix = f"trigger {position}: "
+        values = dict(cast("dict[str, Any]", table))
+        where = values.pop("where", {})
+        read = reader.table(TriggerTable, values, prefix)
+        if not isinstance(where, dict) or not all(
+            isinstance(tests, dict) for tests in cast("dict[str, Any]", where).values()
+        ):
+            reader.problem(f"{prefix}where", where, "a table such as { moisture = { below = 0.25 } }")
+            continue
+        if read is None:
+            continue
+        trigger = TriggerSettings(
+            topic=read.topic,
+            id=read.id,
+            action=read.action,
+            workflow=read.workflow,
+            signal=read.signal,
+            where=cast("dict[str, dict[str, Any]]", where),
+            format=read.format,
+            if_running=read.if_running,
+            live_only=read.live_only,
+            task_queue=read.task_queue,
+        )
+        try:
+            Trigger(trigger)
+        except TriggerError as error:
+            reader.problems.append(f"{prefix}{error.key} {error}")
+        except PatternError as error:
+            reader.problems.append(f"{prefix}topic: {error}")
+        else:
+            found.append(trigger)
+    return found
+
+
+def _check_mqtt(reader: Reader, mqtt: Mqtt | None) -> None:
+    if mqtt is None or mqtt.broker in ("embedded", "none"):
+        return
+    try:
+        parts = urlsplit(mqtt.broker)
+        fits = parts.scheme in DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
+        fits = fits and not (parts.username or parts.password or parts.path.strip("/"))
+    except ValueError:
+        fits = False
+    if not fits:
+        reader.problem(
+            "mqtt.broker", mqtt.broker, '"embedded", "none", "mqtt://host:port" or "mqtts://host:port"'
+        )
+        return
+    for name in ("password_file", "ca_file", "cert_file", "key_file"):
+        path: Path | None = getattr(mqtt, name)
+        if path is not None and not path.is_file():
+            reader.problem(f"mqtt.{name}", str(path), "a file that exists")
+            return
+    try:
+        mqtt.session(*mqtt.address(), default_client_id="overwinter")
+    except (MqttSettingsError, OSError) as error:
+        reader.problems.append(f"mqtt: {error}")
+
+
+def _check_devices(reader: Reader, devices: Devices | None) -> None:
+    for pattern in () if devices is None else devices.answers:
+        try:
+            TopicFilter([pattern])
+        except PatternError as error:
+            reader.problems.append(f"devices.answers: {error}")
+
+
+def _check_page(reader: Reader, page: Page | None) -> None:
+    if page is None or page.token_file is not None:
+        if page is not None and page.token_file is not None and not page.token_file.is_file():
+            reader.problem("page.token_file", str(page.token_file), "a file that exists")
+        return
+    if page.host not in ("127.0.0.1", "::1", "localhost"):
+        reader.problem(
+            "page.host",
+            page.host,
+            "a loopback address, or a token_file beside it: whoever can open the page can steer the gateway",
+        )
+
+
+def render_reference() -> str:
+    """The reference of all settings, as Markdown."""
+    lines = [
+        "# Settings",
+        "",
+        "One TOML file, given as `overwinter run --settings gateway.toml`. Made by `make docs` from the code.",
+        'Durations are numbers of seconds or texts such as `"30 s"`, `"2 h"`, `"7 days"`; paths are relative to the file.',
+    ]
+    for name, cls in {**_TABLES, "[trigger]": TriggerTable}.items():
+        lines += [
+            "",
+            f"## `[{name}]`",
+            "",
+            str(cls.__doc__),
+            "",
+            "| key | default | allowed | what it is |",
+            "|---|---|---|---|",
+        ]
+        for field in dataclasses.fields(cls):
+            default = "required" if field.default is dataclasses.MISSING else _shown_default(field.default)
+            allowed = field.metadata["kind"].describe().replace("|", "\\|")
+            lines.append(f"| `{field.name}` | {default} | {allowed} | {field.metadata['about']} |")
+        if cls is TriggerTable:
+            lines.append(
+                "| `where` | none | a table | fields of the message that must hold: `{ moisture = { below = 0.25 } }`, with "
+                "`below`, `above`, `at_least`, `at_most`, `equals`, `one_of`, `present` |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _shown_default(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case ():
+            return "`[]`"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case float():
+            return f"`{value:g}`"
+        case str():
+            return f'`"{value}"`'
+        case _:
+            return f"`{value}`"
+
+
+if __name__ == "__main__":
+    print(render_reference(), end="")  # noqa: T201 - this is what the command is for
