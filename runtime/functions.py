@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from .activity import ActivityDefinition, Info, current_context
-from .attempts import Attempt, Outcome, not_registered
+from .attempts import Attempt, AttemptRequest, Outcome, not_registered
 from .common import Priority
 from .converter import PayloadLimitError
 from .core.payload import Failure
@@ -116,7 +116,7 @@ class Functions:
     async def _run_in_process(
         self, definition: ActivityDefinition, attempt: Attempt, pool: ProcessPool
     ) -> Outcome:
-        call = ProcessCall.of(definition.fn, attempt.request.command.args, info_of(attempt, self._values))
+        call = ProcessCall.of(definition.fn, attempt)
         task = asyncio.current_task()
         assert task is not None
 
@@ -183,7 +183,7 @@ class Context:
     def info(self) -> Info:
         """See `activity.ActivityContext`."""
         if self._info is None:
-            self._info = info_of(self._attempt, self._values)
+            self._info = info_of(self._attempt.request, self._attempt.started_at_us, self._values)
         return self._info
 
     @property
@@ -266,9 +266,8 @@ def raise_into_thread(thread: int, error: type[BaseException]) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
 
 
-def info_of(attempt: Attempt, values: ConvertedValues) -> Info:
+def info_of(request: AttemptRequest, started_at_us: int, values: ConvertedValues) -> Info:
     """What an attempt is, as its code sees it."""
-    request = attempt.request
     command = request.command
     start = request.workflow
     return Info(
@@ -286,7 +285,7 @@ def info_of(attempt: Attempt, values: ConvertedValues) -> Info:
         schedule_to_close_timeout=_duration(command.schedule_to_close_s),
         scheduled_time=_instant(request.scheduled_at_us),
         start_to_close_timeout=_duration(command.start_to_close_s),
-        started_time=_instant(attempt.started_at_us),
+        started_time=_instant(started_at_us),
         task_queue=command.task_queue,
         task_token=request.idempotency_key.encode(),
         workflow_id=start.workflow_id,

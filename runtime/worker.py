@@ -14,7 +14,7 @@ from .attempts import ActivityQueue
 from .client import Client
 from .core.definition import WorkflowDefinition
 from .functions import Functions
-from .processes import ProcessPool
+from .processes import ProcessPool, check_callable_by_name
 from .values import ConvertedValues
 from .workflow._definition import workflow_definition
 
@@ -49,6 +49,10 @@ class Worker:
         self._activities = _activities_by_name(activities)
         self._grace = graceful_shutdown_timeout
         self._max = max_concurrent_activities
+        if isinstance(activity_executor, ProcessPool):
+            for definition in self._activities.values():
+                if not definition.is_async:
+                    check_callable_by_name(definition.fn)
         self._own_executor = activity_executor is None
         self._executor = activity_executor
         self._functions: Functions | None = None

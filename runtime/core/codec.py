@@ -51,7 +51,7 @@ KINDS: Final[dict[int, type[Body]]] = {
     39: commands.CancelWorkflow,
     40: commands.ContinueAsNew,
 }
-_CODES: Final[dict[type[Body], int]] = {cls: code for code, cls in KINDS.items()}
+KIND_OF: Final[dict[type[Body], int]] = {cls: code for code, cls in KINDS.items()}
 
 # Metadata that recurs on every payload is kept as a number. Never renumber.
 _KNOWN_ENCODINGS: Final = ("msgpack/plain", "binary/null", "binary/plain", "json/plain")
@@ -67,7 +67,7 @@ class EventUnreadable(ValueError):
 
 def kind_of(body: Body) -> int:
     """The number under which this class of event is stored."""
-    return _CODES[type(body)]
+    return KIND_OF[type(body)]
 
 
 def encode_body(body: Body) -> bytes:

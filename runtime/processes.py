@@ -1,0 +1,224 @@
+"""Synchronous activities in child processes, without pickle.
+
+A child is told which function to call by module and name, and given its arguments as they are stored. It stays warm for
+the next call. One that dies takes its attempt with it and nothing else; one that does not stop when it is cancelled is
+killed after a grace time, so that its slot always comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .attempts import Attempt, AttemptRequest
+from .core import codec
+from .core.payload import Failure, Payload
+from .process_frames import BEAT, CANCEL, FAILURE, LENGTH, RESULT, RUN, FrameRefused, length_of, pack, unpack
+
+
+class NotCallableByName(ValueError):
+    """A child process cannot find this function: it is local, a lambda, or a method of an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessCall:
+    """A function by name, and the attempt that calls it."""
+
+    module: str
+    qualname: str
+    request: AttemptRequest
+    started_at_us: int
+
+    @classmethod
+    def of(cls, fn: Callable[..., Any], attempt: Attempt) -> ProcessCall:
+        """The call that an attempt makes of a function."""
+        return cls(fn.__module__, fn.__qualname__, attempt.request, attempt.started_at_us)
+
+    def fields(self) -> tuple[object, ...]:
+        """What a child is told, see `process_child.request_of`."""
+        request = self.request
+        return (
+            self.module,
+            self.qualname,
+            codec.encode_body(request.workflow),
+            codec.encode_body(request.command),
+            request.attempt,
+            (request.scheduled_at_us, request.attempt_scheduled_at_us, self.started_at_us),
+            codec.encode_payloads(request.heartbeat),
+        )
+
+
+def check_callable_by_name(fn: Callable[..., Any]) -> None:
+    """Refuse what a child process could not find.
+
+    Raises:
+        NotCallableByName: local functions, lambdas, and methods bound to an object.
+    """
+    name = getattr(fn, "__qualname__", repr(fn))
+    try:
+        found: Any = importlib.import_module(fn.__module__)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (AttributeError, ImportError):
+        found = None
+    if found is not fn:
+        raise NotCallableByName(
+            f"activity {name} cannot run in a process, a child would not find it by its name: "
+            "make it a function at the top of an importable module"
+        )
+
+
+class ProcessPool:
+    """So many child processes at a time, started when they are needed and kept for the next call."""
+
+    def __init__(self, max_workers: int | None = None, *, cancel_grace_s: float = 5.0) -> None:
+        self._slots = asyncio.Semaphore(max_workers or os.cpu_count() or 1)
+        self._grace_s = cancel_grace_s
+        self._idle: list[_Child] = []
+        self._all: set[_Child] = set()
+
+    @property
+    def children(self) -> int:
+        """How many child processes there are, idle ones included."""
+        return len(self._all)
+
+    async def run(
+        self, call: ProcessCall, *, on_heartbeat: Callable[[tuple[Payload, ...]], None]
+    ) -> Payload | Failure:
+        """Call the function in a child; when this is cancelled, so is the function, and then its child is killed."""
+        async with self._slots:
+            child = self._idle.pop() if self._idle else await self._start()
+            reusable = False
+            try:
+                child.tell(RUN, *call.fields())
+                outcome = await child.outcome(on_heartbeat)
+                reusable = True
+            except asyncio.CancelledError:
+                reusable = await self._cancel(child)
+                raise
+            except FrameRefused as error:
+                return Failure(
+                    kind="application",
+                    message=str(error),
+                    attributes={"type": "FrameRefused", "non_retryable": True},
+                )
+            except _ChildDied as died:
+                return died.failure(call.qualname)
+            finally:
+                if reusable:
+                    self._idle.append(child)
+                else:
+                    child.kill()
+                    self._all.discard(child)
+            return outcome
+
+    async def _start(self) -> _Child:
+        child = await _Child.start()
+        self._all.add(child)
+        return child
+
+    async def _cancel(self, child: _Child) -> bool:
+        """Ask the function to stop; whether it has within the grace, and the child can be used again."""
+        ending = asyncio.ensure_future(self._end_of(child))
+        try:
+            return await asyncio.wait_for(asyncio.shield(ending), self._grace_s)
+        except (TimeoutError, asyncio.CancelledError):
+            return False
+        finally:
+            ending.cancel()
+
+    async def _end_of(self, child: _Child) -> bool:
+        child.tell(CANCEL)
+        with contextlib.suppress(_ChildDied, FrameRefused):
+            await child.outcome(lambda _details: None)
+            return True
+        return False
+
+    async def close(self) -> None:
+        """End all children."""
+        children, self._all, self._idle = self._all, set(), []
+        for child in children:
+            child.kill()
+        for child in children:
+            await child.gone()
+
+
+class _ChildDied(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+    def failure(self, qualname: str) -> Failure:
+        how = signal.Signals(-self.status).name if self.status < 0 else f"exit status {self.status}"
+        return Failure(
+            kind="application",
+            message=f"the process that ran activity {qualname} died of {how}",
+            attributes={"type": "ProcessDied"},
+        )
+
+
+class _Child:
+    """One child process and the socket to it."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls) -> _Child:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "overwinter.runtime.process_child",
+                str(theirs.fileno()),
+                str(os.getpid()),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=2,  # what activities print goes where our own log goes
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        reader, writer = await asyncio.open_connection(sock=ours)
+        return cls(process, reader, writer)
+
+    def tell(self, kind: str, *fields: object) -> None:
+        self._writer.write(pack(kind, *fields))
+
+    async def outcome(self, on_heartbeat: Callable[[tuple[Payload, ...]], None]) -> Payload | Failure:
+        while True:
+            try:
+                length = length_of(await self._reader.readexactly(LENGTH.size))
+                kind, fields = unpack(await self._reader.readexactly(length))
+            except (asyncio.IncompleteReadError, ConnectionError):
+                raise _ChildDied(await self._process.wait()) from None
+            if kind == BEAT:
+                on_heartbeat(codec.decode_payloads(fields[0]))
+            elif kind == RESULT:
+                return codec.decode_payloads(fields[0])[0]
+            elif kind == FAILURE:
+                return codec.decode_failure(fields[0])
+            else:
+                raise FrameRefused(
+                    f"a child process sent a frame {kind!r}, expected a result, failure or heartbeat"
+                )
+
+    def kill(self) -> None:
+        self._writer.close()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def gone(self) -> None:
+        await self._process.wait()
