@@ -76,6 +76,8 @@ def _convert(hint: Any, value: Any, custom: _Custom) -> Any:
         converted = _made(hint, converter.to_typed_value, hint, value)
         if converted is not JSONTypeConverter.Unhandled:
             return converted
+    if hint is Any:  # a class, from Python 3.11
+        return value
     if isinstance(hint, type):
         exact = _EXACT.get(hint)
         if exact is not None:
@@ -83,7 +85,7 @@ def _convert(hint: Any, value: Any, custom: _Custom) -> Any:
         return _convert_class(cast("Any", hint), (), hint, value, custom)
     if hint is None:
         return _none(hint, value)
-    if hint is Any or isinstance(hint, TypeVar | ForwardRef | str):
+    if isinstance(hint, TypeVar | ForwardRef | str):
         return value  # An unresolved name asks for nothing that could be checked.
     inner = getattr(hint, "__supertype__", None) or getattr(
         hint, "__value__", None
