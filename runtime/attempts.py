@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .core.commands import ScheduleActivity
@@ -166,6 +166,14 @@ class ActivityRunner(Protocol):
         ...
 
 
+_Place = tuple[int, int]
+
+
+def _place_of(request: AttemptRequest) -> _Place:
+    """The activity that this is an attempt of: the key of its execution, and its id there."""
+    return (request.execution, request.command.id)
+
+
 class ActivityQueue:
     """Attempts of one task queue: at most `slots` run at a time, the others wait in order."""
 
@@ -183,7 +191,8 @@ class ActivityQueue:
         self._slots = slots
         self._beat_interval_s = beat_interval_s
         self._now_us = now_us
-        self._waiting: deque[AttemptRequest] = deque()
+        self._waiting: OrderedDict[_Place, AttemptRequest] = OrderedDict()
+        self._cut_off: list[AttemptRequest] = []
         self._running: dict[tuple[int, int], Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.closing = False
@@ -203,19 +212,19 @@ class ActivityQueue:
         return self._running.get((execution, activity))
 
     def submit(self, request: AttemptRequest) -> None:
-        """Start it as soon as a slot is free."""
+        """Start it as soon as a slot is free, unless an attempt of this activity runs or waits already."""
+        place = _place_of(request)
+        running = self._running.get(place)
+        if place in self._waiting or (running is not None and not running.reported):
+            return
         if self.closing or len(self._tasks) >= self._slots:
-            self._waiting.append(request)
+            self._waiting[place] = request
         else:
             self._start(request)
 
     def withdraw(self, execution: int, activity: int) -> bool:
         """Take back an attempt that has not started; False when there is none."""
-        for request in self._waiting:
-            if (request.execution, request.command.id) == (execution, activity):
-                self._waiting.remove(request)
-                return True
-        return False
+        return self._waiting.pop((execution, activity), None) is not None
 
     def forget(self, execution: int, activity: int, reason: str) -> None:
         """Nobody wants the outcome any more: withdraw the attempt, or stop it and hear nothing of it."""
@@ -228,15 +237,14 @@ class ActivityQueue:
 
     def _start(self, request: AttemptRequest) -> None:
         attempt = Attempt(request, self._reports, self._beat_interval_s, started_at_us=self._now_us())
-        place = (request.execution, request.command.id)
-        self._running[place] = attempt
+        self._running[_place_of(request)] = attempt
         task = asyncio.get_running_loop().create_task(self._run(attempt))
         attempt.task = task
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     async def _run(self, attempt: Attempt) -> None:
-        place = (attempt.request.execution, attempt.request.command.id)
+        place = _place_of(attempt.request)
         try:
             outcome = await self._runner.run(attempt)
         except asyncio.CancelledError:
@@ -253,7 +261,11 @@ class ActivityQueue:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("an attempt ended in a way that no outcome describes", exc_info=error)
         while self._waiting and not self.closing and len(self._tasks) < self._slots:
-            self._start(self._waiting.popleft())
+            self._start(self._waiting.popitem(last=False)[1])
+
+    def unfinished(self) -> list[AttemptRequest]:
+        """What a closed queue did not begin, or cut off without an outcome; whoever serves next makes them again."""
+        return [*self._cut_off, *self._waiting.values()]
 
     async def close(self, grace_s: float) -> None:
         """Start nothing more, let what runs end within the grace, then cancel it without an outcome."""
@@ -261,6 +273,8 @@ class ActivityQueue:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
         for attempt in list(self._running.values()):
+            if not attempt.reported:
+                self._cut_off.append(replace(attempt.request, heartbeat=attempt.heartbeat))
             attempt.silence()
             attempt.cancel("the worker shuts down")
         for task in list(self._tasks):

@@ -35,6 +35,8 @@ from .core.replay import HistoryDiverged
 from .journal.errors import HistoryDamaged, StorageFull
 from .live import Incoming, LiveExecution, blocked_by
 from .ports import (
+    HOT,
+    OPEN,
     AttemptRecord,
     Batch,
     Clock,
@@ -60,6 +62,8 @@ _STATUS_OF: dict[type[Closing], str] = {
 }
 _SKIPPED_SLEEP_S = 5.0
 """The longest sleep between two looks at the clock, so that a clock that was set is noticed."""
+_FULL_WAIT_S = 1.0
+"""How long nothing is written after a commit found no room."""
 _TURN_MAX = 500
 """Executions handed over in one turn; more wait for the next, so that no commit grows without bound."""
 
@@ -166,6 +170,8 @@ class Engine:
         self._touched: dict[int, tuple[LiveExecution, list[Incoming]]] = {}
         self._workers: dict[str, _WorkerEntry] = {}
         self._orphans: dict[str, list[AttemptRequest]] = {}
+        self._unread: dict[int, list[Incoming]] = {}
+        """What came from inside for executions that are read again because a commit found no room."""
         self._results: dict[int, list[asyncio.Future[None]]] = {}
         self._commit_waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
@@ -235,15 +241,22 @@ class Engine:
         )
         self._workers[task_queue] = _WorkerEntry(workflows, queue, runner, values)
         for request in self._orphans.pop(task_queue, []):
-            self._submit(request)
+            self._submit_if_pending(request)
         for live in list(self._live.values()):
-            if live.record.task_queue == task_queue and (live.waiting or live.incoming):
+            if live.record.task_queue != task_queue:
+                continue
+            if live.blocked is not None:
+                self._spawn(self._reload(live))  # Perhaps this worker brings the mended code.
+            elif live.waiting or live.incoming:
                 self._make_ready(live)
         return queue
 
     def detach(self, task_queue: str) -> None:
-        """Stop serving a task queue; executions wait for the next worker."""
-        self._workers.pop(task_queue, None)
+        """Stop serving a task queue; executions and unfinished activities wait for the next worker."""
+        worker = self._workers.pop(task_queue, None)
+        if worker is not None:
+            for request in worker.activities.unfinished():
+                self._submit_if_pending(request)
         for live in list(self._live.values()):
             if live.record.task_queue == task_queue:
                 live.drop_instance()
@@ -427,6 +440,8 @@ class Engine:
     def park(self, message: ParkedMessage) -> asyncio.Future[None]:
         """Put a refused message into quarantine; the future is done when that is durable."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._refuse_when_closing(answer):
+            return answer
         self._parked_id += 1
         self._batch.parked.append(replace(message, id=self._parked_id))
         self._settlers.append(
@@ -559,19 +574,15 @@ class Engine:
         self._spawn(self._load_open_run(workflow_id))
 
     async def _load_open_run(self, workflow_id: str) -> None:
-        live: LiveExecution | None = None
         try:
-            found = await self.journal.executions(workflow_id=workflow_id, status="running", limit=1)
+            found = await self.journal.executions(workflow_id=workflow_id, status=OPEN, limit=1)
             if found and self._open.get(workflow_id) is None:
                 await self._load(found[0])
         finally:
-            live = self._open.get(workflow_id)
-            for action in self._loading.pop(workflow_id):
-                action(live)
-                live = self._open.get(workflow_id)
+            self._answer_loading(workflow_id)
 
-    async def _load(self, record: ExecutionRecord) -> None:
-        """Read an open execution, and go on with what it waits for."""
+    async def _load(self, record: ExecutionRecord, inside: Sequence[Incoming] = ()) -> None:
+        """Read an open execution, and go on with what it waits for; `inside` has happened to it already."""
         live = LiveExecution(record)
         try:
             history = await self.journal.history(record)
@@ -584,14 +595,18 @@ class Engine:
         live.load(history, attempts)
         self._live[record.key] = live
         self._open[record.workflow_id] = live
+        ended = {i.body.id for i in inside if isinstance(i.body, ev.ActivityCompleted | ev.ActivityFailed)}
         for activity in list(live.state.activities.values()):
-            self._dispatch(live, activity.command, activity.scheduled_at_us)
+            if activity.command.id in ended:
+                continue  # A result that is in hand is not asked for again.
+            self._begin_activity(live, activity.command, activity.scheduled_at_us)
             if activity.cancel_requested:
                 self._cancel_activity(live, activity.command.id)
         self._arm(live)
+        for item in inside:
+            self._give(live, item)
         if live.waiting:
             self._make_ready(live)
-        self._evict_some()
 
     def _set_aside(self, live: LiveExecution, error: HistoryDamaged) -> None:
         _log.error("%s: it is stopped, the others go on", error)
@@ -696,6 +711,13 @@ class Engine:
         if not live.state.open and not live.uncommitted:
             self._turn_away(live)
             return
+        if self._live.get(live.record.key) is not live:
+            return  # It was dropped while it was queued, and whoever waits was told.
+        entry = self._workers.get(live.record.task_queue)
+        served = entry is not None and entry.definition(live.record.workflow_type) is not None
+        if served and not live.rebuildable and live.blocked is None:
+            self._spawn(self._reload(live))
+            return
         incoming, live.incoming = live.incoming, []
         if live.uncommitted and live.state.start is None and len(incoming) > 1:
             incoming, live.incoming = _first_handover(incoming)
@@ -711,8 +733,8 @@ class Engine:
             self._end_from_outside(live, incoming, end, at_us)
             return
         inputs = [item.body for item in incoming]
-        entry = self._workers.get(live.record.task_queue)
-        if entry is None or entry.definition(live.record.workflow_type) is None:
+        if entry is None or not served or not live.rebuildable:
+            # Nobody runs its code, or the code is blocked and will be tried again: what came is kept for then.
             live.accept(self._batch, at_us, inputs)
             self._record_change(live)
             return
@@ -792,7 +814,7 @@ class Engine:
         for command in commands:
             match command:
                 case cmd.ScheduleActivity():
-                    effects.append(partial(self._dispatch, live, command, at_us))
+                    effects.append(partial(self._begin_activity, live, command, at_us))
                 case cmd.CancelActivity():
                     effects.append(partial(self._cancel_activity, live, command.id))
                 case cmd.PublishMessage():
@@ -845,6 +867,9 @@ class Engine:
         )
         incoming, follower.incoming = follower.incoming, []
         at_us = max(self.now_us(), live.state.at_us)
+        if live.uncommitted:
+            # Starts are written in this order: the run that ends must not find its follower in its way.
+            self._batch.starts.setdefault(live.record.key, live.record)
         self._batch.starts[follower.record.key] = follower.record
         self._batch.continues[follower.record.key] = live.record.key
         self._touch(follower, incoming)
@@ -916,10 +941,18 @@ class Engine:
 
     async def _reload(self, live: LiveExecution) -> None:
         """Read the history again, so that the code can be rebuilt from it."""
-        history = await self.journal.history(live.record)
-        if history.state.sequence == live.state.sequence and self._live.get(live.record.key) is live:
-            live.history = history.events
-            self._make_ready(live)
+        while self._live.get(live.record.key) is live:
+            try:
+                history = await self.journal.history(live.record)
+            except HistoryDamaged as error:
+                self._set_aside(live, error)
+                return
+            if live.rebuildable or history.state.sequence == live.state.sequence:
+                if not live.rebuildable:
+                    live.history = history.events
+                self._make_ready(live)
+                return
+            await self.next_commit()  # What was read lacks events that are being written now.
 
     def _record_change(self, live: LiveExecution, *, force: bool = False) -> None:
         wake_at_us = live.wake_at_us()
@@ -962,6 +995,8 @@ class Engine:
             for item in incoming:
                 if item.settle is not None:
                     item.settle(None)
+            if live.incoming:  # It came before it was known that this run exists.
+                self._make_ready(live)
         for effect in effects:
             effect()
         for settle in settlers:
@@ -984,9 +1019,7 @@ class Engine:
             if item.settle is not None:
                 item.settle(AlreadyRunning(existing))
         for item in waiting:  # they were meant for the workflow id, and another run has it
-            self._with_live(
-                existing.workflow_id, partial(self._give_or_refuse, existing, item)
-            )
+            self._with_live(existing.workflow_id, partial(self._give_or_refuse, existing, item))
 
     def _give_or_refuse(self, record: ExecutionRecord, item: Incoming, live: LiveExecution | None) -> None:
         if live is not None:
@@ -1011,44 +1044,55 @@ class Engine:
         kept: list[tuple[ExecutionRecord, list[Incoming]]] = []
         for live, incoming in touched.values():
             inside = [item for item in incoming + live.incoming if item.settle is None]
-            for item in incoming:
+            for item in incoming + live.incoming:
                 if item.settle is not None:
                     item.settle(error)
+            live.incoming = []
             self._drop(live)
             if not live.uncommitted:
                 kept.append((live.record, inside))
-        await asyncio.sleep(1.0)
+                # Who asks for it meanwhile waits until it was read again.
+                self._loading.setdefault(live.record.workflow_id, [])
+                self._unread[live.record.key] = inside
+        await asyncio.sleep(_FULL_WAIT_S)
         for record, inside in kept:
             self._spawn(self._read_again(record, inside))
 
     async def _read_again(self, record: ExecutionRecord, inside: list[Incoming]) -> None:
-        (current,) = await self.journal.executions(
-            workflow_id=record.workflow_id, run_id=record.run_id, limit=1
-        )
-        if current.status != "running":
-            return
-        for worker in self._workers.values():
-            for item in inside:
-                # A result that is in hand is not asked for again.
-                if isinstance(item.body, ev.ActivityCompleted | ev.ActivityFailed):
-                    worker.activities.forget(record.key, item.body.id, "its outcome is known")
-        await self._load(current)
-        live = self._live.get(record.key)
-        if live is not None:
-            for item in inside:
-                self._give(live, item)
+        try:
+            (current,) = await self.journal.executions(
+                workflow_id=record.workflow_id, run_id=record.run_id, limit=1
+            )
+            if current.status == OPEN:
+                await self._load(current, inside)
+        finally:
+            self._unread.pop(record.key, None)
+            self._answer_loading(record.workflow_id)
+
+    def _answer_loading(self, workflow_id: str) -> None:
+        """Let those go on who asked for an execution while it was read."""
+        for action in self._loading.pop(workflow_id, []):
+            action(self._open.get(workflow_id))
+        self._evict_some()  # Not before: it was read because something is about to happen to it.
 
     # -- timers --------------------------------------------------------------------------------------
 
     def _arm(self, live: LiveExecution) -> None:
         due_us = live.state.next_due_us()
-        if due_us is not None and live.state.open:
+        if due_us is None or due_us == live.armed_us or not live.state.open:
+            return
+        live.armed_us = due_us
+        if live.wake_at_us() == HOT:
+            # The journal lists it as one to go on with at once, so `due` will not name it; and it stays in memory.
+            self._alarms.at(due_us, lambda: self._fire_timers(live.record.key))
+        else:
             self._wakeups.expect(live.record, due_us)
 
     def _fire_timers(self, key: int) -> None:
         live = self._live.get(key)
         if live is None:
             return
+        live.armed_us = None
         now = self.now_us()
         waiting = {item.body.id for item in live.incoming if isinstance(item.body, ev.TimerFired)}
         due = sorted(
@@ -1089,6 +1133,14 @@ class Engine:
 
     # -- activities ----------------------------------------------------------------------------------
 
+    def _begin_activity(
+        self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int
+    ) -> None:
+        """Go on with an activity that was recorded, now or in an earlier life of this process."""
+        if command.id in live.state.activities:
+            self._watch_deadlines(live, command, scheduled_at_us)
+            self._dispatch(live, command, scheduled_at_us)
+
     def _dispatch(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:
         """Make the next attempt of an activity when it is due."""
         if command.id not in live.state.activities:
@@ -1107,25 +1159,37 @@ class Engine:
             if record is None or record.heartbeat is None
             else codec.decode_payloads(record.heartbeat),
         )
-        close_s = command.schedule_to_close_s
-        if record is None or record.failures == 0:
-            if close_s is not None:
-                self._alarms.at(
-                    scheduled_at_us + round(close_s * 1_000_000),
-                    lambda: self._give_up(live, command.id, "SCHEDULE_TO_CLOSE"),
-                )
-            if command.schedule_to_start_s is not None:
-                self._alarms.at(
-                    scheduled_at_us + round(command.schedule_to_start_s * 1_000_000),
-                    lambda: self._give_up(live, command.id, "SCHEDULE_TO_START"),
-                )
         if record is not None and record.next_at_us > self.now_us():
-            self._alarms.at(record.next_at_us, lambda: self._submit_if_pending(live, request))
+            self._alarms.at(record.next_at_us, lambda: self._submit_if_pending(request, live))
         else:
             self._submit(request)
 
-    def _submit_if_pending(self, live: LiveExecution, request: AttemptRequest) -> None:
-        if self._live.get(live.record.key) is live and request.command.id in live.state.activities:
+    def _watch_deadlines(
+        self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int
+    ) -> None:
+        """Give up on an activity when the timeouts over all its attempts have passed."""
+        deadlines = (
+            (command.schedule_to_close_s, "SCHEDULE_TO_CLOSE"),
+            (command.schedule_to_start_s, "SCHEDULE_TO_START"),
+        )
+        for limit_s, timeout in deadlines:
+            if limit_s is not None:
+                self._alarms.at(
+                    scheduled_at_us + round(limit_s * 1_000_000),
+                    partial(self._give_up, live, command.id, timeout),
+                )
+
+    def _submit_if_pending(self, request: AttemptRequest, of: LiveExecution | None = None) -> None:
+        """Submit it, unless the activity has ended meanwhile or its execution was read again."""
+        live = self._live.get(request.execution)
+        if live is None or (of is not None and of is not live):
+            return
+        pending = live.state.activities.get(request.command.id)
+        if pending is None:
+            return
+        if pending.cancel_requested:
+            self._cancel_activity(live, request.command.id)
+        else:
             self._submit(request)
 
     def _submit(self, request: AttemptRequest) -> None:
@@ -1143,10 +1207,11 @@ class Engine:
     ) -> None:
         """See `attempts.Reports`."""
         live = self._live.get(request.execution)
-        if live is None or self._closing:
+        if live is None:
+            self._keep_outcome(request, outcome)
             return
         pending = live.state.activities.get(request.command.id)
-        if pending is None:
+        if pending is None or not live.state.open or self._closing:
             return
         if isinstance(outcome, Payload):
             self._end_activity(live, ev.ActivityCompleted(request.command.id, outcome, request.attempt))
@@ -1165,6 +1230,12 @@ class Engine:
         else:
             state = decision.state if isinstance(decision, retry.NoRetry) else "CANCEL_REQUESTED"
             self._end_activity(live, ev.ActivityFailed(command.id, outcome, state, request.attempt))
+
+    def _keep_outcome(self, request: AttemptRequest, outcome: Outcome) -> None:
+        """Its execution is being read again: a result waits for that; a failed attempt is made again."""
+        inside = self._unread.get(request.execution)
+        if inside is not None and isinstance(outcome, Payload):
+            inside.append(Incoming(ev.ActivityCompleted(request.command.id, outcome, request.attempt)))
 
     def _retry_attempt(
         self,
@@ -1191,7 +1262,7 @@ class Engine:
     def attempt_beat(self, request: AttemptRequest, heartbeat: tuple[Payload, ...]) -> None:
         """See `attempts.Reports`."""
         live = self._live.get(request.execution)
-        if live is None or request.command.id not in live.state.activities:
+        if live is None or not live.state.open or request.command.id not in live.state.activities:
             return
         activity = request.command.id
         last = live.attempts.get(activity)

@@ -75,6 +75,8 @@ class Functions:
             task.cancel()
 
         attempt.on_cancel = cancel
+        if attempt.cancel_reason is not None:  # before it had begun
+            return _canceled(attempt)
         current_context.set(context)
         try:
             return self._encoded(await definition.fn(*self._arguments(definition, attempt)))
@@ -234,11 +236,18 @@ class ThreadContext(Context):
         """The function runs here; after this block nothing is raised into the thread any more."""
         with self._lock:
             self._thread = threading.get_ident()
+            if self.cancelled.is_set() and self._raise_cancel:  # before it had begun
+                self._raised = True
         try:
+            if self._raised:
+                raise CancelledError
             yield
         finally:
             with self._lock:
                 self._thread = None
+                if self._raised:
+                    # It may be on its way still, and would end what this thread does next.
+                    raise_into_thread(threading.get_ident(), None)
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
@@ -261,9 +270,10 @@ class ThreadContext(Context):
             raise_into_thread(self._thread, CancelledError)
 
 
-def raise_into_thread(thread: int, error: type[BaseException]) -> None:
-    """Raise an exception in another thread of this process, at its next line of Python."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
+def raise_into_thread(thread: int, error: type[BaseException] | None) -> None:
+    """Raise an exception in another thread of this process, at its next line of Python; None takes back one to come."""
+    exception = None if error is None else ctypes.py_object(error)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), exception)
 
 
 def info_of(request: AttemptRequest, started_at_us: int, values: ConvertedValues) -> Info:

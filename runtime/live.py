@@ -31,6 +31,7 @@ class LiveExecution:
     """An open execution that this process holds in memory."""
 
     __slots__ = (
+        "armed_us",
         "attempts",
         "blocked",
         "failures",
@@ -51,13 +52,15 @@ class LiveExecution:
         self.state = ExecutionState(record.run_id)
         self.instance: Instance | None = None
         self.history: Sequence[Event] | None = None
-        """What the instance is to be rebuilt from; None when it is not known here (read it first)."""
+        """All events, from which the instance can be rebuilt; None when they are not kept here: read them first."""
         self.waiting: list[Happening] = []
         """Recorded, but not yet handed to the code."""
         self.incoming: list[Incoming] = []
         self.incoming_start: WorkflowStarted | None = None
         self.attempts: dict[int, AttemptRecord] = {}
         self.blocked = record.blocked
+        self.armed_us: int | None = None
+        """The instant for which an alarm is set."""
         self.failures = 0
         self.retry = False
         self.queued = False
@@ -75,6 +78,11 @@ class LiveExecution:
         """Whether it can be dropped from memory: nothing runs, nothing waits to be handed over."""
         return not (self.queued or self.incoming or self.waiting or self.uncommitted or self.state.activities)
 
+    @property
+    def rebuildable(self) -> bool:
+        """Whether its code is in memory, or the whole history that it can be rebuilt from."""
+        return self.instance is not None or self.history is not None
+
     def wake_at_us(self) -> int | None:
         """When it goes on without being asked; see `ExecutionRecord.wake_at_us`."""
         if self.state.activities or self.state.unconsumed:
@@ -90,9 +98,13 @@ class LiveExecution:
             HistoryDiverged, ActivationFailed: the code does not fit its history.
         """
         if self.instance is None:
+            assert self.history is not None, "code was to be rebuilt from a history that was not read"
             instance = Instance(definition, self._start(), values)
-            history = self.history or ()
-            self.waiting = replay.replay(instance, history)
+            try:
+                self.waiting = replay.replay(instance, self.history)
+            except BaseException:
+                instance.evict()
+                raise
             self.instance = instance
             self.history = None
         return self.instance
@@ -105,18 +117,22 @@ class LiveExecution:
         assert first is not None, "an execution without its first event was asked for it"
         return first
 
-    def append(self, batch: Batch, activation: int, at_us: int, bodies: Sequence[Body]) -> None:
+    def append(self, batch: Batch, activation: int, at_us: int, bodies: Sequence[Body]) -> list[Event]:
         """Add events to the history and to the batch."""
         state = self.state
         key = self.record.key
+        added: list[Event] = []
         for body in bodies:
             sequence = state.sequence + 1
             kind = codec.kind_of(body)
             data = codec.encode_body(body)
+            event = Event(sequence, activation, at_us, body)
             checksum = codec.chain_next(state.checksum, sequence, activation, at_us, kind, data)
-            state.apply(Event(sequence, activation, at_us, body))
+            state.apply(event)
+            added.append(event)
             state.checksum = checksum
             batch.events.append(EventRecord(key, sequence, activation, at_us, kind, data, checksum))
+        return added
 
     def activate(
         self, batch: Batch, at_us: int, inputs: list[Happening], instance: Instance
@@ -132,7 +148,7 @@ class LiveExecution:
         try:
             commands = instance.activate(at_us, given)
         except ActivationFailed:
-            self.instance = None
+            self.drop_instance()
             raise
         bodies: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
         bodies += inputs
@@ -143,15 +159,16 @@ class LiveExecution:
 
     def accept(self, batch: Batch, at_us: int, inputs: Sequence[Happening]) -> None:
         """Record what happened without handing it over: the code is blocked, or no worker is there."""
-        self.append(batch, 0, at_us, inputs)
+        added = self.append(batch, 0, at_us, inputs)
+        if self.history is not None:
+            self.history = [*self.history, *added]
         self.waiting += inputs
 
     def drop_instance(self) -> None:
         """Free the code's memory; it is rebuilt from the journal when something happens."""
         if self.instance is not None:
-            self.instance.evict()
-            self.instance = None
-            self.history = None
+            instance, self.instance = self.instance, None
+            instance.evict()
 
 
 def blocked_by(error: BaseException, previous: Blocked | None, now_us: int) -> Blocked:

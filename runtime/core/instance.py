@@ -145,6 +145,7 @@ class Instance:
     def evict(self) -> None:
         """Unwind the code without any effect, to free its memory."""
         self._evicting = True
+        self.replaying = True  # for the logger
         self._context.run(self._unwind)
 
     # -- one activation --------------------------------------------------------------------------------
@@ -166,7 +167,10 @@ class Instance:
                     for body in inputs:
                         self._apply(body)
                     self._drain()
-            except (Exception, SystemExit, GeneratorExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                # From a condition or `__init__`, where also a cancellation or a continue-as-new is out of place.
                 raise ActivationFailed(_describe(error)) from error
         bug = self._bug or self.loop.violation
         if bug is not None:
@@ -283,7 +287,9 @@ class Instance:
                 self._close(cmd.FailWorkflow(self.values.failure_of(error)))
             else:
                 self._bug = self._bug or error
-        except SystemExit as error:
+        except (GeneratorExit, KeyboardInterrupt, Evicted):
+            raise
+        except BaseException as error:
             self._bug = self._bug or error
 
     def _fails_workflow(self, error: BaseException) -> bool:
@@ -351,6 +357,7 @@ class Instance:
                 f"Query handler for '{name}' expected but not found, known queries: [{' '.join(known)}]"
             )
         self.read_only = True
+        mark = self.loop.mark()
         try:
             with self.loop.entered():
                 args = self._handler_args(handler, name, payloads)
@@ -360,6 +367,7 @@ class Instance:
                 return self.values.encode([result])[0]
         finally:
             self.read_only = False
+            self.loop.restore(mark)
 
     def _run_to_end(self, coro: Coroutine[Any, Any, Any]) -> Any:
         task = self.loop.create_task(coro)
@@ -445,13 +453,7 @@ class Instance:
 
     def _unwind(self) -> None:
         with self.loop.entered():
-            for task in list(self._tasks):
-                coro = task.get_coro()
-                try:
-                    if coro is not None:
-                        coro.close()
-                except (Exception, Evicted):  # noqa: S112 - user code may swallow and go on; it has no effect any more
-                    continue
+            self.loop.close_tasks()
         self._tasks.clear()
         self._conditions.clear()
         self._activities.clear()

@@ -18,10 +18,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
+import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 T = TypeVar("T")
 Ts = tuple[Any, ...]
@@ -95,6 +96,7 @@ class WorkflowTask(asyncio.Task[T]):
         # Before super(): asyncio puts the new task into a set at once.
         self._hash = loop.next_hash()
         super().__init__(coro, loop=loop, name=name, context=context)
+        loop.tasks.add(self)
 
     def __hash__(self) -> int:
         return self._hash
@@ -119,6 +121,13 @@ class WorkflowFuture(asyncio.Future[T]):
         return self is other
 
 
+class Mark(NamedTuple):
+    """See `WorkflowLoop.mark`."""
+
+    hash_count: int
+    violation: BaseException | None
+
+
 class WorkflowLoop(_Loop):  # type: ignore[misc]  # see _Loop
     """A deterministic loop for one execution.
 
@@ -135,6 +144,8 @@ class WorkflowLoop(_Loop):  # type: ignore[misc]  # see _Loop
         self._ready: deque[Handle | TimerHandle] = deque()
         self._hash_base = (salt & 0x3FFFFFF) << 32
         self._hash_count = 0
+        self.tasks: weakref.WeakSet[WorkflowTask[Any]] = weakref.WeakSet()
+        """Every task of this loop that something still refers to."""
 
     def next_hash(self) -> int:
         """A number that follows the order of creation."""
@@ -152,6 +163,33 @@ class WorkflowLoop(_Loop):  # type: ignore[misc]  # see _Loop
         ready = self._ready
         while ready:
             ready.popleft().run()
+
+    def mark(self) -> Mark:
+        """Where the loop stands, between two activations; see `restore`."""
+        return Mark(self._hash_count, self.violation)
+
+    def restore(self, mark: Mark) -> None:
+        """Undo what a query did to the loop: it is in no history, so what follows must be as without it."""
+        self._hash_count, self.violation = mark.hash_count, mark.violation
+        self._ready.clear()
+        self.close_tasks(self._hash_base + mark.hash_count)
+
+    def close_tasks(self, after_hash: int = 0) -> None:
+        """Unwind every unfinished task that was made after the one with this hash.
+
+        All of them, and here: one that is left to the collector would run its `finally` blocks at a moment
+        when another execution may be the running one.
+        """
+        for task in sorted(self.tasks, key=hash):
+            coro = task.get_coro()
+            if task.done() or coro is None or hash(task) <= after_hash:
+                continue
+            try:
+                coro.close()
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # noqa: S112 - user code may swallow and go on; it has no effect any more
+                continue
 
     def entered(self) -> _Entered:
         """A context manager in which this loop is the running one, inside a callback of another."""

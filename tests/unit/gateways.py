@@ -1,0 +1,112 @@
+"""An engine on a journal and a clock of the test's choice, and gateways that end and start again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from overwinter.runtime.client import Client
+from overwinter.runtime.clock import ManualClock, SystemEntropy
+from overwinter.runtime.core.events import event_name
+from overwinter.runtime.engine import Engine, EngineLimits
+from overwinter.runtime.journal import MemoryJournal, SqliteJournal
+from overwinter.runtime.ports import Clock, Journal
+from overwinter.runtime.worker import Worker
+
+QUEUE = "tests"
+
+
+@asynccontextmanager
+async def engine_on(
+    journal: Journal, clock: Clock, limits: EngineLimits | None = None
+) -> AsyncIterator[Client]:
+    """A client of an engine that ends with this block."""
+    async with Engine(journal, clock, SystemEntropy(), limits) as engine:
+        yield Client(engine)
+
+
+class Gateway:
+    """One journal and one clock, with an engine on them as often as the test starts one."""
+
+    def __init__(self, journal: Journal, clock: Clock | None = None) -> None:
+        self.journal = journal
+        self.clock = clock or ManualClock()
+
+    @asynccontextmanager
+    async def on(
+        self,
+        workflows: Sequence[type] = (),
+        activities: Sequence[Callable[..., Any]] = (),
+        *,
+        limits: EngineLimits | None = None,
+        grace: timedelta = timedelta(),
+    ) -> AsyncIterator[Client]:
+        """An engine with a worker; leaving the block is a shutdown, after which it can be entered again."""
+        async with engine_on(self.journal, self.clock, limits) as client:
+            async with Worker(
+                client,
+                task_queue=QUEUE,
+                workflows=workflows,
+                activities=activities,
+                graceful_shutdown_timeout=grace,
+            ):
+                yield client
+            assert client.engine.failure is None
+
+    def advance(self, client: Client, seconds: float) -> None:
+        """Move the clock of this test, and let the engine see it."""
+        assert isinstance(self.clock, ManualClock)
+        self.clock.advance(seconds)
+        client.engine.look_at_clock()
+
+
+class SqliteGateway(Gateway):
+    """A gateway whose journal is closed with the engine and read from the disk again."""
+
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        super().__init__(MemoryJournal(), clock)
+        self.path = path
+
+    @asynccontextmanager
+    async def on(
+        self,
+        workflows: Sequence[type] = (),
+        activities: Sequence[Callable[..., Any]] = (),
+        *,
+        limits: EngineLimits | None = None,
+        grace: timedelta = timedelta(),
+    ) -> AsyncIterator[Client]:
+        """As `Gateway.on`, and the file is closed after it."""
+        self.journal = await SqliteJournal.open(self.path)
+        try:
+            async with super().on(workflows, activities, limits=limits, grace=grace) as client:
+                yield client
+        finally:
+            await self.journal.close()
+
+
+async def until(holds: Callable[[], bool | Awaitable[bool]], *, what: str = "", seconds: float = 10) -> None:
+    """Wait for something that happens soon, or fail saying what did not."""
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                found = holds()
+                if (await found) if isinstance(found, Awaitable) else found:
+                    return
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        pytest.fail(f"it did not happen within {seconds} s: {what or holds}")
+
+
+async def event_names(client: Client, workflow_id: str) -> list[str]:
+    """The names of the events of the latest run, as a reader sees them."""
+    return [
+        event_name(event.body)
+        for event in (await client.get_workflow_handle(workflow_id).fetch_history()).events
+    ]
