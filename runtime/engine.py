@@ -302,7 +302,13 @@ class Engine:
         received: tuple[str, bytes] | None,
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
     ) -> None:
-        live = self._new_execution(request, self.entropy.run_id())
+        try:
+            if request.signal is not None:
+                codec.encode_body(request.signal)
+            live = self._new_execution(request, self.entropy.run_id())
+        except codec.EventUnwritable as error:
+            answer.set_exception(error)
+            return
 
         def settle(error: BaseException | None) -> None:
             if answer.done():
@@ -350,6 +356,9 @@ class Engine:
             headers=request.headers,
             caused_by=request.caused_by,
         )
+        codec.encode_body(
+            started
+        )  # A request that cannot be recorded is refused before anything knows of it.
         live.incoming_start = started
         live.incoming.append(Incoming(started))
         if request.signal is not None:
@@ -418,6 +427,11 @@ class Engine:
     ) -> asyncio.Future[None]:
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._refuse_when_closing(answer):
+            return answer
+        try:
+            codec.encode_body(body)
+        except codec.EventUnwritable as error:
+            answer.set_exception(error)
             return answer
 
         def settle(error: BaseException | None) -> None:

@@ -118,20 +118,23 @@ class LiveExecution:
         return first
 
     def append(self, batch: Batch, activation: int, at_us: int, bodies: Sequence[Body]) -> list[Event]:
-        """Add events to the history and to the batch."""
+        """Add events to the history and to the batch.
+
+        Raises:
+            EventUnwritable: one of them cannot be kept; nothing was added.
+        """
         state = self.state
-        key = self.record.key
+        encoded = [(body, codec.kind_of(body), codec.encode_body(body)) for body in bodies]
         added: list[Event] = []
-        for body in bodies:
-            sequence = state.sequence + 1
-            kind = codec.kind_of(body)
-            data = codec.encode_body(body)
-            event = Event(sequence, activation, at_us, body)
-            checksum = codec.chain_next(state.checksum, sequence, activation, at_us, kind, data)
+        for body, kind, data in encoded:
+            event = Event(state.sequence + 1, activation, at_us, body)
+            checksum = codec.chain_next(state.checksum, event.sequence, activation, at_us, kind, data)
             state.apply(event)
-            added.append(event)
             state.checksum = checksum
-            batch.events.append(EventRecord(key, sequence, activation, at_us, kind, data, checksum))
+            added.append(event)
+            batch.events.append(
+                EventRecord(self.record.key, event.sequence, activation, at_us, kind, data, checksum)
+            )
         return added
 
     def activate(
@@ -142,18 +145,19 @@ class LiveExecution:
         Raises:
             ActivationFailed: the code has a bug; nothing was recorded, and the instance is gone.
         """
-        number = self.state.activation + 1
-        instance.history_length = self.state.sequence + len(inputs)
+        bodies: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
+        bodies += inputs
+        instance.history_length = self.state.sequence + len(bodies)
         given = self.waiting + inputs if self.waiting else inputs
         try:
             commands = instance.activate(at_us, given)
+            self.append(batch, self.state.activation + 1, at_us, bodies + commands)
+        except codec.EventUnwritable as error:
+            self.drop_instance()
+            raise ActivationFailed(str(error)) from error
         except ActivationFailed:
             self.drop_instance()
             raise
-        bodies: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
-        bodies += inputs
-        bodies += commands
-        self.append(batch, number, at_us, bodies)
         self.waiting = []
         return commands
 

@@ -70,9 +70,26 @@ def kind_of(body: Body) -> int:
     return KIND_OF[type(body)]
 
 
+class EventUnwritable(ValueError):
+    """A value has no place in a history: text that is no Unicode, a number out of range, too many bytes."""
+
+
 def encode_body(body: Body) -> bytes:
-    """The bytes of an event's body."""
-    return _pack((FORMAT, *_FIELDS_OF[type(body)](body)))
+    """The bytes of an event's body.
+
+    Raises:
+        EventUnwritable: it cannot be kept; nothing was done with it.
+    """
+    try:
+        data = _pack((FORMAT, *_FIELDS_OF[type(body)](body)))
+    except (ValueError, TypeError, OverflowError, RecursionError) as exc:
+        raise EventUnwritable(f"a {type(body).__name__} event cannot be recorded: {exc}") from exc
+    if len(data) > BODY_BYTES_MAX:
+        raise EventUnwritable(
+            f"a {type(body).__name__} event has {len(data)} bytes, expected at most {BODY_BYTES_MAX}: "
+            "keep large values elsewhere and pass their names"
+        )
+    return data
 
 
 def decode_body(kind: int, data: bytes) -> Body:

@@ -29,6 +29,7 @@ from .definition import HandlerDefinition, WorkflowDefinition
 from .events import Happening, WorkflowStarted
 from .loop import TimerHandle, WorkflowLoop
 from .payload import Failure, Payload
+from .retry import DELAY_S_MAX
 
 
 class Values(Protocol):
@@ -419,6 +420,8 @@ class Instance:
     def start_timer(self, handle: TimerHandle, delay_s: float, summary: str = "") -> None:
         """See `loop.Timers`."""
         self.require_writable("start a timer")
+        if not delay_s <= DELAY_S_MAX:  # also what is no number
+            raise ValueError(f"a timer of {delay_s:g} s was asked for, expected at most {DELAY_S_MAX} s")
         handle.timer_id = self.next_id()
         self._timers[handle.timer_id] = handle
         # Rounded up: a timer never fires before its time.

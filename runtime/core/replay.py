@@ -43,6 +43,8 @@ def _subject(body: object) -> str:
 class _Activation:
     number: int
     at_us: int = 0
+    given_until: int = 0
+    """The sequence of the last event that it was given."""
     inputs: list[Happening] = field(default_factory=list[Happening])
     recorded: list[Event] = field(default_factory=list[Event])
 
@@ -63,11 +65,13 @@ def activations(history: Iterable[Event]) -> tuple[list[_Activation], list[Happe
             done.append(current)
         if isinstance(body, ActivationStarted):
             current.inputs += waiting
+            current.given_until = event.sequence
             waiting = []
         elif isinstance(body, COMMANDS):
             current.recorded.append(event)
         elif isinstance(body, HAPPENINGS):
             current.inputs.append(body)
+            current.given_until = event.sequence
     return done, waiting
 
 
@@ -81,9 +85,7 @@ def replay(instance: Instance, history: Sequence[Event]) -> list[Happening]:
     done, waiting = activations(history)
     instance.replaying = True
     for activation in done:
-        instance.history_length = (
-            activation.recorded[-1].sequence if activation.recorded else instance.history_length
-        )
+        instance.history_length = activation.given_until
         given = instance.activate(activation.at_us, activation.inputs)
         _compare(activation, given)
     instance.replaying = False

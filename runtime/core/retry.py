@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from .payload import Failure
+
+DELAY_S_MAX: Final = 100 * 366 * 86_400
+"""No timer, timeout or backoff is longer, in seconds: a hundred years. Instants must fit into 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def after_failure(
     wait = attributes.get("next_retry_delay_s")
     if not isinstance(wait, int | float):
         wait = backoff_s(rule, attempt)
-    at_us = now_us + round(wait * 1_000_000)
+    at_us = now_us + round(min(wait, DELAY_S_MAX) * 1_000_000)
     if close_at_us is not None and at_us >= close_at_us:
         return NoRetry("TIMEOUT")
     return RetryAt(at_us)

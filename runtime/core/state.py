@@ -23,6 +23,7 @@ from .events import (
     TimerFired,
     WorkflowStarted,
 )
+from .retry import DELAY_S_MAX
 from .transitions import ABSENT, CANCELING, CLOSED, LIFETIME_OF, OPEN, IllegalTransition, following
 
 
@@ -153,7 +154,9 @@ class ExecutionState:
         if isinstance(body, WorkflowStarted):
             self.start = body
             limits = [s for s in (body.run_timeout_s, body.execution_timeout_s) if s is not None]
-            self.deadline_us = event.at_us + round(min(limits) * 1_000_000) if limits else None
+            limit_s = min(limits, default=None)
+            if limit_s is not None:
+                self.deadline_us = event.at_us + round(min(limit_s, DELAY_S_MAX) * 1_000_000)
         elif isinstance(body, CancelRequested):
             self.cancel_requested = True
         elif isinstance(body, ActivationStarted):
