@@ -151,7 +151,7 @@ class LiveExecution:
         given = self.waiting + inputs if self.waiting else inputs
         try:
             commands = instance.activate(at_us, given)
-            self.append(batch, self.state.activation + 1, at_us, bodies + commands)
+            self.append(batch, self.state.activation + 1, at_us, [*bodies, *commands])
         except codec.EventUnwritable as error:
             self.drop_instance()
             raise ActivationFailed(str(error)) from error
