@@ -115,7 +115,15 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(carry_out=carry_out)
         return command
 
-    add("run", "run a gateway until it is told to stop", _run)
+    command = add("run", "run a gateway until it is told to stop", _run)
+    command.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="TABLE.KEY=VALUE",
+        help="use this value instead of the file's; may be given again",
+    )
     command = add("list", "list executions, the newest first", _list)
     command.add_argument("--status", choices=STATUSES)
     command.add_argument("--type", metavar="T", help="only this workflow type")
@@ -276,7 +284,7 @@ def write_text(stream: TextIO, text: str) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from . import gateway
 
-    return asyncio.run(gateway.run(_load_settings(arguments)))
+    return asyncio.run(gateway.run(load(settings_path(arguments), arguments.overrides)))
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -123,6 +123,7 @@ class Gateway:
             "journal": views.journal(engine.journal),
             "mqtt": {
                 "connected": session is not None and session.connected,
+                "subscribed": session is not None and session.subscribed,
                 "broker": None if self.broker is None else f"{self.broker[0]}:{self.broker[1]}",
                 "embedded": self.settings.mqtt.broker == "embedded",
                 "session_present": None if session is None else session.session_present,

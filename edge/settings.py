@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -215,14 +216,16 @@ _TABLES: Final[Mapping[str, type[Any]]] = {
 }
 
 
-def load(file: Path) -> GatewaySettings:
-    """The settings of a file.
+def load(file: Path, overrides: Sequence[str] = ()) -> GatewaySettings:
+    """The settings of a file; `overrides` are settings as ``page.port=9000``, each with a TOML value.
 
     Raises:
         SettingsError: any of it does not fit; the text gives every problem.
     """
     given = read_toml(file)
     reader = Reader(file)
+    for override in overrides:
+        _override(reader, given, override)
     reader.unknown(given, [*_TABLES, "trigger"], "")
     found = {name: reader.table(cls, given.get(name, {}), f"{name}.") for name, cls in _TABLES.items()}
     triggers = _triggers(reader, given.get("trigger", []))
@@ -231,6 +234,22 @@ def load(file: Path) -> GatewaySettings:
     _check_page(reader, found["page"])
     reader.finish()
     return GatewaySettings(**cast("dict[str, Any]", found), triggers=tuple(triggers))
+
+
+def _override(reader: Reader, given: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    table, dot, name = key.strip().partition(".")
+    try:
+        # A text may stand without its quotes.
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    if not (equals and dot and name and table in _TABLES):
+        reader.problems.append(
+            f"--set {text} does not name a setting: write TABLE.KEY=VALUE, as page.port=9000"
+        )
+    else:
+        given.setdefault(table, {})[name] = parsed
 
 
 def _triggers(reader: Reader, given: Any) -> list[TriggerSettings]:

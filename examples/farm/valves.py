@@ -13,7 +13,7 @@ CLOSINGS_MAX = 48
 
 
 async def close(valve: str) -> float:
-    """The valve has closed; the total of its flow meter in litres. Asks for a day, with an alarm at each failure.
+    """The valve has closed; its flow meter's total in litres. Asks for a day, with an alarm at each failure.
 
     Raises:
         ApplicationError: "ValveOpen", the valve has not answered for a day. Somebody has to walk there.
