@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from overwinter.runtime import messages, workflow
 from overwinter.runtime.exceptions import ApplicationError
@@ -130,7 +130,8 @@ def check_answer(answer: object) -> dict[str, Any]:
     """
     if not isinstance(answer, dict):
         raise AnswerRefused(f"an answer is a JSON object with id and ok, found {type(answer).__name__}")
-    if not isinstance(answer.get("id"), str) or not isinstance(answer.get("ok"), bool):
+    found = cast("dict[str, Any]", answer)
+    if not isinstance(found.get("id"), str) or not isinstance(found.get("ok"), bool):
         raise AnswerRefused('an answer has "id" (text) and "ok" (true or false)')
-    parse_id(answer["id"])
-    return answer
+    parse_id(found["id"])
+    return found

@@ -90,7 +90,8 @@ def _activities_of(module: ModuleType) -> list[Callable[..., Any]]:
         and _is(activity_definition, found)
     ]
     more: Any = getattr(module, EXTRA_ACTIVITIES, ())
-    return own + list(more() if callable(more) else more)
+    listed: Any = more() if callable(more) else more
+    return [*own, *listed]
 
 
 def _is(definition_of: Callable[[Any], object], found: Any) -> bool:

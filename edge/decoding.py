@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -134,7 +135,7 @@ def _extension(code: int, _data: bytes) -> Any:
 def _check_value(value: Any, depth: int) -> None:
     if depth > DEPTH_MAX:
         raise MessageRefused("too_deep", f"the payload is nested deeper than {DEPTH_MAX} levels")
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         raise MessageRefused(
             "invalid_msgpack", f"the payload has {value}: leave out what could not be measured"
         )

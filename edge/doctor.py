@@ -58,6 +58,7 @@ class Finding:
     advice: str = ""
 
     def as_json(self) -> dict[str, str]:
+        """The finding as plain values."""
         return asdict(self)
 
 

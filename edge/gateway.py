@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -192,7 +192,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def _broker_of(settings: GatewaySettings) -> AsyncIterator[tuple[str, int] | None]:
+async def _broker_of(settings: GatewaySettings) -> AsyncGenerator[tuple[str, int] | None]:
     """Where the MQTT broker is: an external one, or one that is started here and ends with the gateway."""
     if settings.mqtt.broker == "none":
         yield None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -97,7 +97,7 @@ class JournalReader:
 
 
 @asynccontextmanager
-async def read_journal(path: Path) -> AsyncIterator[JournalReader]:
+async def read_journal(path: Path) -> AsyncGenerator[JournalReader]:
     """The read operations over the journal of a gateway that is stopped (or runs: nothing is written).
 
     Raises:

@@ -227,13 +227,15 @@ def load(file: Path, overrides: Sequence[str] = ()) -> GatewaySettings:
     for override in overrides:
         _override(reader, given, override)
     reader.unknown(given, [*_TABLES, "trigger"], "")
-    found = {name: reader.table(cls, given.get(name, {}), f"{name}.") for name, cls in _TABLES.items()}
+    found: dict[str, Any] = {
+        name: reader.table(cls, given.get(name, {}), f"{name}.") for name, cls in _TABLES.items()
+    }
     triggers = _triggers(reader, given.get("trigger", []))
     _check_mqtt(reader, found["mqtt"])
     _check_devices(reader, found["devices"])
     _check_page(reader, found["page"])
     reader.finish()
-    return GatewaySettings(**cast("dict[str, Any]", found), triggers=tuple(triggers))
+    return GatewaySettings(**found, triggers=tuple(triggers))
 
 
 def _override(reader: Reader, given: dict[str, Any], text: str) -> None:
@@ -385,4 +387,4 @@ def _shown_default(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    print(render_reference(), end="")  # noqa: T201 - this is what the command is for
+    print(render_reference(), end="")

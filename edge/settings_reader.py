@@ -57,9 +57,7 @@ def setting(default: Any, kind: Kind, about: str) -> Any:
     metadata = {"kind": kind, "about": about}
     if default is REQUIRED:
         return dataclasses.field(metadata=metadata)
-    if isinstance(default, tuple | str | int | float | bool | type(None)):
-        return dataclasses.field(default=default, metadata=metadata)
-    return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 REQUIRED: Final = object()
@@ -181,12 +179,13 @@ class Reader:
         return (self.file.resolve().parent / Path(text).expanduser()).resolve()
 
     def _number(self, key: str, given: Any, kind: Kind) -> Any:
-        is_duration = kind.says.startswith("a duration")
-        value = _seconds(given) if is_duration and isinstance(given, str) else given
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
-        if fits and kind.says == "a whole number":
-            fits = isinstance(value, int)
-        if not fits or not (kind.low or 0) <= value <= (kind.high if kind.high is not None else value):
+        value: Any = (
+            _seconds(given) if kind.says.startswith("a duration") and isinstance(given, str) else given
+        )
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or (kind.says == "a whole number" and not isinstance(value, int)):
+            return self.problem(key, given, kind.describe())
+        if not (kind.low or 0) <= value <= (value if kind.high is None else kind.high):
             return self.problem(key, given, kind.describe())
         return value if kind.says == "a whole number" else float(value)
 

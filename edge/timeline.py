@@ -207,9 +207,8 @@ def _pending(answer: Json, terminal: Terminal) -> Iterator[str]:
     for activity in cast("list[Json]", answer.get("pending_activities") or []):
         again = f", next at {moment(activity['next_attempt_at'])}" if activity.get("next_attempt_at") else ""
         state = str(activity["state"]).replace("_", " ")
-        yield f"  activity #{activity['id']} {escape(str(activity['name']))}: " + (
-            f"{state}, attempt {activity['attempt']}{again}"
-        )
+        name = escape(str(activity["name"]))
+        yield f"  activity #{activity['id']} {name}: {state}, attempt {activity['attempt']}{again}"
         if activity.get("last_failure"):
             yield from _failure(activity["last_failure"], terminal, "    last failure: ")
         if activity.get("heartbeat") is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from . import decoding
 from .decoding import MessageRefused
@@ -151,8 +151,10 @@ class Trigger:
         """
         settings = self.settings
         value = decoding.decode(settings.format, payload)
-        fields: dict[str, Any] = dict(value) if isinstance(value, dict) else {"value": value}
-        message = fields | parts
+        fields: dict[str, Any] = (
+            dict(cast("dict[str, Any]", value)) if isinstance(value, dict) else {"value": value}
+        )
+        message = fields | dict(parts)
         for name, tests in settings.where.items():
             for operator, wanted in tests.items():
                 if not _holds(name, operator, wanted, message):
@@ -245,14 +247,14 @@ def _check_choice(key: str, value: str, allowed: Sequence[str]) -> None:
 
 def _holds(name: str, operator: str, wanted: Any, message: Mapping[str, Any]) -> bool:
     if operator == "present":
-        return (name in message) == wanted
+        return bool((name in message) == wanted)
     if name not in message:
         raise MessageRefused("missing_field", f"the message has no field {name!r}, by which it is judged")
     found = message[name]
     if operator == "equals":
         return bool(found == wanted)
     if operator == "one_of":
-        return found in wanted
+        return bool(found in wanted)
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise MessageRefused("wrong_type", f"the field {name!r} is {str(found)[:80]!r}, expected a number")
     match operator:

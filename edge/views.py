@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from overwinter.runtime.converter import PayloadConverter
 from overwinter.runtime.core import codec
@@ -221,9 +221,9 @@ def _plain(found: object) -> Any:
         case bytes():
             return text_of(found)
         case tuple() | list():
-            return [_plain(item) for item in found]
+            return [_plain(item) for item in cast("list[object]", found)]
         case dict():
-            return {str(key): _plain(item) for key, item in found.items()}
+            return {str(key): _plain(item) for key, item in cast("dict[object, object]", found).items()}
         case _:
             return found
 

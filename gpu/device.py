@@ -55,6 +55,7 @@ class Device:
 
     @property
     def is_gpu(self) -> bool:
+        """Whether arrays live on a device."""
         return self.reason is None
 
     def to_device(self, array: NDArray[Any]) -> Any:

@@ -48,6 +48,7 @@ def encode_jpeg(frame: NDArray[Any], *, quality: int = 85, measure: bool = False
 
 
 def check_quality(quality: int) -> None:
+    """Refuse a JPEG quality that means nothing."""
     if not 1 <= quality <= 95:
         raise ValueError(f"JPEG quality {quality} is out of range: expected 1 to 95")
 

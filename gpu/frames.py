@@ -35,6 +35,7 @@ class FrameBounds:
     pixels_max: int = 7680 * 4320
 
     def check(self, height: int, width: int) -> None:
+        """Refuse what is outside the bounds, before any memory is taken."""
         if height == 0 or width == 0:
             raise FrameRefused("empty", f"the frame is {height}x{width}: it has no pixels")
         if min(height, width) < self.side_min:

@@ -10,12 +10,12 @@ import asyncio
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
 from .common import Priority, RetryPolicy
 from .signatures import types_of
@@ -68,8 +68,9 @@ def defn(
         if name is not None and dynamic:
             raise ValueError(f"{fn!r}: an activity is either dynamic or has a name, not both")
         target = fn if hasattr(fn, "__name__") else type(fn)
-        call = fn if inspect.isroutine(fn) else type(fn).__call__
-        is_method = not inspect.isroutine(fn) or _looks_like_method(fn)
+        is_routine: bool = inspect.isroutine(cast("object", fn))
+        call: Callable[..., Any] = fn if is_routine else type(fn).__call__
+        is_method = not is_routine or _looks_like_method(fn)
         arg_types, return_type = types_of(call, is_method=is_method)
         definition = ActivityDefinition(
             name=None if dynamic else name or target.__name__,
@@ -256,7 +257,7 @@ async def _wait_for(event: threading.Event) -> None:
 
 
 @contextmanager
-def shield_thread_cancel_exception() -> Iterator[None]:
+def shield_thread_cancel_exception() -> Generator[None]:
     """Within this block no cancellation is raised into the thread of a synchronous activity."""
     with _context().shielded():
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -156,7 +156,7 @@ class Client:
         *,
         data_converter: DataConverter = DataConverter.default,
         limits: EngineLimits | None = None,
-    ) -> AsyncIterator[Client]:
+    ) -> AsyncGenerator[Client]:
         """A client with an engine of its own in this process, on the journal at this path; it is made if need be.
 
         Raises:

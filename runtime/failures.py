@@ -88,7 +88,7 @@ class DefaultFailureConverter(FailureConverter):
         error: FailureError | None = None
         for link in reversed(links):
             raised = _exception(_shown(link, payload_converter), payload_converter)
-            raised._failure = link  # pyright: ignore[reportPrivateUsage] - the record it was read from
+            raised._failure = link  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - what it was read from
             raised.__cause__ = error
             error = raised
         assert error is not None
@@ -222,7 +222,7 @@ def _message(exception: BaseException) -> str:
     else:
         try:
             text = str(exception)
-        except Exception as failed:  # noqa: BLE001 - an author's __str__ may do anything
+        except Exception as failed:  # an author's __str__ may do anything
             text = f"{type(exception).__name__}, whose text could not be made ({type(failed).__name__})"
     if not text and isinstance(exception, asyncio.CancelledError):
         return "Cancelled"

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import ctypes
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -202,7 +202,7 @@ class Context:
         self._attempt.beat(self._values.encode(details))
 
     @contextmanager
-    def shielded(self) -> Iterator[None]:
+    def shielded(self) -> Generator[None]:
         """See `activity.ActivityContext`."""
         yield
 
@@ -232,7 +232,7 @@ class ThreadContext(Context):
         self._raise_if_possible()
 
     @contextmanager
-    def in_this_thread(self) -> Iterator[None]:
+    def in_this_thread(self) -> Generator[None]:
         """The function runs here; after this block nothing is raised into the thread any more."""
         with self._lock:
             self._thread = threading.get_ident()
@@ -250,7 +250,7 @@ class ThreadContext(Context):
                     raise_into_thread(threading.get_ident(), None)
 
     @contextmanager
-    def shielded(self) -> Iterator[None]:
+    def shielded(self) -> Generator[None]:
         """See `activity.ActivityContext`."""
         with self._lock:
             self._shields += 1

@@ -34,7 +34,7 @@ from asyncio import events
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .core.loop import DeterminismViolation, WorkflowLoop
 
@@ -248,7 +248,7 @@ def _asking(original: Callable[..., Any], what: str, instead: str, needs: int = 
 
     @functools.wraps(original)
     def asking(*args: Any, **kwargs: Any) -> Any:
-        loop = running_loop()
+        loop: Any = running_loop()
         if loop.__class__ is WorkflowLoop and not loop.unrestricted and not (needs and len(args) >= needs):
             _refuse(loop, what, instead, sys._getframe(1))  # noqa: SLF001 - the only way to see the caller
         return original(*args, **kwargs)
@@ -297,7 +297,9 @@ def _guard_random() -> None:
 
 def _replace_methods(cls: type, names: Iterable[str]) -> None:
     """Replace class methods in a type of C: its dictionary is reached through the collector, its caches are told."""
-    (entries,) = [found for found in gc.get_referents(cls.__dict__) if isinstance(found, dict)]
+    (entries,) = [
+        cast("dict[str, Any]", found) for found in gc.get_referents(cls.__dict__) if isinstance(found, dict)
+    ]
     for name in names:
         entries[name] = classmethod(_asking_method(cls.__dict__[name], cls, name))
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(cls))

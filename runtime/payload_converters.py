@@ -323,7 +323,7 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
         if converters is None:
             return self
         copied = copy.copy(self)
-        copied._set_converters(converters)
+        copied._set_converters(converters)  # noqa: SLF001 - a copy of this very class
         return copied
 
     def get_converters_with_context(

@@ -228,7 +228,7 @@ class _Walk:
         plain: list[Any] = []
         try:
             for item in value:
-                plain.append(self.plain(item, depth + 1))
+                plain.append(self.plain(item, depth + 1))  # noqa: PERF401 - its length tells the place
         except LocatedError as exc:
             raise exc.within(f"[{len(plain)}]") from None
         return plain

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,7 +69,7 @@ class Child:
         self._send(frames.BEAT, codec.encode_payloads(self._values.encode(details)))
 
     @contextmanager
-    def shielded(self) -> Iterator[None]:
+    def shielded(self) -> Generator[None]:
         """See `activity.ActivityContext`."""
         with self._running:
             self._shields += 1

@@ -17,7 +17,7 @@ BEAT: Final = "beat"  # details
 RESULT: Final = "result"  # payload
 FAILURE: Final = "failure"  # failure
 
-_packb = cast("Callable[..., bytes]", msgpack.packb)
+_packb = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore[reportUnknownMemberType]
 _unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # type: ignore[attr-defined]  # msgpack brings no types
 
 

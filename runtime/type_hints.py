@@ -336,7 +336,7 @@ def _key(hint: Any, key: Any, custom: _Custom) -> Any:
     """A key has become text on its way; the hint tells what it was."""
     if not isinstance(key, str) or hint is str or hint is Any:
         return _convert(hint, key, custom)
-    hint = getattr(hint, "__supertype__", None) or hint
+    hint = type(None) if hint is None else getattr(hint, "__supertype__", None) or hint
     if get_origin(hint) in (Union, types.UnionType):
         return _union_key(hint, key, custom)
     if isinstance(hint, type):
@@ -421,7 +421,7 @@ def _hints(cls: Any) -> dict[str, Any]:
     """The annotations of a class; those that name something unknown at run time are `Any`."""
     try:
         return typing.get_type_hints(cls, localns={cls.__name__: cls})
-    except Exception:  # noqa: BLE001 - an annotation is text that may fail in any way
+    except Exception:  # an annotation is text that may fail in any way
         declared: dict[str, Any]
         if dataclasses.is_dataclass(cls):
             declared = {field.name: field.type for field in dataclasses.fields(cls)}
@@ -436,7 +436,7 @@ def _resolved(cls: Any, annotation: Any) -> Any:
         module = sys.modules.get(base.__module__)
         try:
             return typing.get_type_hints(holder, vars(module) if module else {}, {cls.__name__: cls})["x"]
-        except Exception:  # noqa: BLE001, S112 - the next base may know the name
+        except Exception:  # noqa: S112 - the next base may know the name
             continue
     return Any
 

@@ -22,7 +22,7 @@ from .payload import ENCODING, Failure, Payload
 from .retry import RetryRule
 
 # msgpack brings no types.
-_packb = cast("Callable[..., bytes]", msgpack.packb)
+_packb = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore[reportUnknownMemberType]
 _unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # type: ignore[attr-defined]
 
 FORMAT: Final = 1

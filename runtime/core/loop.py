@@ -22,16 +22,13 @@ import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar, cast
 
 T = TypeVar("T")
 Ts = tuple[Any, ...]
 
-if TYPE_CHECKING:
-    # The type stubs call every method abstract that a loop may leave out, and fix signatures that are refused here.
-    _Loop: Any
-else:
-    _Loop = asyncio.AbstractEventLoop
+# The type stubs call every method abstract that a loop may leave out, and fix signatures that are refused here.
+_Loop = cast("Any", asyncio.AbstractEventLoop)
 
 _CURRENT_TASK_IS_PER_THREAD = sys.version_info >= (3, 14)
 
@@ -128,7 +125,7 @@ class Mark(NamedTuple):
     violation: BaseException | None
 
 
-class WorkflowLoop(_Loop):  # type: ignore[misc]  # see _Loop
+class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
     """A deterministic loop for one execution.
 
     `salt` is any number that belongs to the execution (it keeps the hashes of many executions apart in
@@ -182,7 +179,7 @@ class WorkflowLoop(_Loop):  # type: ignore[misc]  # see _Loop
         """
         for task in sorted(self.tasks, key=hash):
             coro = task.get_coro()
-            if task.done() or coro is None or hash(task) <= after_hash:
+            if task.done() or coro is None or hash(task) <= after_hash:  # pyright: ignore[reportUnnecessaryComparison] - None from Python 3.12
                 continue
             try:
                 coro.close()

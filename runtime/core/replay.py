@@ -28,7 +28,7 @@ class HistoryDiverged(Exception):
         here = "nothing more" if replayed is None else f"{event_name(replayed)} {_subject(replayed)}"
         super().__init__(
             f"in activation {activation} the history has {there}, but the code now asks for {here}: "
-            "bring back the code that this execution began with, or guard the change with workflow.patched"
+            "bring back the code that this execution began with, or let it end before its code changes"
         )
 
 
@@ -36,7 +36,8 @@ def _subject(body: object) -> str:
     for name in ("activity_type", "topic", "workflow_type"):
         if hasattr(body, name):
             return f"{getattr(body, name)!r} (id {getattr(body, 'id', '-')})"
-    return f"(id {body.id})" if hasattr(body, "id") else ""
+    number = getattr(body, "id", None)
+    return "" if number is None else f"(id {number})"
 
 
 @dataclass(slots=True)

@@ -159,7 +159,7 @@ class MemoryJournal:
 
     async def counts(self) -> dict[str, int]:
         """See `Journal.counts`."""
-        counts = dict.fromkeys(STATUSES, 0)
+        counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
         counts["blocked"] = 0
         for execution in self._executions.values():
             counts[execution.status] += 1

@@ -36,7 +36,7 @@ RECEIVED_MAX: Final = 20_000
 
 def migrations() -> list[tuple[int, str]]:
     """The numbered migrations, in order."""
-    folder = resources.files(__package__).joinpath("migrations")
+    folder = resources.files("overwinter.runtime.journal").joinpath("migrations")
     found = [
         (int(file.name[:4]), file.read_text("utf-8"))
         for file in folder.iterdir()
@@ -208,11 +208,16 @@ def _execution(row: Sequence[Any]) -> ExecutionRecord:
         workflow_type=row[3],
         task_queue=row[4],
         started_at_us=row[5],
-        status=STATUSES[row[6]],
+        status=STATUSES[int(row[6])],
         closed_at_us=row[7],
         wake_at_us=row[8],
-        blocked=None if row[9] is None else Blocked(*json.loads(row[9])),
+        blocked=None if row[9] is None else _blocked(row[9]),
     )
+
+
+def _blocked(text: str) -> Blocked:
+    cause, where, since_us, attempts = json.loads(text)
+    return Blocked(cause, where, since_us, attempts)
 
 
 def find_executions(
@@ -289,7 +294,7 @@ def verified(execution: ExecutionRecord, rows: Iterable[Sequence[Any]]) -> Histo
 
 def read_counts(connection: sqlite3.Connection) -> dict[str, int]:
     """See `Journal.counts`."""
-    counts = dict.fromkeys(STATUSES, 0)
+    counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
     for status, number in connection.execute("SELECT status, count(*) FROM executions GROUP BY status"):
         counts[STATUSES[status]] = number
     row = connection.execute(

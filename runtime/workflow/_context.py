@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random as _random
 import uuid
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Generator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -207,7 +207,7 @@ class unsafe:  # noqa: N801 - the name that authors know
 
     @staticmethod
     @contextmanager
-    def sandbox_unrestricted() -> Iterator[None]:
+    def sandbox_unrestricted() -> Generator[None]:
         """Within this block nothing is refused; what it does must repeat in replay all the same."""
         loop = running_workflow_loop()
         if loop is None:
@@ -221,6 +221,6 @@ class unsafe:  # noqa: N801 - the name that authors know
 
     @staticmethod
     @contextmanager
-    def imports_passed_through() -> Iterator[None]:
+    def imports_passed_through() -> Generator[None]:
         """Nothing to do: modules are never imported again for a run."""
         yield

@@ -14,11 +14,11 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+from brokers import MosquittoBroker
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from brokers import MosquittoBroker
 from examples.farm.logbook import read_accounts
 
 ROOT = Path(__file__).resolve().parents[2]

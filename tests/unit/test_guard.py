@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable
 
 import pytest
+
 from overwinter.runtime import guard
 from overwinter.runtime.core.loop import DeterminismViolation, TimerHandle, WorkflowLoop
-
 from tests.unit import guarded_names
 from tests.unit.guarded_names import ALLOWED, REFUSED
 
