@@ -181,28 +181,26 @@ class Engine:
         self._wakeups = Wakeups(journal, clock, self._alarms, self._wake_execution)
         self._key = self._outbox_id = self._parked_id = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stack: Any = None
 
     # -- life ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Engine:
         last = await self.journal.last_ids()
         self._key, self._outbox_id, self._parked_id = last.execution, last.outbox, last.parked
-        self._stack = anyio.create_task_group()
-        group = await self._stack.__aenter__()
         await self._recover()
-        group.start_soon(self._turn_forever, name="engine turns")
-        group.start_soon(self._watch_alarms, name="engine alarms")
+        # Not a task group of anyio's: it may only be left by the task that entered it, and test fixtures (among others)
+        # enter and leave an engine in different tasks.
+        self._spawn(self._turn_forever())
+        self._spawn(self._watch_alarms())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._closing = True
         for worker in list(self._workers.values()):
             await worker.activities.close(0)
-        for task in list(self._tasks):
+        for task in self._tasks:
             task.cancel()
-        self._stack.cancel_scope.cancel()
-        await self._stack.__aexit__(None, None, None)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for live in self._live.values():
             live.drop_instance()
         self._abandon(EngineClosed("the engine stopped; executions go on at the next start"))

@@ -1,0 +1,151 @@
+"""Activities in child processes: the same as anywhere, and nothing that happens to a child happens to the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from overwinter import activity
+from overwinter.runtime.client import Client, WorkflowFailureError
+from overwinter.runtime.exceptions import ActivityError, ApplicationError, CancelledError
+from overwinter.runtime.processes import NotCallableByName, ProcessPool
+from overwinter.runtime.worker import Worker
+
+from tests.unit.process_work import ALL, Call
+
+GRACE_S = 0.3
+ROOT = Path(__file__).parents[2]
+
+
+class Crew:
+    def __init__(self, client: Client, pool: ProcessPool) -> None:
+        self._client = client
+        self.pool = pool
+        self._count = 0
+
+    async def call(self, name: str, argument: Any = None, cancel_after_s: float = 0.0) -> Any:
+        self._count += 1
+        args = [name, argument, cancel_after_s]
+        return await self._client.execute_workflow(
+            Call.run, args=args, id=f"{name}-{self._count}", task_queue="q"
+        )
+
+    async def failure(self, name: str, cancel_after_s: float = 0.0) -> BaseException | None:
+        with pytest.raises(WorkflowFailureError) as failed:
+            await self.call(name, cancel_after_s=cancel_after_s)
+        assert isinstance(failed.value.cause, ActivityError)
+        return failed.value.cause.cause
+
+
+@pytest.fixture
+async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
+    pool = ProcessPool(2, cancel_grace_s=GRACE_S)
+    async with (
+        Client.open(tmp_path / "journal.db") as client,
+        Worker(client, task_queue="q", workflows=[Call], activities=ALL, activity_executor=pool),
+    ):
+        yield Crew(client, pool)
+    await pool.close()
+
+
+async def test_a_function_runs_in_another_process_with_typed_arguments(crew: Crew) -> None:
+    result = await crew.call("where", {"name": "a", "pixels": 9})
+    assert result["pid"] != os.getpid()
+    assert result["pixels"] == 9
+    assert result["key"].endswith(":1")
+
+
+async def test_a_child_is_kept_for_the_next_call(crew: Crew) -> None:
+    pids = {(await crew.call("where", {"name": "a", "pixels": 1}))["pid"] for _ in range(3)}
+    assert len(pids) == 1
+
+
+async def test_no_more_children_than_slots(crew: Crew) -> None:
+    results = await asyncio.gather(*[crew.call("where", {"name": "a", "pixels": 1}) for _ in range(8)])
+    assert len({result["pid"] for result in results}) <= 2
+    assert crew.pool.children <= 2
+
+
+async def test_an_exception_comes_back_with_its_type_and_cause(crew: Crew) -> None:
+    error = await crew.failure("fails")
+    assert isinstance(error, ApplicationError)
+    assert (error.type, error.message) == ("ValueError", "the lens is dirty")
+    assert isinstance(error.cause, ApplicationError)
+    assert error.cause.type == "KeyError"
+
+
+async def test_a_child_that_dies_is_named_by_its_signal_and_replaced(crew: Crew) -> None:
+    error = await crew.failure("dies")
+    assert isinstance(error, ApplicationError)
+    assert error.type == "ProcessDied"
+    assert "SIGSEGV" in error.message
+    assert (await crew.call("where", {"name": "a", "pixels": 1}))["pixels"] == 1
+
+
+async def test_heartbeats_reach_the_next_attempt(crew: Crew) -> None:
+    assert await crew.call("beats") == [2]
+
+
+async def test_a_function_that_is_cancelled_stops_and_its_child_lives(crew: Crew) -> None:
+    assert isinstance(await crew.failure("listens", cancel_after_s=0.5), CancelledError)
+    assert crew.pool.children == 1
+
+
+async def test_a_function_that_does_not_stop_is_killed_after_the_grace_and_its_slot_comes_back(
+    crew: Crew,
+) -> None:
+    assert isinstance(await crew.failure("stubborn", cancel_after_s=0.5), CancelledError)
+    assert crew.pool.children == 0
+    assert (await crew.call("where", {"name": "a", "pixels": 1}))["pixels"] == 1
+
+
+async def test_a_result_that_is_too_large_is_refused_and_not_tried_again(crew: Crew) -> None:
+    error = await crew.failure("too_large")
+    assert isinstance(error, ApplicationError)
+    assert error.non_retryable
+    assert error.type == "PayloadLimitError"
+
+
+async def test_a_function_that_a_child_could_not_find_is_refused_when_the_worker_is_made(
+    tmp_path: Path,
+) -> None:
+    @activity.defn
+    def local() -> None: ...
+
+    async with Client.open(tmp_path / "journal.db") as client:
+        with pytest.raises(NotCallableByName, match="top of an importable module"):
+            Worker(client, task_queue="q", activities=[local], activity_executor=ProcessPool(1))
+
+
+_PARENT = """
+import asyncio, sys
+sys.path[:0] = [{root!r}]
+from overwinter.runtime.processes import _Child
+async def main():
+    child = await _Child.start()
+    print(child._process.pid, flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+def test_children_end_with_a_gateway_that_is_killed() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _PARENT.format(root=str(ROOT))], stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
+        assert time.monotonic() < deadline, "the child outlives its gateway"
+        time.sleep(0.02)
