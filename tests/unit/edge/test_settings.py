@@ -48,7 +48,10 @@ def test_durations_are_texts_or_seconds(tmp_path: Path) -> None:
         (LEAST + '[mqtt]\nkeepalive = "soon"\n', ['mqtt.keepalive is "soon"', "a duration"]),
         (LEAST + '[mqtt]\nbroker = "http://x"\n', ['mqtt.broker is "http://x"', "mqtts://host:port"]),
         (LEAST + '[mqtt]\nbroker = "mqtt://user:pw@host"\n', ["mqtt.broker"]),
-        (LEAST + '[mqtt]\nbroker = "mqtts://h"\nca_file = "none.pem"\n', ["mqtt.ca_file", "a file that exists"]),
+        (
+            LEAST + '[mqtt]\nbroker = "mqtts://h"\nca_file = "none.pem"\n',
+            ["mqtt.ca_file", "a file that exists"],
+        ),
         (LEAST + '[page]\nhost = "0.0.0.0"\n', ['page.host is "0.0.0.0"', "token_file"]),
         (LEAST + '[gpu]\ndevice = "fast"\n', ['gpu.device is "fast"', '"require"']),
         (LEAST + "page = 3\n", ["gateway.page is unknown"]),
@@ -56,15 +59,23 @@ def test_durations_are_texts_or_seconds(tmp_path: Path) -> None:
         (LEAST + "[[trigger]]\ntopic = 'a/b'\n", ["trigger 1: id is missing"]),
         (LEAST + "[[trigger]]\ntopic = 'a/b'\nid = 'x'\n", ["trigger 1: workflow is missing"]),
         (LEAST + "[[trigger]]\ntopic = 'a/#'\nid = 'x'\nworkflow = 'W'\n", ["trigger 1: topic", "wildcard"]),
-        (LEAST + "[[trigger]]\ntopic = 'a/{b}'\nid = '{c}'\nworkflow = 'W'\n", ["trigger 1: id has {c}", "b"]),
+        (
+            LEAST + "[[trigger]]\ntopic = 'a/{b}'\nid = '{c}'\nworkflow = 'W'\n",
+            ["trigger 1: id has {c}", "b"],
+        ),
         (
             LEAST + "[[trigger]]\ntopic = 'a'\nid = 'x'\nworkflow = 'W'\nwhere = { m = { under = 1 } }\n",
             ["where.m.under", "below"],
         ),
-        (LEAST + "[[trigger]]\ntopic = 'a'\nid = 'x'\nworkflow = 'W'\nwhere = { m = { below = 'x' } }\n", ["a number"]),
+        (
+            LEAST + "[[trigger]]\ntopic = 'a'\nid = 'x'\nworkflow = 'W'\nwhere = { m = { below = 'x' } }\n",
+            ["a number"],
+        ),
     ],
 )
-def test_a_setting_that_does_not_fit_is_named_with_what_is_allowed(text: str, words: list[str], tmp_path: Path) -> None:
+def test_a_setting_that_does_not_fit_is_named_with_what_is_allowed(
+    text: str, words: list[str], tmp_path: Path
+) -> None:
     (problem,) = problems(tmp_path, text)
     for word in words:
         assert word in problem

@@ -23,7 +23,13 @@ from overwinter.edge.triggers import (
 
 
 def triggers(**changes: Any) -> Triggers:
-    return Triggers([TriggerSettings(**({"topic": "farm/{field}/soil", "id": "i-{field}", "workflow": "Irrigate"} | changes))])
+    return Triggers(
+        [
+            TriggerSettings(
+                **({"topic": "farm/{field}/soil", "id": "i-{field}", "workflow": "Irrigate"} | changes)
+            )
+        ]
+    )
 
 
 def decide(found: Triggers, payload: Any, topic: str = "farm/north/soil", **more: Any) -> Any:
@@ -78,7 +84,9 @@ def test_what_is_no_object_stands_under_value() -> None:
 
 def test_a_message_signals() -> None:
     found = triggers(action="signal", signal="flow")
-    assert decide(found, {"l": 1}) == [SignalWorkflow("Irrigate", "i-north", "flow", {"l": 1, "field": "north"})]
+    assert decide(found, {"l": 1}) == [
+        SignalWorkflow("Irrigate", "i-north", "flow", {"l": 1, "field": "north"})
+    ]
 
 
 def test_a_message_signals_or_starts() -> None:
@@ -106,7 +114,9 @@ def test_the_id_may_come_from_the_payload_and_the_event() -> None:
         ({"above": 0.1, "below": 0.3}, 0.4, False),
     ],
 )
-def test_a_trigger_fires_only_when_all_its_tests_hold(where: dict[str, Any], moisture: float, fires: bool) -> None:
+def test_a_trigger_fires_only_when_all_its_tests_hold(
+    where: dict[str, Any], moisture: float, fires: bool
+) -> None:
     decision = decide(triggers(where={"moisture": where}), {"moisture": moisture})
     assert isinstance(decision, list) == fires
     assert isinstance(decision, Ignored) != fires
@@ -177,14 +187,24 @@ def test_msgpack_is_bounded_too(payload: bytes, code: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(payload=st.binary(max_size=200), form=st.sampled_from(["json", "msgpack", "text"]), topic=st.text(max_size=40))
+@given(
+    payload=st.binary(max_size=200),
+    form=st.sampled_from(["json", "msgpack", "text"]),
+    topic=st.text(max_size=40),
+)
 def test_whatever_comes_the_answer_is_one_of_three(payload: bytes, form: str, topic: str) -> None:
     found = triggers(topic="{rest...}", id="x", format=form, where={"a": {"below": 1}})
     assert isinstance(decide(found, payload, topic=topic), list | Ignored | Refused)
 
 
 @settings(max_examples=100, deadline=None)
-@given(value=st.recursive(st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20))
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=20,
+    )
+)
 def test_what_json_and_msgpack_can_say_is_understood(value: Any) -> None:
     assert decode("json", json.dumps(value).encode()) == value
     assert decode("msgpack", msgpack.packb(value)) == value
