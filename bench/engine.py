@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from .results import Results, percentile
 from .workflows import OneStep, Sequence, nothing
 
 STEPS = 10
+
+# As the gateway sets it; see overwinter.edge.gateway.
+gc.set_threshold(50_000, 20, 50)
 FULL = "WAL, synchronous=FULL"
 
 

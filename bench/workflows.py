@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from overwinter import activity, workflow
 
@@ -32,7 +33,7 @@ class OneStep:
     """What a message starts: one activity."""
 
     @workflow.run
-    async def run(self, reading: dict[str, float]) -> int:
+    async def run(self, reading: dict[str, Any]) -> int:
         return await workflow.execute_activity(nothing, 1, start_to_close_timeout=LIMIT)
 
 
@@ -49,6 +50,6 @@ class Collector:
         return self.count
 
     @workflow.signal
-    def reading(self, value: dict[str, float]) -> None:
+    def reading(self, value: dict[str, Any]) -> None:
         """One more."""
         self.count += 1

@@ -7,6 +7,7 @@ order: the world is let go first, then the engine, then the journal.
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.metadata
 import logging
 import os
@@ -223,6 +224,9 @@ async def run(settings: GatewaySettings) -> int:
 
 async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
     began = time.monotonic()
+    # An engine makes many small objects that live for one step. Looking for cycles among all that the process holds, at
+    # Python's default pace, costs a third of its throughput.
+    gc.set_threshold(50_000, 20, 50)
     found = catalog.load(settings.gateway.modules, settings.gateway.python_path)
     state_dir = settings.gateway.state_dir
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -242,6 +246,7 @@ async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
                     activities=found.activities,
                 )
             )
+        gc.freeze()
         _log.info("started in %.2f s, %d executions in memory", time.monotonic() - began, engine.cached)
         await gateway.serve(stop)
     if engine.failure is None:

@@ -67,8 +67,8 @@ class Functions:
 
     async def _run_here(self, definition: ActivityDefinition, attempt: Attempt) -> Outcome:
         context = Context(attempt, self._values, self.shutting_down, self._client)
-        task = asyncio.current_task()
-        assert task is not None
+        task = attempt.task
+        assert task is not None, "an attempt runs in a task of its own"
 
         def cancel() -> None:
             context.cancelled.set()
@@ -174,12 +174,19 @@ class Context:
         shutting_down: threading.Event,
         client: Client | None = None,
     ) -> None:
-        self.cancelled = threading.Event()
         self.shutting_down = shutting_down
         self._attempt = attempt
         self._values = values
         self._client = client
         self._info: Info | None = None
+        self._cancelled: threading.Event | None = None
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """See `activity.ActivityContext`. Made when it is asked for: few activities do."""
+        if self._cancelled is None:
+            self._cancelled = threading.Event()
+        return self._cancelled
 
     @property
     def info(self) -> Info:
@@ -214,6 +221,7 @@ class ThreadContext(Context):
         self, attempt: Attempt, values: ConvertedValues, shutting_down: threading.Event, raise_cancel: bool
     ) -> None:
         super().__init__(attempt, values, shutting_down)
+        self._cancelled = threading.Event()  # at once: two threads will ask
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._thread: int | None = None
