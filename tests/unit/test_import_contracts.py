@@ -31,6 +31,7 @@ CORE_MAY_IMPORT = {
     "traceback",
     "types",
     "typing",
+    "weakref",
     "zlib",
 }
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from overwinter import activity
 from overwinter.runtime.client import Client, WorkflowFailureError
 from overwinter.runtime.exceptions import ActivityError, ApplicationError, CancelledError
 from overwinter.runtime.processes import NotCallableByName, ProcessPool
 from overwinter.runtime.worker import Worker
-
 from tests.unit.process_work import ALL, Call
 
 GRACE_S = 0.3

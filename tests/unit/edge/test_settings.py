@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from overwinter.edge.settings import SettingsError, load, render_reference
 
 ROOT = Path(__file__).parents[3]

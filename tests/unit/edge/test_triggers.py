@@ -9,6 +9,7 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from overwinter.edge.decoding import BYTES_MAX, DEPTH_MAX, MessageRefused, decode
 from overwinter.edge.topics import PatternError, TopicPattern
 from overwinter.edge.triggers import (
