@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
-SOURCES := runtime devices gpu sync edge examples bench tests
+SOURCES := overwinter/__init__.py overwinter/__main__.py runtime devices gpu sync edge examples bench tests
 export PYTHONDONTWRITEBYTECODE=
 export PIP_ROOT_USER_ACTION=ignore
 
