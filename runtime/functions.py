@@ -137,7 +137,7 @@ class Functions:
     def _arguments(self, definition: ActivityDefinition, attempt: Attempt) -> list[Any]:
         payloads = attempt.request.command.args
         if definition.name is None:
-            return [self._values.decode(payloads, None)]
+            return [self._values.raw(payloads)]
         return self._values.decode(payloads, definition.arg_types)
 
     def _encoded(self, result: Any) -> Outcome:

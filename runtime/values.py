@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from .common import RawValue
 from .converter import DataConverter, FailureConverter, PayloadConverter
 from .core.payload import Failure, Payload
 from .exceptions import FailureError, is_cancelled_exception
@@ -28,6 +29,10 @@ class ConvertedValues:
         if fitting is not None and len(fitting) != len(payloads):
             fitting = None
         return self.payloads.from_payloads(payloads, fitting)
+
+    def raw(self, payloads: Sequence[Payload]) -> list[Any]:
+        """See `core.instance.Values`."""
+        return [RawValue(payload) for payload in payloads]
 
     def failure_of(self, error: BaseException) -> Failure:
         """See `core.instance.Values`."""

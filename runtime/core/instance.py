@@ -43,6 +43,10 @@ class Values(Protocol):
         """Values of the payloads, by the hints where their number fits."""
         ...
 
+    def raw(self, payloads: Sequence[Payload]) -> list[Any]:
+        """The payloads as dynamic functions take them: not decoded, since nobody knows as what."""
+        ...
+
     def failure_of(self, error: BaseException) -> Failure:
         """The record of an exception."""
         ...
@@ -205,7 +209,10 @@ class Instance:
     def _construct(self) -> None:
         if self._object is not None:
             return
-        self._args = self.values.decode(self.start.args, self.definition.arg_types)
+        if self.definition.name is None:
+            self._args = [self.values.raw(self.start.args)]
+        else:
+            self._args = self.values.decode(self.start.args, self.definition.arg_types)
         cls = self.definition.cls
         self._object = cls(*self._args) if self.definition.init_takes_args else cls()
 
@@ -347,7 +354,7 @@ class Instance:
 
     def _handler_args(self, handler: HandlerDefinition, name: str, payloads: Sequence[Payload]) -> list[Any]:
         if handler.name is None:
-            return [name, self.values.decode(payloads, [Payload] * len(payloads))]
+            return [name, self.values.raw(payloads)]
         return self.values.decode(payloads, handler.arg_types)
 
     def _query(self, name: str, payloads: Sequence[Payload]) -> Payload:

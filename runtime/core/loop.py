@@ -168,8 +168,8 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
     def restore(self, mark: Mark) -> None:
         """Undo what a query did to the loop: it is in no history, so what follows must be as without it."""
         self._hash_count, self.violation = mark.hash_count, mark.violation
-        self._ready.clear()
         self.close_tasks(self._hash_base + mark.hash_count)
+        self._ready.clear()
 
     def close_tasks(self, after_hash: int = 0) -> None:
         """Unwind every unfinished task that was made after the one with this hash.
