@@ -1,0 +1,76 @@
+"""Timers: once, not before their instant, and over restarts and jumps of the clock."""
+
+from __future__ import annotations
+
+import asyncio
+
+from overwinter import workflow
+from overwinter.runtime.engine import EngineLimits
+from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, event_names, until
+
+
+@workflow.defn
+class Sleeps:
+    def __init__(self) -> None:
+        self.awake = False
+
+    @workflow.run
+    async def run(self, seconds: float) -> float:
+        before = workflow.time()
+        await workflow.sleep(seconds)
+        self.awake = True
+        return workflow.time() - before
+
+    @workflow.query
+    def is_awake(self) -> bool:
+        return self.awake
+
+
+async def _settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
+
+
+async def test_a_timer_does_not_fire_before_its_instant(gateway: Gateway) -> None:
+    async with gateway.on([Sleeps]) as client:
+        handle = await client.start_workflow(Sleeps.run, 3600.0, id="w", task_queue=QUEUE)
+        gateway.advance(client, 3599.9)
+        await _settled()
+        assert await handle.query(Sleeps.is_awake) is False
+        gateway.advance(client, 0.2)
+        assert await handle.result() >= 3600
+
+
+async def test_a_timer_that_was_due_while_nothing_ran_fires_once(durable: SqliteGateway) -> None:
+    async with durable.on([Sleeps]) as client:
+        await client.start_workflow(Sleeps.run, 3600.0, id="w", task_queue=QUEUE)
+    durable.clock.advance(90 * 86_400)  # type: ignore[attr-defined] - tests have a clock by hand
+    async with durable.on([Sleeps]) as client:
+        assert await client.get_workflow_handle("w").result() >= 90 * 86_400 - 1
+        assert (await event_names(client, "w")).count("TimerFired") == 1
+
+
+async def test_a_timer_waits_longer_when_the_clock_was_set_back(gateway: Gateway) -> None:
+    async with gateway.on([Sleeps]) as client:
+        handle = await client.start_workflow(Sleeps.run, 60.0, id="w", task_queue=QUEUE)
+        gateway.advance(client, -3600)
+        gateway.advance(client, 61)
+        await _settled()
+        assert await handle.query(Sleeps.is_awake) is False
+        gateway.advance(client, 3600)
+        assert await handle.result() >= 60
+
+
+async def test_executions_over_the_bound_are_evicted_and_their_timers_fire(durable: SqliteGateway) -> None:
+    limits = EngineLimits(cached_executions_max=5)
+    async with durable.on([Sleeps], limits=limits) as client:
+        handles = [
+            await client.start_workflow(Sleeps.run, 10.0 + i, id=f"w{i}", task_queue=QUEUE) for i in range(40)
+        ]
+        await until(lambda: client.engine.cached <= 5, what="executions leave memory")
+        assert client.engine.counters.evictions >= 35
+        durable.advance(client, 60)
+        assert all([await handle.result() >= 10 for handle in handles])
+        for handle in handles:
+            assert (await event_names(client, handle.id)).count("TimerFired") == 1
