@@ -102,8 +102,8 @@ class Gateway:
         self.outbox.connect(session)
         return session
 
-    def _connected(self, session_present: bool, generation: int) -> None:
-        self.intake.on_connected(session_present, generation)
+    def _connected(self, session_present: bool, _generation: int) -> None:
+        self.intake.on_connected(session_present)
         self.outbox.on_connected()
 
     def _committed(self, batch: Batch) -> None:

@@ -39,6 +39,10 @@ WINDOW: Final = 20_000
 """How many keys of committed messages are remembered here; the journal keeps as many."""
 _FULL_RETRY_S: Final = 1.0
 _PARKED_BYTES_MAX: Final = 64 * 1024
+_EVENT_ID_MAX: Final = 200
+"""Characters of an event id that are kept as they are; of a longer one, a digest."""
+QOS_0_MAX: Final = 2_000
+"""Messages at QoS 0 that may wait for their commit; the broker's flow control does not count these."""
 
 
 class Acknowledger(Protocol):
@@ -64,7 +68,8 @@ class Intake:
         flags_redelivery: bool,
     ) -> None:
         self.counters: Counter[str] = Counter()
-        """``started``, ``signaled``, ``answered``, ``duplicates``, ``ignored``, ``gaps``; more by name."""
+        """``started``, ``signaled``, ``answered``, ``duplicates``, ``ignored``, ``gaps``, ``dropped_at_qos_0``; more
+        by name."""
         self.refused: Counter[str] = Counter()
         """Messages in quarantine since the start, by reason."""
         self._engine = engine
@@ -77,6 +82,8 @@ class Intake:
         self._known: OrderedDict[str, bytes] = OrderedDict()
         self._resumed: dict[str, bytes] = {}
         self._session: Acknowledger | None = None
+        self._was_connected = False
+        self._waiting_at_qos_0 = 0
         self._under_way: dict[str, list[Callable[[], None]]] = {}
         """By key of an effect that is not durable yet: what to do for repeats of its message once it is."""
 
@@ -90,21 +97,32 @@ class Intake:
 
     # -- the session's callbacks ---------------------------------------------------------------------
 
-    def on_connected(self, session_present: bool, generation: int) -> None:
+    def on_connected(self, session_present: bool) -> None:
         """A connection begins: what was sent before and not acknowledged comes again, under its old packet ids."""
         self._resumed = (
             {key: digest for key, digest in self._known.items() if key.startswith("packet:")}
             if session_present
             else {}
         )
-        if not session_present and (generation > 1 or self._known):
+        before, self._was_connected = self._was_connected or bool(self._known), True
+        if not session_present and before:
             self.counters["gaps"] += 1
             _log.warning(
                 "the broker has lost our session: what was published while we were away did not reach us"
             )
 
     def on_message(self, received: Received) -> None:
-        """Take a message. Never raises: what goes wrong is the message's end."""
+        """Take a message. Never raises: what goes wrong is the message's end.
+
+        A message at QoS 0 is dropped, and counted, while `QOS_0_MAX` of them wait.
+        """
+        if received.qos == 0:
+            if self._waiting_at_qos_0 >= QOS_0_MAX:
+                if not self.counters["dropped_at_qos_0"]:
+                    _log.warning("too many messages at QoS 0 wait for the journal: more are dropped and counted")
+                self.counters["dropped_at_qos_0"] += 1
+                return
+            self._waiting_at_qos_0 += 1
         try:
             self._take(received)
         except Exception as error:  # one message must not end the session
@@ -242,20 +260,22 @@ class Intake:
                 loop = asyncio.get_running_loop()
                 loop.call_later(_FULL_RETRY_S, self._try, received, name, action, key, done)
                 return
-            repeats = [] if key is None else self._under_way.pop(key[0], [])
-            for acknowledge_repeat in repeats:
-                acknowledge_repeat()
             if error is None:
                 self.counters[name] += 1
             elif isinstance(error, NoSuchExecution):
                 self.counters["no_open_execution"] += 1
             elif isinstance(error, AlreadyRunning):
-                self._park(received, "already_running", str(error))
+                self._park(received, "already_running", str(error), finish)
                 return
             else:
                 _log.error("a message on %r had no effect", received.topic, exc_info=error)
-                self._park(received, "effect_failed", f"{type(error).__name__}: {error}")
+                self._park(received, "effect_failed", f"{type(error).__name__}: {error}", finish)
                 return
+            finish()
+
+        def finish() -> None:
+            for acknowledge_repeat in [] if key is None else self._under_way.pop(key[0], []):
+                acknowledge_repeat()
             done()
 
         action(key).add_done_callback(ended)
@@ -266,7 +286,10 @@ class Intake:
         """What tells this message's effect from all others; None when it can come only once (QoS 0)."""
         digest = hashlib.blake2b(received.topic.encode() + b"\0" + received.payload, digest_size=8).digest()
         if received.event_id is not None:
-            return f"event:{index}:{received.event_id[:200]}", digest
+            event_id = received.event_id
+            if len(event_id) > _EVENT_ID_MAX:
+                event_id = hashlib.blake2b(event_id.encode(), digest_size=16).hexdigest()
+            return f"event:{index}:{event_id}", digest
         if received.qos == 0:
             return None
         return f"packet:{index}:{received.packet_id}", digest
@@ -288,7 +311,10 @@ class Intake:
 
     # -- ends ----------------------------------------------------------------------------------------
 
-    def _park(self, received: Received, reason: str, detail: str) -> None:
+    def _park(
+        self, received: Received, reason: str, detail: str, done: Callable[[], None] | None = None
+    ) -> None:
+        """Put it into quarantine; then `done`, or its acknowledgement."""
         self.refused[reason] += 1
         message = ParkedMessage(
             0,
@@ -303,12 +329,19 @@ class Intake:
             error = None if future.cancelled() else future.exception()
             if isinstance(error, StorageFull):
                 self.refused[reason] -= 1
-                asyncio.get_running_loop().call_later(_FULL_RETRY_S, self._park, received, reason, detail)
+                asyncio.get_running_loop().call_later(
+                    _FULL_RETRY_S, self._park, received, reason, detail, done
+                )
             elif error is None and not future.cancelled():
-                self._acknowledge(received)
+                if done is None:
+                    self._acknowledge(received)
+                else:
+                    done()
 
         self._engine.park(message).add_done_callback(ended)
 
     def _acknowledge(self, received: Received) -> None:
-        if received.qos > 0 and self._session is not None:
+        if received.qos == 0:
+            self._waiting_at_qos_0 -= 1
+        elif self._session is not None:
             self._session.acknowledge(received)

@@ -94,8 +94,6 @@ class EngineLimits:
     """Activities that run at a time, for each worker."""
     heartbeat_interval_s: float = 5.0
     """The details of heartbeats reach the journal at most this often."""
-    history_payload_bytes_max: int = 2 * 1024 * 1024
-    """One encoded value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,7 +310,7 @@ class Engine:
             if answer.done():
                 return
             if isinstance(error, AlreadyRunning):
-                self._resolve_conflict(request, error.record, on_conflict, None, answer)
+                self._resolve_conflict(request, error.record, on_conflict, received, answer)
             elif error is not None:
                 answer.set_exception(error)
             else:
@@ -373,16 +371,21 @@ class Engine:
         received: tuple[str, bytes] | None,
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
     ) -> None:
-        if received is not None:
-            self._batch.received.append(received)
+        # The commit that remembers the message is the one that holds its last effect, and no earlier one.
         if on_conflict == "terminate_existing":
             ended = self.terminate(existing.workflow_id, existing.run_id, "replaced by a new run")
-            ended.add_done_callback(lambda _ended: self._begin(request, "fail", None, answer))
+            ended.add_done_callback(partial(self._begin_after, request, received, answer))
         elif request.signal is not None:
-            sent = self.signal(existing.workflow_id, None, request.signal)
-            sent.add_done_callback(lambda done: _answer_start(answer, existing, done.exception()))
+            again = partial(self._begin, request, on_conflict, received, answer)
+            signal = Incoming(
+                request.signal, lambda error: _answer_start(answer, existing, error), received, again
+            )
+            self._with_live(
+                existing.workflow_id, lambda live: again() if live is None else self._give(live, signal)
+            )
         elif received is not None:
-            # The answer may acknowledge a message, so it waits for the commit that remembers it.
+            self._batch.received.append((0, received))
+            # The answer may acknowledge a message, so it waits for that commit.
             self._settlers.append(
                 lambda error: _answer_start(
                     answer,
@@ -395,6 +398,20 @@ class Engine:
             _answer_start(
                 answer, existing, None if on_conflict == "use_existing" else AlreadyRunning(existing)
             )
+
+    def _begin_after(
+        self,
+        request: StartRequest,
+        received: tuple[str, bytes] | None,
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
+        ended: asyncio.Future[None],
+    ) -> None:
+        """Begin when the run in the way has ended, by this request or by itself."""
+        error = ended.exception()
+        if error is None or isinstance(error, NoSuchExecution):
+            self._begin(request, "terminate_existing", received, answer)
+        elif not answer.done():
+            answer.set_exception(error)
 
     def signal(
         self,
@@ -770,7 +787,7 @@ class Engine:
             self._touched[key] = (live, incoming)
         for item in incoming:
             if item.received is not None:
-                self._batch.received.append(item.received)
+                self._batch.received.append((key if live.uncommitted else 0, item.received))
 
     def _drop_stale(self, live: LiveExecution, incoming: list[Incoming]) -> list[Incoming]:
         """Leave out what no longer has a counterpart: the timer was cancelled, the activity has ended."""
@@ -793,8 +810,11 @@ class Engine:
     def _turn_away(self, live: LiveExecution) -> None:
         incoming, live.incoming = live.incoming, []
         for item in incoming:
+            if item.turned_away is not None:
+                item.turned_away()
+                continue
             if item.received is not None:
-                self._batch.received.append(item.received)
+                self._batch.received.append((0, item.received))
             if item.settle is not None:
                 error = _no_open_run(live.record.workflow_id, live.record.run_id)
                 self._settlers.append(_settle_with(item.settle, error))
@@ -1036,6 +1056,8 @@ class Engine:
     def _give_or_refuse(self, record: ExecutionRecord, item: Incoming, live: LiveExecution | None) -> None:
         if live is not None:
             self._give(live, item)
+        elif item.turned_away is not None:
+            item.turned_away()
         elif item.settle is not None:
             item.settle(_no_open_run(record.workflow_id, None))
 

@@ -25,6 +25,8 @@ class Incoming:
     body: Happening
     settle: Callable[[BaseException | None], None] | None = None
     received: tuple[str, bytes] | None = None
+    turned_away: Callable[[], None] | None = None
+    """What to do instead of telling that the execution has closed."""
 
 
 class LiveExecution:

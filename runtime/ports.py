@@ -159,8 +159,9 @@ class Batch:
     outgoing: list[OutgoingMessage] = field(default_factory=list[OutgoingMessage])
     sent: list[int] = field(default_factory=list[int])
     """Outbox ids that were answered and can go."""
-    received: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
-    """Keys of messages whose effect this commit holds, with a digest of what they said."""
+    received: list[tuple[int, tuple[str, bytes]]] = field(default_factory=list[tuple[int, tuple[str, bytes]]])
+    """Keys of messages whose effect this commit holds, with a digest of what they said; before each, the key of the
+    start that is its effect, with which it is left out (0 when no start is)."""
     parked: list[ParkedMessage] = field(default_factory=list[ParkedMessage])
 
     def __bool__(self) -> bool:

@@ -112,7 +112,9 @@ class MemoryJournal:
                 self._outbox_id = max(self._outbox_id, message.id)
         for number in batch.sent:
             self._outbox.pop(number, None)
-        for key, digest in batch.received:
+        for start, (key, digest) in batch.received:
+            if start in refused:
+                continue
             self._received.pop(key, None)
             self._received[key] = digest
         while len(self._received) > RECEIVED_MAX:

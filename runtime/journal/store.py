@@ -119,7 +119,7 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
     if batch.sent:
         connection.executemany(_SENT, [(number,) for number in batch.sent])
     if batch.received:
-        connection.executemany(_RECEIVED, batch.received)
+        connection.executemany(_RECEIVED, [key for start, key in batch.received if start not in refused])
         connection.execute(_RECEIVED_PRUNE, (RECEIVED_MAX,))
     if batch.parked:
         rows_parked = [(p.id, p.received_at_us, p.topic, p.reason, p.detail, p.body) for p in batch.parked]

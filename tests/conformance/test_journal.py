@@ -226,9 +226,18 @@ async def test_the_outbox_keeps_its_order_until_messages_are_answered(journal: J
 
 
 async def test_received_keys_are_remembered_the_newest_last(journal: Journal) -> None:
-    await journal.commit(Batch(received=[("event:0:a", b"1"), ("packet:0:7", b"2")]))
-    await journal.commit(Batch(received=[("event:0:a", b"3")]))
+    await journal.commit(Batch(received=[(0, ("event:0:a", b"1")), (0, ("packet:0:7", b"2"))]))
+    await journal.commit(Batch(received=[(0, ("event:0:a", b"3"))]))
     assert await journal.received() == [("packet:0:7", b"2"), ("event:0:a", b"3")]
+
+
+async def test_the_key_of_a_message_is_left_out_with_the_start_that_is_its_effect(journal: Journal) -> None:
+    await journal.commit(Batch(starts={1: execution(1)}))
+    refused = await journal.commit(
+        Batch(starts={2: execution(2), 3: execution(3, "other")}, received=[(2, ("a", b"")), (3, ("b", b""))])
+    )
+    assert list(refused) == [2]
+    assert await journal.received() == [("b", b"")]
 
 
 async def test_the_quarantine_is_bounded_and_its_counts_go_on(journal: Journal) -> None:

@@ -410,7 +410,7 @@ async def test_a_commit_that_comes_after_a_reconnect_acknowledges_nothing_on_the
     intake.connect(session)
     intake.on_message(old.brings(1, event_id="old"))
     next(connections)
-    intake.on_connected(False, 2)
+    intake.on_connected(False)
     intake.on_message(new.brings(1, event_id="new"))
     await engine.asked[0].ends()
     assert (old.pubacks, new.pubacks) == ([], [])
@@ -428,7 +428,7 @@ async def test_a_message_that_comes_again_while_its_effect_is_under_way_is_ackno
     intake.connect(next(connections))
     intake.on_message(old.brings(1, event_id="e"))
     next(connections)
-    intake.on_connected(True, 2)
+    intake.on_connected(True)
     intake.on_message(new.brings(1, event_id="e", duplicate=True))
     await settled()
     assert new.pubacks == []
@@ -462,11 +462,6 @@ async def test_other_event_ids_have_effects_of_their_own(
     assert intake.counters == {"started": 3}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="edge/intake.py _key cuts an event id to 200 characters: ids that differ after that are taken for repeats, "
-    "and the second message is lost",
-)
 async def test_long_event_ids_that_differ_at_their_end_are_different(
     engine: FakeEngine, session: FakeSession, intake: Intake
 ) -> None:
@@ -498,7 +493,7 @@ async def test_a_repeat_after_a_restart_has_no_second_effect() -> None:
         here.intake.on_message(message("farm/north/flow", event_id="flow"))
         await until(lambda: len(here.session.acknowledged) == 3)
     async with farm(journal) as here:
-        here.intake.on_connected(True, 1)
+        here.intake.on_connected(True)
         for topic in ("farm/north/soil", "farm/north/rain"):
             here.intake.on_message(message(topic, event_id=topic, duplicate=True))
         here.intake.on_message(message("farm/north/flow", event_id="flow", duplicate=True))
@@ -511,7 +506,7 @@ async def test_a_repeat_after_a_restart_has_no_second_effect() -> None:
 async def test_without_an_event_id_the_same_message_twice_on_one_connection_is_said_twice(
     engine: FakeEngine, intake: Intake
 ) -> None:
-    intake.on_connected(False, 1)
+    intake.on_connected(False)
     for packet_id in (1, 2):
         intake.on_message(message("farm/north/flow", packet_id=packet_id))
     await engine.commit_all()
@@ -530,10 +525,10 @@ async def test_without_an_event_id_a_packet_of_a_resumed_session_is_a_repeat(
 ) -> None:
     intake = intake_of(engine, flags_redelivery=flags_redelivery)
     intake.connect(session)
-    intake.on_connected(False, 1)
+    intake.on_connected(False)
     intake.on_message(message(packet_id=4))
     await engine.commit_all()
-    intake.on_connected(True, 2)
+    intake.on_connected(True)
     again = message(packet_id=4, duplicate=duplicate, generation=2)
     intake.on_message(again)
     await engine.commit_all()
@@ -549,10 +544,10 @@ async def test_without_an_event_id_a_packet_of_a_resumed_session_is_a_repeat(
 async def test_a_packet_id_alone_does_not_make_a_repeat(
     engine: FakeEngine, intake: Intake, session_present: bool, payload: Any
 ) -> None:
-    intake.on_connected(False, 1)
+    intake.on_connected(False)
     intake.on_message(message(packet_id=4))
     await engine.commit_all()
-    intake.on_connected(session_present, 2)
+    intake.on_connected(session_present)
     intake.on_message(message(packet_id=4, payload=payload, duplicate=True, generation=2))
     await engine.commit_all()
     assert intake.counters["started"] == 2
@@ -561,10 +556,10 @@ async def test_a_packet_id_alone_does_not_make_a_repeat(
 async def test_only_the_first_packet_under_a_number_can_be_a_repeat(
     engine: FakeEngine, intake: Intake
 ) -> None:
-    intake.on_connected(False, 1)
+    intake.on_connected(False)
     intake.on_message(message(packet_id=4))
     await engine.commit_all()
-    intake.on_connected(True, 2)
+    intake.on_connected(True)
     for _ in range(2):
         intake.on_message(message(packet_id=4, duplicate=True, generation=2))
         await engine.commit_all()
@@ -574,28 +569,23 @@ async def test_only_the_first_packet_under_a_number_can_be_a_repeat(
 async def test_a_session_that_the_broker_has_lost_is_counted_as_a_gap(
     intake: Intake, caplog: pytest.LogCaptureFixture
 ) -> None:
-    intake.on_connected(False, 1)
+    intake.on_connected(False)
     assert intake.counters["gaps"] == 0
-    intake.on_connected(True, 2)
+    intake.on_connected(True)
     assert intake.counters["gaps"] == 0
-    intake.on_connected(False, 3)
+    intake.on_connected(False)
     assert intake.counters["gaps"] == 1
     assert "has lost our session" in caplog.text
 
 
 async def test_a_session_that_is_gone_after_a_restart_is_a_gap_too(intake: Intake) -> None:
     intake.recall([("event:0:e", b"")])
-    intake.on_connected(False, 1)
+    intake.on_connected(False)
     assert intake.counters["gaps"] == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="edge/intake.py on_connected takes generation > 1 for an earlier connection, but generations number "
-    "attempts: a gateway that starts before its broker reports a loss that never was",
-)
 async def test_the_first_connection_is_no_gap_when_attempts_had_failed_before(intake: Intake) -> None:
-    intake.on_connected(False, 4)
+    intake.on_connected(False)
     assert intake.counters["gaps"] == 0
 
 
@@ -614,7 +604,7 @@ async def crash_then_redeliver(received: Received) -> HeldJournal:
         await until(lambda: here.session.acknowledged or here.client.engine.failure is not None)
         journal.fail_after_key = None
     async with farm(journal) as here:
-        here.intake.on_connected(True, 1)
+        here.intake.on_connected(True)
         here.intake.on_message(received)
         await until(lambda: here.session.acknowledged)
     return journal
@@ -625,21 +615,11 @@ async def test_a_start_survives_a_crash_right_after_the_commit_of_its_key() -> N
     assert await journal.executions(workflow_id="first-north")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="runtime/engine.py: a start that finds an open run in the journal commits the message's key with the refused "
-    "start, and the signal in the next commit: a crash between the two loses the signal, for the redelivery is a repeat",
-)
 async def test_signal_with_start_survives_a_crash_right_after_the_commit_of_its_key() -> None:
     journal = await crash_then_redeliver(message("farm/north/rain", {"moisture": 0.3}, event_id="e"))
     assert await bodies(journal, "rain-north", Signaled) == [["flow", "flow"]]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason='runtime/engine.py _resolve_conflict: if_running = "terminate" commits the message\'s key with the end of the '
-    "old run, and begins the new one in the next commit: a crash between the two loses the start",
-)
 async def test_a_start_that_ends_the_open_run_survives_a_crash_right_after_the_commit_of_its_key() -> None:
     journal = await crash_then_redeliver(message("anew/north/soil", {"moisture": 0.3}, event_id="e"))
     assert len(await bodies(journal, "anew-north", WorkflowStarted)) == 2
@@ -736,11 +716,6 @@ async def test_a_signal_for_nobody_is_counted_and_dropped(
     assert len(session.acknowledged) == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="edge/intake.py _try.ended acknowledges the repeats of a message before the quarantine that is its end is "
-    "durable: a crash between the two loses it",
-)
 @pytest.mark.parametrize("error", [AlreadyRunning, ValueError])
 async def test_a_repeat_of_a_message_that_ends_in_quarantine_waits_for_the_quarantine(
     engine: FakeEngine, session: FakeSession, intake: Intake, error: type[Exception]
@@ -831,11 +806,6 @@ async def test_receive_maximum_is_the_bound_of_what_waits_here_while_there_is_no
     assert intake.counters == {"started": count}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="edge/intake.py keeps every QoS 0 message while the journal has no room (or is slow): Receive Maximum counts "
-    "QoS 1 only, so nothing bounds them",
-)
 async def test_messages_at_qos_0_have_a_bound_while_there_is_no_room(
     engine: FakeEngine, intake: Intake
 ) -> None:
