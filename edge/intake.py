@@ -119,7 +119,9 @@ class Intake:
         if received.qos == 0:
             if self._waiting_at_qos_0 >= QOS_0_MAX:
                 if not self.counters["dropped_at_qos_0"]:
-                    _log.warning("too many messages at QoS 0 wait for the journal: more are dropped and counted")
+                    _log.warning(
+                        "too many messages at QoS 0 wait for the journal: more are dropped and counted"
+                    )
                 self.counters["dropped_at_qos_0"] += 1
                 return
             self._waiting_at_qos_0 += 1

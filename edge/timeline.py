@@ -188,7 +188,8 @@ def _header(execution: Json, terminal: Terminal, now: str | None) -> Iterator[st
     blocked = cast("Json | None", execution.get("blocked"))
     if blocked:
         yield terminal.styled("blocked: ", "magenta", "bold") + escape(str(blocked["cause"]))
-        tries = f"{blocked['attempts']} attempts since {moment(blocked['since'])}"
+        count = blocked["attempts"]
+        tries = f"{count} {'attempt' if count == 1 else 'attempts'} since {moment(blocked['since'])}"
         yield f"  at {escape(str(blocked['where']))}, {tries}; it goes on once the code is mended"
     elif execution.get("waiting_for"):
         yield "waiting for " + terminal.styled(escape(str(execution["waiting_for"])), "cyan")

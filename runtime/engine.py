@@ -1117,8 +1117,9 @@ class Engine:
             return
         live.armed_us = due_us
         if live.wake_at_us() == HOT:
-            # The journal lists it as one to go on with at once, so `due` will not name it; and it stays in memory.
-            self._alarms.at(due_us, lambda: self._fire_timers(live.record.key))
+            # The journal lists it as one to go on with at once, so `due` will not name it. When the timer is due it may
+            # have left memory: its activities have ended by then.
+            self._alarms.at(due_us, partial(self._wake_execution, live.record))
         else:
             self._wakeups.expect(live.record, due_us)
 

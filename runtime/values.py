@@ -44,7 +44,7 @@ class ConvertedValues:
 
     def fails_workflow(self, error: BaseException) -> bool:
         """See `core.instance.Values`."""
-        return isinstance(error, FailureError)
+        return isinstance(error, FailureError | TimeoutError)
 
     def is_cancellation(self, error: BaseException) -> bool:
         """See `core.instance.Values`."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
-from overwinter import workflow
+from overwinter import activity, workflow
 from overwinter.runtime.engine import EngineLimits
 from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, event_names, until
 
@@ -74,3 +75,30 @@ async def test_executions_over_the_bound_are_evicted_and_their_timers_fire(durab
         assert all([await handle.result() >= 10 for handle in handles])
         for handle in handles:
             assert (await event_names(client, handle.id)).count("TimerFired") == 1
+
+
+@activity.defn
+async def measure() -> int:
+    await asyncio.sleep(0)
+    return 1
+
+
+@workflow.defn
+class MeasuresAndSleeps:
+    @workflow.run
+    async def run(self) -> int:
+        sleep = asyncio.create_task(asyncio.sleep(10))
+        measured = await workflow.execute_activity(measure, start_to_close_timeout=timedelta(seconds=60))
+        await sleep
+        return measured
+
+
+async def test_a_timer_beside_an_activity_fires_after_its_execution_has_left_memory(gateway: Gateway) -> None:
+    """While the activity ran, memory held the timer; when the activity ended the execution was evicted."""
+    limits = EngineLimits(cached_executions_max=0)
+    async with gateway.on([MeasuresAndSleeps], [measure], limits=limits) as client:
+        handle = await client.start_workflow(MeasuresAndSleeps.run, id="w", task_queue=QUEUE)
+        await until(lambda: client.engine.counters.evictions > 0, what="it leaves memory")
+        gateway.advance(client, 11)
+        async with asyncio.timeout(5):
+            assert await handle.result() == 1
