@@ -1141,7 +1141,7 @@ class Engine:
             return
         for due_us, timer_id in due:
             self._give(live, Incoming(ev.TimerFired(timer_id, due_us)))
-        if not due:
+        if not due and not waiting:  # those that wait are armed for again after their activation
             self._arm(live)
 
     def _wake_alarms(self) -> None:
