@@ -106,7 +106,10 @@ class ActivityHandle(WorkflowTask[T]):
                 # Shielded: cancelling this task must not cancel the future that the activity's end resolves.
                 return await asyncio.shield(self._pending.future)
             except asyncio.CancelledError:
+                if self._pending.future.done():
+                    raise  # To wait again would return its result, and lose the cancellation.
                 self._pending.ask_cancel(self._instance)
+                self.uncancel()
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Ask the activity to stop, as its cancellation type says."""

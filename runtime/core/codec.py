@@ -18,7 +18,7 @@ import msgpack
 
 from . import commands, events
 from .events import Body
-from .payload import ENCODING, Failure, Payload
+from .payload import ENCODING, Attribute, Failure, Payload
 from .retry import RetryRule
 
 # msgpack brings no types.
@@ -41,6 +41,12 @@ KINDS: Final[dict[int, type[Body]]] = {
     7: events.ActivationStarted,
     8: events.WorkflowTerminated,
     9: events.WorkflowTimedOut,
+    10: events.UpdateAccepted,
+    11: events.ChildStarted,
+    12: events.ChildStartFailed,
+    13: events.ChildClosed,
+    14: events.ExternalResolved,
+    15: events.RandomReseeded,
     32: commands.ScheduleActivity,
     33: commands.CancelActivity,
     34: commands.StartTimer,
@@ -50,6 +56,14 @@ KINDS: Final[dict[int, type[Body]]] = {
     38: commands.FailWorkflow,
     39: commands.CancelWorkflow,
     40: commands.ContinueAsNew,
+    41: commands.StartChild,
+    42: commands.CancelChild,
+    43: commands.SignalExternal,
+    44: commands.CancelExternal,
+    45: commands.UpsertSearchAttributes,
+    46: commands.UpsertMemo,
+    47: commands.RecordPatch,
+    48: commands.CompleteUpdate,
 }
 KIND_OF: Final[dict[type[Body], int]] = {cls: code for code, cls in KINDS.items()}
 
@@ -241,12 +255,23 @@ def _rule(value: Any) -> RetryRule | None:
     return RetryRule(initial, coefficient, interval, attempts, tuple(types))
 
 
+def _attributes(value: Any) -> dict[str, Attribute]:
+    return {name: (kind, plain) for name, (kind, plain) in value.items()}
+
+
+def _or_none(decode: Callable[[Any], object]) -> Callable[[Any], object]:
+    return lambda value: None if value is None else decode(value)
+
+
 _BY_ANNOTATION: Final[dict[str, Callable[[Any], object]]] = {
     "Payload": _payload,
     "tuple[Payload, ...]": _payloads,
     "Mapping[str, Payload]": _payload_map,
     "Failure": _failure,
     "RetryRule | None": _rule,
+    "Payload | None": _or_none(_payload),
+    "Failure | None": _or_none(_failure),
+    "Mapping[str, Attribute]": _attributes,
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .payload import Failure, Payload
+from .payload import Attribute, Failure, Payload
 from .retry import RetryRule
 
 
@@ -37,6 +37,11 @@ class ScheduleActivity:
     activity_id: str = ""
     headers: Mapping[str, Payload] = field(default_factory=_no_headers)
     summary: str = ""
+    local: bool = False
+    """Runs in the worker that runs the workflow; it has no task queue and no heartbeat."""
+    priority_key: int = 0
+    fairness_key: str = ""
+    fairness_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +80,105 @@ class PublishMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class StartChild:
+    """Start another workflow whose end this one hears of."""
+
+    id: int
+    workflow_id: str
+    workflow_type: str
+    task_queue: str
+    args: tuple[Payload, ...]
+    execution_timeout_s: float | None = None
+    run_timeout_s: float | None = None
+    task_timeout_s: float | None = None
+    retry: RetryRule | None = None
+    parent_close_policy: int = 1
+    id_reuse_policy: int = 1
+    cron: str = ""
+    memo: Mapping[str, Payload] = field(default_factory=_no_headers)
+    search_attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
+    headers: Mapping[str, Payload] = field(default_factory=_no_headers)
+    summary: str = ""
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelChild:
+    """Ask the child `id` to end by itself."""
+
+    id: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalExternal:
+    """Send a signal to another execution; the outcome is recorded."""
+
+    id: int
+    workflow_id: str
+    run_id: str
+    name: str
+    args: tuple[Payload, ...]
+    headers: Mapping[str, Payload] = field(default_factory=_no_headers)
+    child: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CancelExternal:
+    """Ask another execution to end by itself; the outcome is recorded."""
+
+    id: int
+    workflow_id: str
+    run_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertSearchAttributes:
+    """From here on the execution is found by these."""
+
+    attributes: Mapping[str, Attribute]
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertMemo:
+    """From here on the memo has these; a ``binary/null`` value removes its key."""
+
+    memo: Mapping[str, Payload]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPatch:
+    """The code has taken the new side of a change; replays take it again."""
+
+    patch_id: str
+    deprecated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteUpdate:
+    """The handler of an accepted update has ended: with `result`, or with `failure`."""
+
+    update_id: str
+    result: Payload | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteWorkflow:
-    """The run returned."""
+    """The run returned. `new_run_id` is the run that a cron schedule begins next."""
 
     result: Payload
+    new_run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FailWorkflow:
-    """The run raised a failure."""
+    """The run raised a failure. `new_run_id` is the run that tries again, by retry policy or cron schedule."""
 
     failure: Failure
+    new_run_id: str = ""
+    retry_state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +196,13 @@ class ContinueAsNew:
     task_queue: str
     args: tuple[Payload, ...]
     headers: Mapping[str, Payload] = field(default_factory=_no_headers)
+    new_run_id: str = ""
+    run_timeout_s: float | None = None
+    task_timeout_s: float | None = None
+    retry: RetryRule | None = None
+    memo: Mapping[str, Payload] = field(default_factory=_no_headers)
+    search_attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
+    backoff_s: float = 0.0
 
 
 Command = (
@@ -111,6 +211,14 @@ Command = (
     | StartTimer
     | CancelTimer
     | PublishMessage
+    | StartChild
+    | CancelChild
+    | SignalExternal
+    | CancelExternal
+    | UpsertSearchAttributes
+    | UpsertMemo
+    | RecordPatch
+    | CompleteUpdate
     | CompleteWorkflow
     | FailWorkflow
     | CancelWorkflow
@@ -128,7 +236,11 @@ def identity(command: Command) -> tuple[object, ...]:
             return ("ScheduleActivity", command.id, command.activity_type)
         case PublishMessage():
             return ("PublishMessage", command.id, command.topic)
-        case CancelActivity() | StartTimer() | CancelTimer():
+        case StartChild() | SignalExternal() | CancelExternal():
+            return (type(command).__name__, command.id, command.workflow_id)
+        case CancelActivity() | StartTimer() | CancelTimer() | CancelChild():
             return (type(command).__name__, command.id)
+        case CompleteUpdate():
+            return ("CompleteUpdate", command.update_id)
         case _:
             return (type(command).__name__,)

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerDefinition:
-    """A signal or query handler. `name` None means that it takes every name without a handler of its own."""
+    """A signal, query or update handler. `name` None means that it takes every name without a handler of its own."""
 
     name: str | None
     fn: Callable[..., Any]
@@ -17,6 +17,11 @@ class HandlerDefinition:
     arg_types: Sequence[Any] | None = None
     return_type: Any = None
     description: str | None = None
+    unfinished_policy: int = 1
+    """1 warns of a handler that has not finished when the workflow closes, 2 does not."""
+    validator: Callable[..., None] | None = None
+    takes_varargs: bool = False
+    """A dynamic one in the old form: the name, then decoded arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,4 +40,9 @@ class WorkflowDefinition:
     queries: Mapping[str | None, HandlerDefinition] = field(
         default_factory=dict[str | None, HandlerDefinition]
     )
+    updates: Mapping[str | None, HandlerDefinition] = field(
+        default_factory=dict[str | None, HandlerDefinition]
+    )
     failure_exception_types: Sequence[type[BaseException]] = ()
+    dynamic_config: Callable[[Any], Any] | None = None
+    versioning_behavior: int = 0

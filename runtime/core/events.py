@@ -14,17 +14,25 @@ from dataclasses import dataclass, field
 
 from .commands import (
     CancelActivity,
+    CancelChild,
+    CancelExternal,
     CancelTimer,
     CancelWorkflow,
     Command,
+    CompleteUpdate,
     CompleteWorkflow,
     ContinueAsNew,
     FailWorkflow,
     PublishMessage,
+    RecordPatch,
     ScheduleActivity,
+    SignalExternal,
+    StartChild,
     StartTimer,
+    UpsertMemo,
+    UpsertSearchAttributes,
 )
-from .payload import Failure, Payload
+from .payload import Attribute, Failure, Payload
 from .retry import RetryRule
 
 
@@ -53,6 +61,28 @@ class WorkflowStarted:
     headers: Mapping[str, Payload] = field(default_factory=_nothing)
     caused_by: str = ""
     """Where the start came from, for a reader: a client, or the topic of a message."""
+    search_attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
+    parent_workflow_id: str = ""
+    parent_run_id: str = ""
+    parent_command_id: int = 0
+    parent_close_policy: int = 0
+    root_workflow_id: str = ""
+    root_run_id: str = ""
+    cron: str = ""
+    first_delay_s: float = 0.0
+    """The first activation is so much later than the start; a signal brings it forward."""
+    last_result: Payload | None = None
+    last_failure: Failure | None = None
+    chain_started_us: int = 0
+    """When the first run of the chain began; the execution timeout counts from there. 0 for the first run."""
+    original_run_id: str = ""
+    """The run that was reset to make this one."""
+    priority_key: int = 0
+    fairness_key: str = ""
+    fairness_weight: float = 0.0
+    summary: str = ""
+    details: str = ""
+    schedule_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +123,60 @@ class Signaled:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateAccepted:
+    """An update passed its validator; its handler runs. A rejected one is in no history."""
+
+    update_id: str
+    name: str
+    args: tuple[Payload, ...]
+    headers: Mapping[str, Payload] = field(default_factory=_nothing)
+    caused_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStarted:
+    """The child exists."""
+
+    id: int
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStartFailed:
+    """There is no child; `cause` says why."""
+
+    id: int
+    cause: str
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildClosed:
+    """The last run of the child has ended: with a result, or with the failure that its parent gets."""
+
+    id: int
+    run_id: str
+    result: Payload | None = None
+    failure: Failure | None = None
+    retry_state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalResolved:
+    """What was asked of another execution is in its history, or `failure` says why not."""
+
+    id: int
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RandomReseeded:
+    """The run was made by a reset: from here on its random numbers are others."""
+
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """Someone asked the workflow to end by itself."""
 
@@ -113,9 +197,11 @@ class WorkflowTerminated:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowTimedOut:
-    """The execution or run timeout passed."""
+    """The execution or run timeout passed. `new_run_id` is the run that follows, as in `FailWorkflow`."""
 
     timeout: str = "run"
+    new_run_id: str = ""
+    retry_state: str = "TIMEOUT"
 
 
 Happening = (
@@ -124,6 +210,12 @@ Happening = (
     | ActivityFailed
     | TimerFired
     | Signaled
+    | UpdateAccepted
+    | ChildStarted
+    | ChildStartFailed
+    | ChildClosed
+    | ExternalResolved
+    | RandomReseeded
     | CancelRequested
     | ActivationStarted
     | WorkflowTerminated
@@ -150,6 +242,14 @@ COMMANDS: tuple[type[Command], ...] = (
     StartTimer,
     CancelTimer,
     PublishMessage,
+    StartChild,
+    CancelChild,
+    SignalExternal,
+    CancelExternal,
+    UpsertSearchAttributes,
+    UpsertMemo,
+    RecordPatch,
+    CompleteUpdate,
     CompleteWorkflow,
     FailWorkflow,
     CancelWorkflow,
@@ -163,6 +263,12 @@ HAPPENINGS: tuple[type[Happening], ...] = (
     ActivityFailed,
     TimerFired,
     Signaled,
+    UpdateAccepted,
+    ChildStarted,
+    ChildStartFailed,
+    ChildClosed,
+    ExternalResolved,
+    RandomReseeded,
     CancelRequested,
     ActivationStarted,
     WorkflowTerminated,
@@ -186,6 +292,14 @@ _COMMAND_EVENT_NAMES: dict[type[Command], str] = {
     StartTimer: "TimerStarted",
     CancelTimer: "TimerCanceled",
     PublishMessage: "MessagePublished",
+    StartChild: "ChildScheduled",
+    CancelChild: "ChildCancelRequested",
+    SignalExternal: "ExternalSignalSent",
+    CancelExternal: "ExternalCancelSent",
+    UpsertSearchAttributes: "SearchAttributesUpserted",
+    UpsertMemo: "MemoUpserted",
+    RecordPatch: "PatchRecorded",
+    CompleteUpdate: "UpdateCompleted",
     CompleteWorkflow: "WorkflowCompleted",
     FailWorkflow: "WorkflowFailed",
     CancelWorkflow: "WorkflowCanceled",
@@ -201,4 +315,9 @@ def event_name(body: Body) -> str:
         return {"timeout": "ActivityTimedOut", "canceled": "ActivityCanceled"}.get(
             body.failure.kind, "ActivityFailed"
         )
-    return type(body).__name__
+    if isinstance(body, ChildClosed) and body.failure is not None:
+        cause = body.failure.cause or body.failure
+        return {"timeout": "ChildTimedOut", "canceled": "ChildCanceled", "terminated": "ChildTerminated"}.get(
+            cause.kind, "ChildFailed"
+        )
+    return "ChildCompleted" if isinstance(body, ChildClosed) else type(body).__name__

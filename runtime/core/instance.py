@@ -2,33 +2,40 @@
 
 How an activation runs, in this order (Temporal's order, which histories rely on):
 
-1. Signals are handed over, in the order of history, and the loop is drained.
+1. Signals and updates are handed over, in the order of history, and the loop is drained.
 2. Everything else is (start, ended activities, fired timers, cancellation), and the loop is drained again.
    The run method's first step is queued by the start, so the handler of a signal that came with it runs first.
+   An update is validated and, when it is accepted, its handler makes its first step in the same place of the FIFO.
 3. While draining, conditions are tried only when nothing else is ready, all of them in one pass, in the order
    in which they were registered; those that hold wake their waiters together.
 
 Whatever the code asks for is collected in `commands`. A command that is withdrawn in the activation that gave it
-leaves no trace. The first command that closes the workflow ends it: later ones in the same activation are dropped.
+leaves no trace. The first command that closes the workflow ends it: later ones in the same activation are dropped, but
+for the outcomes of updates, which are put before it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
+import traceback
 import zlib
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from . import commands as cmd
 from . import events
 from .activities import ActivityHandle, PendingActivity
+from .children import ChildHandle, PendingChild, until_done
 from .commands import Command
 from .definition import HandlerDefinition, WorkflowDefinition
 from .events import Happening, WorkflowStarted
+from .inbound import Direct, Inbound
 from .loop import TimerHandle, WorkflowLoop
-from .payload import Failure, Payload
+from .payload import Attribute, Failure, Payload
 from .retry import DELAY_S_MAX
 
 
@@ -84,6 +91,29 @@ class Evicted(BaseException):
     """Raised into code that calls the runtime while its instance is being dropped from memory."""
 
 
+current_update: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar(
+    "overwinter_update", default=None
+)
+"""Id and name of the update whose handler or validator runs, also in the tasks that it makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningHandler:
+    """A handler that has not finished. `update_id` is None for a signal's."""
+
+    name: str
+    unfinished_policy: int
+    update_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedUpdate:
+    """An update that its validator refused; it is in no history."""
+
+    update_id: str
+    failure: Failure
+
+
 class Condition:
     """Someone waits until `holds` returns true."""
 
@@ -97,7 +127,15 @@ class Condition:
 class Instance:
     """The code of one execution, driven by activations."""
 
-    def __init__(self, definition: WorkflowDefinition, start: WorkflowStarted, values: Values) -> None:
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        start: WorkflowStarted,
+        values: Values,
+        *,
+        inbound: Callable[[Instance], Inbound] = Direct,
+        failure_types: Sequence[type[BaseException]] = (),
+    ) -> None:
         self.definition = definition
         self.start = start
         self.values = values
@@ -109,11 +147,32 @@ class Instance:
         self.cancel_requested = False
         self.cancel_reason: str | None = None
         self.history_length = 0
+        self.history_bytes = 0
+        self.known_patches: set[str] = set()
+        """While replaying: what the history has recorded."""
+        self.random_seed = start.random_seed
+        self.memo: dict[str, Payload] = dict(start.memo)
+        self.search_attributes: dict[str, Attribute] = dict(start.search_attributes)
+        self.details = ""
+        """What the workflow says about itself for a reader."""
+        self.running_handlers: dict[object, RunningHandler] = {}
+        self.unfinished: list[RunningHandler] = []
+        """Handlers that had not finished when the workflow closed, for its owner to warn of and to empty."""
+        self.rejected: list[RejectedUpdate] = []
+        """Updates that were refused in the last activation."""
         self.started_at_us = 0
         self.extras: dict[str, Any] = {}
         """What the modules around the core keep for this execution (its random source, its info)."""
         self.signal_handlers: dict[str | None, HandlerDefinition] = dict(definition.signals)
         self.query_handlers: dict[str | None, HandlerDefinition] = dict(definition.queries)
+        self.update_handlers: dict[str | None, HandlerDefinition] = dict(definition.updates)
+        self._failure_types = (*definition.failure_exception_types, *failure_types)
+        self._inbound_of = inbound
+        self.inbound: Inbound = Direct(self)
+        self._patches: dict[str, bool] = {}
+        self._children: dict[int, PendingChild] = {}
+        self._externals: dict[int, asyncio.Future[None]] = {}
+        self._key = 1 << 48
         self._commands: dict[int, Command] = {}
         self._id = 0
         self._activities: dict[int, PendingActivity] = {}
@@ -138,14 +197,16 @@ class Instance:
         """
         return self._context.run(self._activate, at_us, inputs)
 
-    def query(self, name: str, args: Sequence[Payload]) -> Payload:
+    def query(
+        self, name: str, args: Sequence[Payload], headers: Mapping[str, Payload] | None = None
+    ) -> Payload:
         """Answer a query at the current state; the handler cannot change it.
 
         Raises:
             LookupError: there is no such handler; the message lists those that exist.
             Exception: whatever the handler raised.
         """
-        return self._context.run(self._query, name, args)
+        return self._context.run(self._query, name, args, headers or {})
 
     def evict(self) -> None:
         """Unwind the code without any effect, to free its memory."""
@@ -160,27 +221,40 @@ class Instance:
         self.started_at_us = self.started_at_us or at_us
         self.loop.now_s = at_us / 1_000_000
         self._commands = {}
-        signals = [body for body in inputs if isinstance(body, events.Signaled)]
+        self.rejected = []
+        messages = [body for body in inputs if isinstance(body, events.Signaled | events.UpdateAccepted)]
         with self.loop.entered():
             try:
-                self._construct()
-                if signals:
-                    for signal in signals:
-                        self._apply_signal(signal)
-                    self._drain()
-                if len(signals) < len(inputs):
-                    for body in inputs:
-                        self._apply(body)
-                    self._drain()
+                self._hand_over(messages, inputs)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
                 # From a condition or `__init__`, where also a cancellation or a continue-as-new is out of place.
-                raise ActivationFailed(_describe(error)) from error
+                if not (isinstance(error, Exception) and self.is_failure(error)):
+                    raise ActivationFailed(_describe(error)) from error
+                self._fail(error)
         bug = self._bug or self.loop.violation
         if bug is not None:
             raise ActivationFailed(_describe(bug)) from bug
+        closing = self._commands.pop(0, None)
+        if closing is not None:
+            self._commands[0] = closing  # the last one
+            self.unfinished += self.running_handlers.values()
         return list(self._commands.values())
+
+    def _hand_over(self, messages: Sequence[Happening], inputs: Sequence[Happening]) -> None:
+        self._construct()
+        if messages:
+            for message in messages:
+                if isinstance(message, events.Signaled):
+                    self._apply_signal(message)
+                elif isinstance(message, events.UpdateAccepted):
+                    self._apply_update(message)
+            self._drain()
+        if len(messages) < len(inputs):
+            for body in inputs:
+                self._apply(body)
+            self._drain()
 
     def _drain(self) -> None:
         loop = self.loop
@@ -213,8 +287,12 @@ class Instance:
             self._args = [self.values.raw(self.start.args)]
         else:
             self._args = self.values.decode(self.start.args, self.definition.arg_types)
+        self.inbound = self._inbound_of(self)
         cls = self.definition.cls
         self._object = cls(*self._args) if self.definition.init_takes_args else cls()
+        if self.definition.dynamic_config is not None:
+            config = self.definition.dynamic_config(self._object)
+            self._failure_types = (*self._failure_types, *config.failure_exception_types)
 
     def _apply(self, body: Happening) -> None:
         match body:
@@ -228,6 +306,16 @@ class Instance:
                 self._primary = self.spawn(self._run(), name="run")
             case events.CancelRequested():
                 self._apply_cancel(body)
+            case events.ChildStarted():
+                self._children[body.id].start(body.run_id) if body.id in self._children else None
+            case events.ChildStartFailed():
+                self._fail_child_start(body)
+            case events.ChildClosed():
+                self._close_child(body)
+            case events.ExternalResolved():
+                self._resolve_external(body)
+            case events.RandomReseeded():
+                self.reseed(body.seed)
             case _:
                 pass  # Signals were handed over before; what ends a workflow from outside never reaches its code.
 
@@ -247,6 +335,52 @@ class Instance:
         pending = self._activities.pop(body.id, None)
         if pending is not None:
             pending.reject(self.values.error_of(pending.failure(body.failure, body.retry_state)))
+
+    def _fail_child_start(self, body: events.ChildStartFailed) -> None:
+        pending = self._children.pop(body.id, None)
+        if pending is not None:
+            failure = Failure(
+                kind="already_started",
+                message="Workflow execution already started",
+                attributes={
+                    "workflow_id": pending.command.workflow_id,
+                    "workflow_type": pending.command.workflow_type,
+                    "run_id": body.run_id,
+                },
+            )
+            pending.reject_start(body, self.values.error_of(failure))
+
+    def _close_child(self, body: events.ChildClosed) -> None:
+        pending = self._children.pop(body.id, None)
+        if pending is None:
+            return
+        if body.failure is not None:
+            pending.reject(self.values.error_of(pending.closing_failure(body)))
+            return
+        assert body.result is not None
+        hints = None if pending.result_type is None else [pending.result_type]
+        try:
+            (result,) = self.values.decode([body.result], hints)
+        except Exception as error:
+            pending.reject(error)
+        else:
+            pending.resolve(result)
+
+    def _resolve_external(self, body: events.ExternalResolved) -> None:
+        future = self._externals.pop(body.id, None)
+        if future is None or future.done():
+            return
+        if body.failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(self.values.error_of(body.failure))
+
+    def reseed(self, seed: int) -> None:
+        """Random numbers are others from here on."""
+        self.random_seed = seed
+        for callback in self.extras.get("seed_callbacks", []):
+            callback(seed)
+        self.extras.pop("random", None)
 
     def _fire_timer(self, body: events.TimerFired) -> None:
         handle = self._timers.pop(body.id, None)
@@ -280,8 +414,12 @@ class Instance:
 
     async def _run(self) -> None:
         assert self._args is not None
-        result = await self.definition.run_fn(self._object, *self._args)
+        result = await self.inbound.run(self._args)
         self._close(cmd.CompleteWorkflow(self.values.encode([result])[0]))
+
+    async def call_run(self, args: Sequence[Any]) -> Any:
+        """Run the workflow's own function."""
+        return await self.definition.run_fn(self._object, *args)
 
     async def _guarded(self, coro: Coroutine[Any, Any, None]) -> None:
         try:
@@ -289,10 +427,12 @@ class Instance:
         except ContinueAsNewRequested as request:
             self._close(request.command)
         except (Exception, asyncio.CancelledError) as error:
+            if self._evicting:
+                return
             if self.cancel_requested and self.values.is_cancellation(error):
                 self._close(cmd.CancelWorkflow())
-            elif isinstance(error, asyncio.CancelledError) or self._fails_workflow(error):
-                self._close(cmd.FailWorkflow(self.values.failure_of(error)))
+            elif isinstance(error, asyncio.CancelledError) or self.is_failure(error):
+                self._fail(error)
             else:
                 self._bug = self._bug or error
         except (GeneratorExit, KeyboardInterrupt, Evicted):
@@ -300,17 +440,25 @@ class Instance:
         except BaseException as error:
             self._bug = self._bug or error
 
-    def _fails_workflow(self, error: BaseException) -> bool:
-        return isinstance(
-            error, tuple(self.definition.failure_exception_types)
-        ) or self.values.fails_workflow(error)
+    def _fail(self, error: BaseException) -> None:
+        try:
+            failure = self.values.failure_of(error)
+        except Exception as problem:
+            self._bug = self._bug or ValueError("Failed converting workflow exception")
+            self._bug.__cause__ = problem
+            return
+        self._close(cmd.FailWorkflow(failure))
+
+    def is_failure(self, error: BaseException) -> bool:
+        """Whether this exception fails the workflow; any other is a bug in its code."""
+        return isinstance(error, self._failure_types) or self.values.fails_workflow(error)
 
     def _close(self, command: cmd.ClosingCommand) -> None:
         if not self.closed:
             self.give(0, command)
             self.closed = True
 
-    # -- signals and queries -------------------------------------------------------------------------------
+    # -- signals, updates and queries ----------------------------------------------------------------------
 
     def _apply_signal(self, signal: events.Signaled) -> None:
         handler = self.signal_handlers.get(signal.name) or self.signal_handlers.get(None)
@@ -320,12 +468,17 @@ class Instance:
         try:
             args = self._handler_args(handler, signal.name, signal.args)
         except Exception as error:
-            if self._fails_workflow(error):
-                self._close(cmd.FailWorkflow(self.values.failure_of(error)))
+            if self.is_failure(error):
+                self._fail(error)
             else:
                 self.dropped_signals.append((signal.name, error))
             return
-        self.spawn(self._handle_signal(handler, args), name=f"signal {signal.name}")
+        key = object()
+        self.running_handlers[key] = RunningHandler(signal.name, handler.unfinished_policy)
+        task = self.spawn(
+            self.inbound.signal(signal.name, args, signal.headers), name=f"signal: {signal.name}"
+        )
+        task.add_done_callback(lambda _task: self.running_handlers.pop(key, None))
 
     @property
     def dropped_signals(self) -> list[tuple[str, Exception]]:
@@ -333,14 +486,109 @@ class Instance:
         dropped: list[tuple[str, Exception]] = self.extras.setdefault("dropped_signals", [])
         return dropped
 
-    async def _handle_signal(self, handler: HandlerDefinition, args: list[Any]) -> None:
-        result = handler.fn(self._object, *args) if handler.is_method else handler.fn(*args)
-        if asyncio.iscoroutine(result):
-            await result
+    async def call_signal(self, name: str, args: Sequence[Any]) -> None:
+        """Call the handler of a signal."""
+        handler = self.signal_handlers.get(name) or self.signal_handlers.get(None)
+        if handler is not None:
+            await _awaited(self._call(handler, args))
+
+    def _call(self, handler: HandlerDefinition, args: Sequence[Any]) -> Any:
+        return handler.fn(self._object, *args) if handler.is_method else handler.fn(*args)
+
+    def _apply_update(self, update: events.UpdateAccepted) -> None:
+        # In the FIFO, as a task would be, but not as a task: those of rejected updates would be missing in replay.
+        context = contextvars.copy_context()
+        context.run(current_update.set, (update.update_id, update.name))
+        self.loop.call_soon(self._validate, update, context, context=context)
+
+    def _validate(self, update: events.UpdateAccepted, context: contextvars.Context) -> None:
+        try:
+            args = self._validated(update)
+        except Exception as error:
+            self._reject(update, error)
+            return
+        self.running_handlers[update.update_id] = RunningHandler(
+            update.name, self._update_handler(update.name).unfinished_policy, update.update_id
+        )
+        self.loop.create_task_first(
+            self._run_update(update, args), name=f"update: {update.name}", context=context
+        )
+
+    def _validated(self, update: events.UpdateAccepted) -> list[Any]:
+        handler = self._update_handler(update.name)
+        args = self._handler_args(handler, update.name, update.args)
+        if handler.validator is None or self.replaying:
+            return args
+        self.read_only = True
+        try:
+            self.inbound.validate(update.update_id, update.name, args, update.headers)
+        finally:
+            self.read_only = False
+        return self._handler_args(handler, update.name, update.args)  # The validator may have changed them.
+
+    def _update_handler(self, name: str) -> HandlerDefinition:
+        handler = self.update_handlers.get(name) or self.update_handlers.get(None)
+        if handler is None:
+            known = sorted(known for known in self.update_handlers if known is not None)
+            raise RuntimeError(
+                f"Update handler for '{name}' expected but not found, and there is no dynamic handler. "
+                f"known updates: [{' '.join(known)}]"
+            )
+        return handler
+
+    def _reject(self, update: events.UpdateAccepted, error: Exception) -> None:
+        if self.replaying or isinstance(error, ReadOnlyContext):
+            self._bug = (
+                self._bug or error
+            )  # It was accepted when it was recorded; or the validator has a bug.
+            return
+        self.rejected.append(RejectedUpdate(update.update_id, self.values.failure_of(error)))
+
+    async def _run_update(self, update: events.UpdateAccepted, args: list[Any]) -> None:
+        try:
+            result = await self.inbound.update(update.update_id, update.name, args, update.headers)
+            outcome = cmd.CompleteUpdate(update.update_id, result=self.values.encode([result])[0])
+        except ContinueAsNewRequested:
+            self._bug = self._bug or RuntimeError("Cannot continue as new from an update handler")
+            return
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError):
+                failure = Failure(kind="canceled", message=f"Cancellation raised within update {error}")
+            elif self.is_failure(error):
+                failure = self.values.failure_of(error)
+            else:
+                self._bug = self._bug or error
+                return
+            outcome = cmd.CompleteUpdate(update.update_id, failure=failure)
+        finally:
+            self.running_handlers.pop(update.update_id, None)
+        if not self._evicting:
+            self._commands[self._next_key()] = outcome  # also when the workflow has closed just now
+
+    def call_validator(self, name: str, args: Sequence[Any]) -> None:
+        """Call the validator of an update."""
+        handler = self._update_handler(name)
+        if handler.validator is not None:
+            if handler.is_method:
+                handler.validator(self._object, *args)
+            else:
+                handler.validator(*args)
+
+    async def call_update(self, name: str, args: Sequence[Any]) -> Any:
+        """Call the handler of an update."""
+        return await _awaited(self._call(self._update_handler(name), args))
+
+    def set_update_handler(self, name: str | None, handler: HandlerDefinition | None) -> None:
+        """Set or remove a handler at run time."""
+        self.require_writable("set update handler")
+        if handler is None:
+            self.update_handlers.pop(name, None)
+        else:
+            self.update_handlers[name] = handler
 
     def set_signal_handler(self, name: str | None, handler: HandlerDefinition | None) -> None:
         """Set or remove a handler at run time; signals that had none until now are handed to it."""
-        self.require_writable("set a signal handler")
+        self.require_writable("set signal handler")
         if handler is None:
             self.signal_handlers.pop(name, None)
             return
@@ -353,13 +601,15 @@ class Instance:
                 self._buffered.append(signal)
 
     def _handler_args(self, handler: HandlerDefinition, name: str, payloads: Sequence[Payload]) -> list[Any]:
+        if handler.name is None and handler.takes_varargs:
+            return [name, *self.values.decode(payloads, None)]
         if handler.name is None:
             return [name, self.values.raw(payloads)]
         return self.values.decode(payloads, handler.arg_types)
 
-    def _query(self, name: str, payloads: Sequence[Payload]) -> Payload:
+    def _query(self, name: str, payloads: Sequence[Payload], headers: Mapping[str, Payload]) -> Payload:
         handler = self.query_handlers.get(name) or self.query_handlers.get(None)
-        if handler is None:
+        if handler is None and name != STACK_TRACE:
             known = sorted(known for known in self.query_handlers if known is not None)
             raise LookupError(
                 f"Query handler for '{name}' expected but not found, known queries: [{' '.join(known)}]"
@@ -368,14 +618,31 @@ class Instance:
         mark = self.loop.mark()
         try:
             with self.loop.entered():
+                if handler is None:
+                    return self.values.encode([self.stack_trace()])[0]
                 args = self._handler_args(handler, name, payloads)
-                result = handler.fn(self._object, *args) if handler.is_method else handler.fn(*args)
-                if asyncio.iscoroutine(result):
-                    result = self._run_to_end(result)
-                return self.values.encode([result])[0]
+                return self.values.encode([self._run_to_end(self.inbound.query(name, args, headers))])[0]
         finally:
             self.read_only = False
             self.loop.restore(mark)
+
+    async def call_query(self, name: str, args: Sequence[Any]) -> Any:
+        """Call the handler of a query."""
+        handler = self.query_handlers.get(name) or self.query_handlers.get(None)
+        assert handler is not None, "a query without a handler was refused before"
+        return await _awaited(self._call(handler, args))
+
+    def stack_trace(self) -> str:
+        """Where each of the workflow's tasks waits."""
+        stacks: list[str] = []
+        for task in sorted(self.loop.tasks, key=hash):
+            if not task.done():
+                frames = "".join(
+                    traceback.format_list(traceback.extract_stack(frame)[-1:])[0]
+                    for frame in task.get_stack()
+                )
+                stacks.append(f"Stack for {task.get_name()}:\n{frames}")
+        return "\n\n".join(stacks)
 
     def _run_to_end(self, coro: Coroutine[Any, Any, Any]) -> Any:
         task = self.loop.create_task(coro)
@@ -397,7 +664,7 @@ class Instance:
         if self._evicting:
             raise Evicted
         if self.read_only:
-            raise ReadOnlyContext(f"cannot {action} from a query, validator or condition: it may only read")
+            raise ReadOnlyContext(f"While in read-only function, action attempted: {action}")
 
     def next_id(self) -> int:
         """An identifier for something with a lifetime, in the order of asking."""
@@ -408,6 +675,10 @@ class Instance:
         """Add a command to this activation, unless the workflow has closed. `key` is its id, negated to cancel."""
         if not self.closed:
             self._commands[key] = command
+
+    def _next_key(self) -> int:
+        self._key += 1
+        return self._key
 
     def withdraw(self, key: int) -> bool:
         """Take back a command of this very activation; False when it was given in an earlier one."""
@@ -459,6 +730,58 @@ class Instance:
         message_id = self.next_id()
         self.give(message_id, cmd.PublishMessage(message_id, topic, body, qos, retain, expires_s))
 
+    def start_child(self, pending: PendingChild) -> ChildHandle[Any]:
+        """Ask for a child; the handle is a task that ends with its outcome."""
+        self._children[pending.id] = pending
+        self.give(pending.id, pending.command)
+        return ChildHandle(pending, self)
+
+    def forget_child(self, pending: PendingChild) -> None:
+        """Its outcome no longer matters to the code."""
+        self._children.pop(pending.id, None)
+
+    async def reach(self, command: cmd.SignalExternal | cmd.CancelExternal) -> None:
+        """Ask something of another execution, and wait until it has it.
+
+        Raises:
+            what the recorded failure says: there is no such execution.
+        """
+        future: asyncio.Future[None] = self.loop.create_future()
+        self._externals[command.id] = future
+        self.give(command.id, command)
+
+        def withdraw(_error: asyncio.CancelledError) -> None:
+            if self.withdraw(command.id):
+                del self._externals[command.id]
+                failure = Failure(kind="canceled", message="Signal was cancelled before being sent")
+                future.set_exception(self.values.error_of(failure))
+
+        await until_done(future, withdraw)
+
+    def patched(self, patch_id: str, *, deprecated: bool) -> bool:
+        """Whether the new side of a change is to be taken; the same answer for the rest of the run."""
+        known = self._patches.get(patch_id)
+        if known is None:
+            known = self._patches[patch_id] = not self.replaying or patch_id in self.known_patches
+            if known:
+                self.give(self._next_key(), cmd.RecordPatch(patch_id, deprecated))
+        return known
+
+    def upsert_memo(self, memo: Mapping[str, Payload], removed: Sequence[str]) -> None:
+        """The memo has these values from here on, and `removed` (which are null values in `memo`) no more."""
+        self.memo.update(memo)
+        for name in removed:
+            self.memo.pop(name, None)
+        self.give(self._next_key(), cmd.UpsertMemo(memo))
+
+    def upsert_search_attributes(self, attributes: Mapping[str, Attribute]) -> None:
+        """The execution is found by these from here on; a value of None removes one."""
+        self.search_attributes.update(attributes)
+        for name, (_, value) in attributes.items():
+            if value is None:
+                self.search_attributes.pop(name, None)
+        self.give(self._next_key(), cmd.UpsertSearchAttributes(attributes))
+
     # -- eviction ------------------------------------------------------------------------------------------
 
     def _unwind(self) -> None:
@@ -468,6 +791,16 @@ class Instance:
         self._conditions.clear()
         self._activities.clear()
         self._timers.clear()
+        self._children.clear()
+        self._externals.clear()
+
+
+STACK_TRACE = "__stack_trace"
+"""The query that every workflow answers."""
+
+
+async def _awaited(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
 
 
 def _describe(error: BaseException) -> str:

@@ -192,6 +192,14 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         """A context manager in which this loop is the running one, inside a callback of another."""
         return _Entered(self)
 
+    def create_task_first(
+        self, coro: Coroutine[Any, Any, T], *, name: str, context: contextvars.Context
+    ) -> WorkflowTask[T]:
+        """A task whose first step comes before whatever waits in the FIFO."""
+        task = self.create_task(coro, name=name, context=context)
+        self._ready.appendleft(self._ready.pop())
+        return task
+
     def fire(self, handle: TimerHandle) -> None:
         """Queue the callback of a timer that has fired."""
         self._ready.append(handle)

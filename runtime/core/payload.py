@@ -23,6 +23,10 @@ class Payload:
         return self.metadata.get(ENCODING, b"").decode("ascii", "replace")
 
 
+Attribute = tuple[str, object]
+"""A search attribute: the name of its type (``Keyword``, ``Int`` ...) and its plain value; None removes it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """What went wrong, as it is kept in a history: no Python object, only what a reader needs.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .commands import Command, identity
+from . import codec
+from .commands import Command, RecordPatch, identity
 from .events import CLOSING, COMMANDS, HAPPENINGS, ActivationStarted, Event, Happening, event_name
 from .instance import Instance
 
@@ -84,17 +85,37 @@ def replay(instance: Instance, history: Sequence[Event]) -> list[Happening]:
         ActivationFailed: the code raises where it did not.
     """
     done, waiting = activations(history)
+    sizes = _Sizes(history)
     instance.replaying = True
+    instance.known_patches = {event.body.patch_id for event in history if isinstance(event.body, RecordPatch)}
     for activation in done:
         instance.history_length = activation.given_until
+        instance.history_bytes = sizes.up_to(activation.given_until)
         given = instance.activate(activation.at_us, activation.inputs)
         _compare(activation, given)
     instance.replaying = False
     return waiting
 
 
-def _compare(activation: _Activation, given: Sequence[Command]) -> None:
-    recorded = activation.recorded
+class _Sizes:
+    """How many bytes a history had at each of its events."""
+
+    def __init__(self, history: Sequence[Event]) -> None:
+        self._history = history
+        self._index = 0
+        self._bytes = 0
+
+    def up_to(self, sequence: int) -> int:
+        while self._index < sequence:
+            self._bytes += len(codec.encode_body(self._history[self._index].body))
+            self._index += 1
+        return self._bytes
+
+
+def _compare(activation: _Activation, asked: Sequence[Command]) -> None:
+    # Patches have no place of their own: a call may move, and a deprecated one may go.
+    recorded = [event for event in activation.recorded if not isinstance(event.body, RecordPatch)]
+    given = [command for command in asked if not isinstance(command, RecordPatch)]
     for index in range(max(len(recorded), len(given))):
         was = recorded[index] if index < len(recorded) else None
         now = given[index] if index < len(given) else None

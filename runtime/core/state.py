@@ -6,10 +6,25 @@ an event that cannot follow, both before an append and after a read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from . import codec
-from .commands import CancelActivity, CancelTimer, ScheduleActivity, StartTimer
+from .commands import (
+    CancelActivity,
+    CancelChild,
+    CancelExternal,
+    CancelTimer,
+    CompleteUpdate,
+    RecordPatch,
+    ScheduleActivity,
+    SignalExternal,
+    StartChild,
+    StartTimer,
+    UpsertMemo,
+    UpsertSearchAttributes,
+)
 from .events import (
     CLOSING,
     COMMANDS,
@@ -18,13 +33,25 @@ from .events import (
     ActivityFailed,
     Body,
     CancelRequested,
+    ChildClosed,
+    ChildStarted,
+    ChildStartFailed,
     Closing,
     Event,
+    ExternalResolved,
     TimerFired,
+    UpdateAccepted,
     WorkflowStarted,
 )
+from .payload import ENCODING, Attribute, Payload
 from .retry import DELAY_S_MAX
 from .transitions import ABSENT, CANCELING, CLOSED, LIFETIME_OF, OPEN, IllegalTransition, following
+
+
+def _merge(into: dict[str, Any], new: Mapping[str, Any], removed: Sequence[str]) -> None:
+    into.update(new)
+    for name in removed:
+        del into[name]
 
 
 @dataclass(slots=True)
@@ -49,6 +76,25 @@ class PendingTimer:
     due_us: int
 
 
+@dataclass(slots=True)
+class PendingChild:
+    """A child that was asked for and has not closed."""
+
+    command: StartChild
+    state: str = OPEN
+    run_id: str = ""
+    """Of its first run; empty while it has not started."""
+    cancel_reason: str | None = None
+
+
+@dataclass(slots=True)
+class KnownUpdate:
+    """An update that was accepted, and how its handler ended once it has."""
+
+    accepted: UpdateAccepted
+    completed: CompleteUpdate | None = None
+
+
 class ExecutionState:
     """What one history adds up to."""
 
@@ -57,14 +103,22 @@ class ExecutionState:
         "activities",
         "at_us",
         "cancel_requested",
+        "cancel_reason",
         "checksum",
+        "children",
         "closing",
         "deadline_us",
+        "externals",
+        "first_due_us",
         "id_max",
+        "memo",
+        "patches",
+        "search_attributes",
         "sequence",
         "start",
         "timers",
         "unconsumed",
+        "updates",
     )
 
     def __init__(self, run_id: str) -> None:
@@ -76,6 +130,15 @@ class ExecutionState:
         self.id_max = 0
         self.activities: dict[int, PendingActivity] = {}
         self.timers: dict[int, PendingTimer] = {}
+        self.children: dict[int, PendingChild] = {}
+        self.externals: dict[int, SignalExternal | CancelExternal] = {}
+        self.updates: dict[str, KnownUpdate] = {}
+        self.patches: set[str] = set()
+        self.search_attributes: dict[str, Attribute] = {}
+        self.memo: dict[str, Payload] = {}
+        self.cancel_reason: str | None = None
+        self.first_due_us: int | None = None
+        """When a delayed start goes on; None when it has, or is not delayed."""
         self.unconsumed = 0
         self.cancel_requested = False
         self.closing: Closing | None = None
@@ -95,10 +158,9 @@ class ExecutionState:
 
     def next_due_us(self) -> int | None:
         """When the next timer or the workflow's own timeout is due, or None when there is neither."""
-        next_timer = min((timer.due_us for timer in self.timers.values()), default=None)
-        if self.deadline_us is None or next_timer is None:
-            return next_timer if self.deadline_us is None else self.deadline_us
-        return min(next_timer, self.deadline_us)
+        due = [timer.due_us for timer in self.timers.values()]
+        due += [at_us for at_us in (self.deadline_us, self.first_due_us) if at_us is not None]
+        return min(due, default=None)
 
     def apply(self, event: Event) -> None:
         """Take one event into account.
@@ -113,8 +175,14 @@ class ExecutionState:
                 self._apply_workflow(event)
             case "activity":
                 self._apply_activity(event)
-            case _:
+            case "timer":
                 self._apply_timer(event)
+            case "child":
+                self._apply_child(body)
+            case "external":
+                self._apply_external(body)
+            case _:
+                self._apply_update(body)
         self.sequence = event.sequence
         self.at_us = event.at_us
         self.activation = max(self.activation, event.activation)
@@ -153,16 +221,86 @@ class ExecutionState:
         following("workflow", self._workflow_state(), type(body), "the workflow")
         if isinstance(body, WorkflowStarted):
             self.start = body
-            limits = [s for s in (body.run_timeout_s, body.execution_timeout_s) if s is not None]
-            limit_s = min(limits, default=None)
-            if limit_s is not None:
-                self.deadline_us = event.at_us + round(min(limit_s, DELAY_S_MAX) * 1_000_000)
+            self._begin(body, event.at_us)
         elif isinstance(body, CancelRequested):
             self.cancel_requested = True
+            self.cancel_reason = body.reason
+        elif isinstance(body, UpsertSearchAttributes):
+            _merge(
+                self.search_attributes,
+                body.attributes,
+                [k for k, v in body.attributes.items() if v[1] is None],
+            )
+        elif isinstance(body, UpsertMemo):
+            _merge(
+                self.memo,
+                body.memo,
+                [k for k, v in body.memo.items() if v.metadata.get(ENCODING) == b"binary/null"],
+            )
+        elif isinstance(body, RecordPatch):
+            self.patches.add(body.patch_id)
         elif isinstance(body, ActivationStarted):
             self.unconsumed = 0
+            self.first_due_us = None
         elif isinstance(body, CLOSING):
             self.closing = body
+
+    def _begin(self, start: WorkflowStarted, at_us: int) -> None:
+        self.search_attributes = dict(start.search_attributes)
+        self.memo = dict(start.memo)
+        first_us = at_us + round(min(start.first_delay_s, DELAY_S_MAX) * 1_000_000)
+        if start.first_delay_s:
+            self.first_due_us = first_us
+        limits: list[int] = []
+        if start.run_timeout_s is not None:
+            limits.append(first_us + round(min(start.run_timeout_s, DELAY_S_MAX) * 1_000_000))
+        if start.execution_timeout_s is not None:
+            chain_us = start.chain_started_us or first_us
+            limits.append(chain_us + round(min(start.execution_timeout_s, DELAY_S_MAX) * 1_000_000))
+        self.deadline_us = min(limits, default=None)
+
+    def _apply_child(self, body: Body) -> None:
+        assert isinstance(body, StartChild | CancelChild | ChildStarted | ChildStartFailed | ChildClosed)
+        self._require_open(body)
+        if isinstance(body, StartChild):
+            self._new_id(body.id)
+            self.children[body.id] = PendingChild(body)
+            return
+        pending = self.children.get(body.id)
+        state = following(
+            "child", CLOSED if pending is None else pending.state, type(body), f"child {body.id}"
+        )
+        assert pending is not None, "the table has no way on from CLOSED"
+        if state == CLOSED:
+            del self.children[body.id]
+            return
+        pending.state = state
+        if isinstance(body, ChildStarted):
+            pending.run_id = body.run_id
+        elif isinstance(body, CancelChild):
+            pending.cancel_reason = body.reason
+
+    def _apply_external(self, body: Body) -> None:
+        assert isinstance(body, SignalExternal | CancelExternal | ExternalResolved)
+        self._require_open(body)
+        if not isinstance(body, ExternalResolved):
+            self._new_id(body.id)
+            self.externals[body.id] = body
+            return
+        following("external", OPEN if body.id in self.externals else CLOSED, type(body), f"request {body.id}")
+        del self.externals[body.id]
+
+    def _apply_update(self, body: Body) -> None:
+        assert isinstance(body, UpdateAccepted | CompleteUpdate)
+        self._require_open(body)
+        known = self.updates.get(body.update_id)
+        state = ABSENT if known is None else OPEN if known.completed is None else CLOSED
+        following("update", state, type(body), f"update {body.update_id}")
+        if isinstance(body, UpdateAccepted):
+            self.updates[body.update_id] = KnownUpdate(body)
+        else:
+            assert known is not None, "the table lets nothing else follow ABSENT"
+            known.completed = body
 
     def _apply_activity(self, event: Event) -> None:
         body = event.body

@@ -1,10 +1,13 @@
 """Which event may follow which: the tables that every history must fit.
 
-A history has three kinds of lifetime, each with its own table:
+A history has these kinds of lifetime, each with its own table:
 
 * the **workflow** begins once and closes once; nothing follows its close;
 * an **activity** is scheduled by a command, may be asked to cancel, and ends once;
-* a **timer** is started by a command, and either fires or is cancelled.
+* a **timer** is started by a command, and either fires or is cancelled;
+* a **child** is asked for by a command, is started or not, may be asked to cancel, and closes once;
+* an **external** request to another execution is made by a command and resolved once;
+* an **update** is accepted and completes once.
 
 Rule 1. An event that is in no table of its lifetime's state is illegal: the journal is damaged, or the engine wrong.
 Rule 2. Identifiers are given out in order and never again.
@@ -18,14 +21,22 @@ from typing import Final
 from . import events
 from .commands import (
     CancelActivity,
+    CancelChild,
+    CancelExternal,
     CancelTimer,
     CancelWorkflow,
+    CompleteUpdate,
     CompleteWorkflow,
     ContinueAsNew,
     FailWorkflow,
     PublishMessage,
+    RecordPatch,
     ScheduleActivity,
+    SignalExternal,
+    StartChild,
     StartTimer,
+    UpsertMemo,
+    UpsertSearchAttributes,
 )
 from .events import Body
 
@@ -42,7 +53,11 @@ WORKFLOW: Final[_Table] = {
         events.Signaled: OPEN,
         events.CancelRequested: OPEN,
         events.ActivationStarted: OPEN,
+        events.RandomReseeded: OPEN,
         PublishMessage: OPEN,
+        UpsertSearchAttributes: OPEN,
+        UpsertMemo: OPEN,
+        RecordPatch: OPEN,
         CompleteWorkflow: CLOSED,
         FailWorkflow: CLOSED,
         CancelWorkflow: CLOSED,
@@ -66,7 +81,40 @@ TIMER: Final[_Table] = {
     CLOSED: {},
 }
 
-LIFETIMES: Final[dict[str, _Table]] = {"workflow": WORKFLOW, "activity": ACTIVITY, "timer": TIMER}
+STARTED: Final = "started"
+
+CHILD: Final[_Table] = {
+    ABSENT: {StartChild: OPEN},
+    OPEN: {
+        CancelChild: OPEN,
+        events.ChildStarted: STARTED,
+        events.ChildStartFailed: CLOSED,
+        events.ChildClosed: CLOSED,
+    },
+    STARTED: {CancelChild: STARTED, events.ChildClosed: CLOSED},
+    CLOSED: {},
+}
+
+EXTERNAL: Final[_Table] = {
+    ABSENT: {SignalExternal: OPEN, CancelExternal: OPEN},
+    OPEN: {events.ExternalResolved: CLOSED},
+    CLOSED: {},
+}
+
+UPDATE: Final[_Table] = {
+    ABSENT: {events.UpdateAccepted: OPEN},
+    OPEN: {CompleteUpdate: CLOSED},
+    CLOSED: {},
+}
+
+LIFETIMES: Final[dict[str, _Table]] = {
+    "workflow": WORKFLOW,
+    "activity": ACTIVITY,
+    "timer": TIMER,
+    "child": CHILD,
+    "external": EXTERNAL,
+    "update": UPDATE,
+}
 
 LIFETIME_OF: Final[dict[type[Body], str]] = {
     body: lifetime for lifetime, table in LIFETIMES.items() for row in table.values() for body in row
