@@ -15,13 +15,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast, overload
 
 from .common import Priority, RetryPolicy
+from .metrics import MetricMeter
 from .signatures import types_of
 
 if TYPE_CHECKING:
     from .client import Client
+    from .converter import PayloadConverter
+    from .interceptors import ActivityOutboundInterceptor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -174,8 +177,23 @@ class ActivityContext(Protocol):
         """The client of the worker that runs the attempt."""
         ...
 
+    @property
+    def cancel_reason(self) -> str | None:
+        """Why the attempt was asked to stop."""
+        ...
+
+    @property
+    def payload_converter(self) -> PayloadConverter:
+        """The converter of the attempt's values."""
+        ...
+
     def heartbeat(self, details: Sequence[Any]) -> None:
         """Note these details for the next attempt."""
+        ...
+
+    @property
+    def outbound(self) -> ActivityOutboundInterceptor | None:
+        """What stands behind the calls of the code; None when no interceptor does."""
         ...
 
     def shielded(self) -> Any:
@@ -200,7 +218,57 @@ def in_activity() -> bool:
 
 def info() -> Info:
     """What the running attempt is."""
-    return _context().info
+    context = _context()
+    return context.info if context.outbound is None else context.outbound.info()
+
+
+class CompleteAsync(BaseException):
+    """Raised by `raise_complete_async` through the activity's code; not an `Exception`, so that nothing catches it."""
+
+
+def raise_complete_async() -> NoReturn:
+    """End this function without ending the activity: someone else completes it, through `Client.get_async_activity_handle`.
+
+    The attempt's timeouts go on; after a restart of the gateway the function runs again.
+    """
+    _context()
+    raise CompleteAsync
+
+
+@dataclass(frozen=True)
+class ActivityCancellationDetails:
+    """Why an attempt was asked to stop."""
+
+    not_found: bool = False
+    cancel_requested: bool = False
+    paused: bool = False
+    timed_out: bool = False
+    worker_shutdown: bool = False
+    reset: bool = False
+
+
+def cancellation_details() -> ActivityCancellationDetails | None:
+    """Why the attempt was asked to stop; None while it was not."""
+    reason = _context().cancel_reason
+    if reason is None:
+        return None
+    return ActivityCancellationDetails(
+        not_found=reason == "the workflow has closed",
+        cancel_requested=reason == "the workflow asked for it",
+        timed_out=reason == "timed out",
+        worker_shutdown=reason == "the worker shuts down",
+    )
+
+
+def payload_converter() -> PayloadConverter:
+    """The converter of this activity's values."""
+    return _context().payload_converter
+
+
+def metric_meter() -> MetricMeter:
+    """Metrics of this activity."""
+    _context()
+    return MetricMeter.noop
 
 
 def client() -> Client:
@@ -218,7 +286,11 @@ def heartbeat(*details: Any) -> None:
     The last details are in the next attempt's `info().heartbeat_details`. The journal gets them at once when none was
     written for a while, else a little later: after a power cut a few seconds of them may be lost.
     """
-    _context().heartbeat(details)
+    context = _context()
+    if context.outbound is None:
+        context.heartbeat(details)
+    else:
+        context.outbound.heartbeat(*details)
 
 
 def is_cancelled() -> bool:

@@ -38,6 +38,11 @@ class AttemptRequest:
         return f"{self.workflow.run_id}:{self.command.id}"
 
 
+class CompletesLater:
+    """What a function says that has handed its work to someone else, who will report how it ended."""
+
+
+LATER = CompletesLater()
 Outcome = Payload | Failure
 
 
@@ -161,7 +166,7 @@ class ActivityRunner(Protocol):
         """The types that there are functions for."""
         ...
 
-    async def run(self, attempt: Attempt) -> Outcome:
+    async def run(self, attempt: Attempt) -> Outcome | CompletesLater:
         """Run the function; its exceptions come back as failures."""
         ...
 
@@ -194,6 +199,8 @@ class ActivityQueue:
         self._waiting: OrderedDict[_Place, AttemptRequest] = OrderedDict()
         self._cut_off: list[AttemptRequest] = []
         self._running: dict[tuple[int, int], Attempt] = {}
+        self._handed_over: dict[tuple[int, int], Attempt] = {}
+        """Attempts whose function has returned, and whose outcome someone else will report."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.closing = False
 
@@ -208,13 +215,16 @@ class ActivityQueue:
         return len(self._waiting)
 
     def attempt(self, execution: int, activity: int) -> Attempt | None:
-        """The attempt of this activity that runs now."""
+        """The attempt of this activity that runs now, or that was handed over and has no outcome yet."""
+        handed_over = self._handed_over.get((execution, activity))
+        if handed_over is not None and not handed_over.reported:
+            return handed_over
         return self._running.get((execution, activity))
 
     def submit(self, request: AttemptRequest) -> None:
         """Start it as soon as a slot is free, unless an attempt of this activity runs or waits already."""
         place = _place_of(request)
-        running = self._running.get(place)
+        running = self.attempt(*place)
         if place in self._waiting or (running is not None and not running.reported):
             return
         if self.closing or len(self._tasks) >= self._slots:
@@ -228,7 +238,7 @@ class ActivityQueue:
 
     def forget(self, execution: int, activity: int, reason: str) -> None:
         """Nobody wants the outcome any more: withdraw the attempt, or stop it and hear nothing of it."""
-        attempt = self._running.get((execution, activity))
+        attempt = self.attempt(execution, activity)
         if attempt is None:
             self.withdraw(execution, activity)
         else:
@@ -254,7 +264,11 @@ class ActivityQueue:
         finally:
             if self._running.get(place) is attempt:
                 del self._running[place]
-        attempt.report(outcome)
+        if isinstance(outcome, CompletesLater):
+            self._handed_over = {p: a for p, a in self._handed_over.items() if not a.reported}
+            self._handed_over[place] = attempt
+        else:
+            attempt.report(outcome)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -272,7 +286,7 @@ class ActivityQueue:
         self.closing = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
-        for attempt in list(self._running.values()):
+        for attempt in [*self._running.values(), *self._handed_over.values()]:
             if not attempt.reported:
                 self._cut_off.append(replace(attempt.request, heartbeat=attempt.heartbeat))
             attempt.silence()

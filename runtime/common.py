@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .core.payload import Payload
 from .metrics import (
@@ -67,6 +67,10 @@ __all__ = [
     "WorkflowIDConflictPolicy",
     "WorkflowIDReusePolicy",
 ]
+
+
+arg_unset: Any = object()
+"""Stands for an argument that was not given, where None is a value."""
 
 
 @dataclass

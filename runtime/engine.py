@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -29,9 +29,10 @@ from .core import events as ev
 from .core.commands import Command
 from .core.definition import WorkflowDefinition
 from .core.events import Closing, Happening, WorkflowStarted
-from .core.instance import ActivationFailed, Instance, Values
+from .core.instance import ActivationFailed, Instance
 from .core.payload import Failure, Payload
 from .core.replay import HistoryDiverged
+from .follow_ups import Ending, next_request, with_next_run
 from .journal.errors import HistoryDamaged, StorageFull
 from .live import Incoming, LiveExecution, blocked_by
 from .ports import (
@@ -48,7 +49,10 @@ from .ports import (
     ParkedMessage,
 )
 from .recovery import Wakeups
+from .relations import Relations
+from .requests import AlreadyRunning, EngineClosed, NoSuchExecution, StartRequest
 from .timers import Alarms
+from .updates import Updates, UpdateTicket
 
 _log = logging.getLogger(__name__)
 
@@ -68,22 +72,6 @@ _TURN_MAX = 500
 """Executions handed over in one turn; more wait for the next, so that no commit grows without bound."""
 
 
-class NoSuchExecution(LookupError):
-    """No open execution, or none at all, has this workflow id and run id."""
-
-
-class AlreadyRunning(Exception):
-    """The workflow id has an open run, and the conflict policy says to fail."""
-
-    def __init__(self, record: ExecutionRecord) -> None:
-        super().__init__(f"workflow {record.workflow_id!r} is running already (run {record.run_id})")
-        self.record = record
-
-
-class EngineClosed(RuntimeError):
-    """The engine stops; nothing was accepted."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLimits:
     """Bounds of what an engine holds in memory."""
@@ -94,25 +82,6 @@ class EngineLimits:
     """Activities that run at a time, for each worker."""
     heartbeat_interval_s: float = 5.0
     """The details of heartbeats reach the journal at most this often."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartRequest:
-    """A workflow that shall begin."""
-
-    workflow_id: str
-    workflow_type: str
-    task_queue: str
-    args: tuple[Payload, ...] = ()
-    signal: ev.Signaled | None = None
-    """Handed over together with the start."""
-    execution_timeout_s: float | None = None
-    run_timeout_s: float | None = None
-    task_timeout_s: float | None = None
-    retry: retry.RetryRule | None = None
-    memo: Mapping[str, Payload] = field(default_factory=dict[str, Payload])
-    headers: Mapping[str, Payload] = field(default_factory=dict[str, Payload])
-    caused_by: str = ""
 
 
 @dataclass(slots=True)
@@ -133,7 +102,7 @@ class _WorkerEntry:
     workflows: Mapping[str | None, WorkflowDefinition]
     activities: ActivityQueue
     runner: ActivityRunner
-    values: Values
+    make_instance: Callable[[WorkflowDefinition, WorkflowStarted], Instance]
 
     def definition(self, workflow_type: str) -> WorkflowDefinition | None:
         return self.workflows.get(workflow_type) or self.workflows.get(None)
@@ -177,6 +146,8 @@ class Engine:
         self._alarms = Alarms(clock, self._wake_alarms)
         self._alarms_changed = asyncio.Event()
         self._wakeups = Wakeups(journal, clock, self._alarms, self._wake_execution)
+        self.updates = Updates(self)
+        self.relations = Relations(self)
         self._key = self._outbox_id = self._parked_id = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -188,8 +159,8 @@ class Engine:
         await self._recover()
         # Not a task group of anyio's: it may only be left by the task that entered it, and test fixtures (among others)
         # enter and leave an engine in different tasks.
-        self._spawn(self._turn_forever())
-        self._spawn(self._watch_alarms())
+        self.spawn(self._turn_forever())
+        self.spawn(self._watch_alarms())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -206,6 +177,7 @@ class Engine:
     async def _recover(self) -> None:
         for record in await self.journal.hot():
             await self._load(record)
+        await self.relations.recover()
         await self._wakeups.look_ahead()
 
     def now_us(self) -> int:
@@ -219,7 +191,7 @@ class Engine:
         task_queue: str,
         workflows: Mapping[str | None, WorkflowDefinition],
         runner: ActivityRunner,
-        values: Values,
+        make_instance: Callable[[WorkflowDefinition, WorkflowStarted], Instance],
         *,
         activities_max: int | None = None,
     ) -> ActivityQueue:
@@ -235,15 +207,15 @@ class Engine:
             beat_interval_s=self.limits.heartbeat_interval_s,
             now_us=self.now_us,
         )
-        self._workers[task_queue] = _WorkerEntry(workflows, queue, runner, values)
+        self._workers[task_queue] = _WorkerEntry(workflows, queue, runner, make_instance)
         for request in self._orphans.pop(task_queue, []):
             self._submit_if_pending(request)
         for live in list(self._live.values()):
             if live.record.task_queue != task_queue:
                 continue
             if live.blocked is not None:
-                self._spawn(self._reload(live))  # Perhaps this worker brings the mended code.
-            elif live.waiting or live.incoming:
+                self.spawn(self._reload(live))  # Perhaps this worker brings the mended code.
+            elif live.waiting or live.incoming or live.held:
                 self._make_ready(live)
         return queue
 
@@ -256,6 +228,11 @@ class Engine:
         for live in list(self._live.values()):
             if live.record.task_queue == task_queue:
                 live.drop_instance()
+
+    @property
+    def task_queues(self) -> list[str]:
+        """The queues that are served."""
+        return list(self._workers)
 
     # -- requests from outside -----------------------------------------------------------------------
 
@@ -276,7 +253,7 @@ class Engine:
             StorageFull: nothing was accepted.
         """
         answer: asyncio.Future[tuple[ExecutionRecord, bool]] = asyncio.get_running_loop().create_future()
-        if self._refuse_when_closing(answer):
+        if self.refuse_when_closing(answer):
             return answer
 
         def begin(existing: LiveExecution | None) -> None:
@@ -324,6 +301,7 @@ class Engine:
         self, request: StartRequest, run_id: str, *, first_run_id: str = "", continued_run_id: str = ""
     ) -> LiveExecution:
         self._key += 1
+        parent = request.parent
         record = ExecutionRecord(
             key=self._key,
             workflow_id=request.workflow_id,
@@ -331,26 +309,18 @@ class Engine:
             workflow_type=request.workflow_type,
             task_queue=request.task_queue,
             started_at_us=self.now_us(),
+            parent_workflow_id=parent.workflow_id if parent else "",
+            parent_run_id=parent.run_id if parent else "",
+            parent_close_policy=parent.close_policy if parent else 0,
+            root_workflow_id=parent.root_workflow_id if parent else "",
+            root_run_id=parent.root_run_id if parent else "",
+            first_run_id=first_run_id or run_id,
         )
         live = LiveExecution(record)
         live.uncommitted = True
         live.history = ()
-        started = WorkflowStarted(
-            workflow_id=request.workflow_id,
-            run_id=run_id,
-            workflow_type=request.workflow_type,
-            task_queue=request.task_queue,
-            args=request.args,
-            random_seed=self.entropy.seed(),
-            first_run_id=first_run_id or run_id,
-            continued_run_id=continued_run_id,
-            execution_timeout_s=request.execution_timeout_s,
-            run_timeout_s=request.run_timeout_s,
-            task_timeout_s=request.task_timeout_s,
-            retry=request.retry,
-            memo=request.memo,
-            headers=request.headers,
-            caused_by=request.caused_by,
+        started = request.started(
+            run_id, self.entropy.seed(), first_run_id=first_run_id, continued_run_id=continued_run_id
         )
         codec.encode_body(
             started
@@ -359,6 +329,8 @@ class Engine:
         live.incoming.append(Incoming(started))
         if request.signal is not None:
             live.incoming.append(Incoming(request.signal))
+        if request.search_attributes:
+            self._batch.attributes[record.key] = request.search_attributes
         self._live[record.key] = live
         self._open[record.workflow_id] = live
         return live
@@ -380,8 +352,8 @@ class Engine:
             signal = Incoming(
                 request.signal, lambda error: _answer_start(answer, existing, error), received, again
             )
-            self._with_live(
-                existing.workflow_id, lambda live: again() if live is None else self._give(live, signal)
+            self.with_live(
+                existing.workflow_id, lambda live: again() if live is None else self.give(live, signal)
             )
         elif received is not None:
             self._batch.received.append((0, received))
@@ -429,19 +401,60 @@ class Engine:
         """
         return self._tell(workflow_id, run_id, signal, received)
 
-    def cancel(self, workflow_id: str, run_id: str | None, reason: str = "") -> asyncio.Future[None]:
-        """Ask an open execution to end by itself; raises as `signal` does."""
-        return self._tell(workflow_id, run_id, ev.CancelRequested(reason))
+    def cancel(
+        self, workflow_id: str, run_id: str | None, reason: str = "", *, only_chain: str | None = None
+    ) -> asyncio.Future[None]:
+        """Ask an open execution to end by itself; raises as `signal` does.
+
+        With `only_chain`, only a run of the chain that began with that run.
+        """
+        return self._tell(workflow_id, run_id, ev.CancelRequested(reason), only_chain=only_chain)
+
+    def update(
+        self, workflow_id: str, run_id: str | None, update: ev.UpdateAccepted
+    ) -> asyncio.Future[UpdateTicket]:
+        """Hand an update to an open execution; see `Updates.send`."""
+        return self.updates.send(workflow_id, run_id, update)
+
+    async def start_checked(
+        self, request: StartRequest, *, reuse: int = 1, on_conflict: str = "fail"
+    ) -> tuple[ExecutionRecord, bool]:
+        """Begin a workflow, unless its id was used before and `reuse` (Temporal's numbers) forbids it.
+
+        Raises:
+            AlreadyRunning: as `start`; also when a closed run is in the way.
+        """
+        if reuse in (2, 3):
+            found = await self.journal.executions(workflow_id=request.workflow_id, limit=1)
+            closed = bool(found) and found[0].status != OPEN
+            if closed and (reuse == 3 or found[0].status in ("completed", "continued_as_new")):
+                raise AlreadyRunning(found[0])
+        return await self.start(request, on_conflict="terminate_existing" if reuse == 4 else on_conflict)
+
+    def tell_run(self, workflow_id: str, run_id: str, incoming: Incoming) -> None:
+        """Hand something to this very run, if it is still open."""
+
+        def tell(live: LiveExecution | None) -> None:
+            if live is not None and live.record.run_id == run_id:
+                self.give(live, incoming)
+
+        self.with_live(workflow_id, tell)
 
     def terminate(self, workflow_id: str, run_id: str | None, reason: str = "") -> asyncio.Future[None]:
         """End an open execution without asking its code; raises as `signal` does."""
         return self._tell(workflow_id, run_id, ev.WorkflowTerminated(reason))
 
     def _tell(
-        self, workflow_id: str, run_id: str | None, body: Happening, received: tuple[str, bytes] | None = None
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        body: Happening,
+        received: tuple[str, bytes] | None = None,
+        *,
+        only_chain: str | None = None,
     ) -> asyncio.Future[None]:
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._refuse_when_closing(answer):
+        if self.refuse_when_closing(answer):
             return answer
         try:
             codec.encode_body(body)
@@ -460,16 +473,18 @@ class Engine:
         def tell(live: LiveExecution | None) -> None:
             if live is None or (run_id is not None and live.record.run_id != run_id):
                 settle(_no_open_run(workflow_id, run_id))
+            elif only_chain is not None and live.state.started.first_run_id != only_chain:
+                settle(_no_open_run(workflow_id, only_chain))
             else:
-                self._give(live, Incoming(body, settle, received))
+                self.give(live, Incoming(body, settle, received))
 
-        self._with_live(workflow_id, tell)
+        self.with_live(workflow_id, tell)
         return answer
 
     def park(self, message: ParkedMessage) -> asyncio.Future[None]:
         """Put a refused message into quarantine; the future is done when that is durable."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._refuse_when_closing(answer):
+        if self.refuse_when_closing(answer):
             return answer
         self._parked_id += 1
         self._batch.parked.append(replace(message, id=self._parked_id))
@@ -580,7 +595,7 @@ class Engine:
         """How many executions are in memory."""
         return len(self._live)
 
-    def _refuse_when_closing(self, answer: asyncio.Future[Any]) -> bool:
+    def refuse_when_closing(self, answer: asyncio.Future[Any]) -> bool:
         if self.failure is not None:
             answer.set_exception(EngineClosed(f"the engine has stopped: {self.failure}"))
         elif self._closing:
@@ -589,7 +604,7 @@ class Engine:
 
     # -- executions in memory ------------------------------------------------------------------------
 
-    def _with_live(self, workflow_id: str, action: Callable[[LiveExecution | None], None]) -> None:
+    def with_live(self, workflow_id: str, action: Callable[[LiveExecution | None], None]) -> None:
         """Act on the open run of a workflow id, read from the journal if need be; in the order of the calls."""
         if workflow_id in self._loading:
             self._loading[workflow_id].append(action)
@@ -600,7 +615,7 @@ class Engine:
             action(live)
             return
         self._loading[workflow_id] = [action]
-        self._spawn(self._load_open_run(workflow_id))
+        self.spawn(self._load_open_run(workflow_id))
 
     async def _load_open_run(self, workflow_id: str) -> None:
         try:
@@ -631,9 +646,10 @@ class Engine:
             self._begin_activity(live, activity.command, activity.scheduled_at_us)
             if activity.cancel_requested:
                 self._cancel_activity(live, activity.command.id)
+        self.relations.resume(live)
         self._arm(live)
         for item in inside:
-            self._give(live, item)
+            self.give(live, item)
         if live.waiting:
             self._make_ready(live)
 
@@ -649,7 +665,7 @@ class Engine:
         if record.key in self._live:
             self._fire_timers(record.key)
             return
-        self._with_live(
+        self.with_live(
             record.workflow_id, lambda live: None if live is None else self._fire_timers(live.record.key)
         )
 
@@ -671,7 +687,7 @@ class Engine:
         if self._open.get(live.record.workflow_id) is live:
             del self._open[live.record.workflow_id]
 
-    def _spawn(self, coro: Any) -> None:
+    def spawn(self, coro: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coro)
         self._tasks.add(task)
         task.add_done_callback(self._spawned_ended)
@@ -696,6 +712,7 @@ class Engine:
         settlers += [item.settle for item in waiting if item.settle is not None]
         for settle in settlers:
             settle(error)
+        self.updates.abandon(error)
         for waiters in self._results.values():
             for waiter in waiters:
                 if not waiter.done():
@@ -703,7 +720,7 @@ class Engine:
 
     # -- the turn ------------------------------------------------------------------------------------
 
-    def _give(self, live: LiveExecution, incoming: Incoming) -> None:
+    def give(self, live: LiveExecution, incoming: Incoming) -> None:
         live.incoming.append(incoming)
         self._make_ready(live)
 
@@ -745,14 +762,20 @@ class Engine:
         entry = self._workers.get(live.record.task_queue)
         served = entry is not None and entry.definition(live.record.workflow_type) is not None
         if served and not live.rebuildable and live.blocked is None:
-            self._spawn(self._reload(live))
+            self.spawn(self._reload(live))
             return
+        runs = served and live.rebuildable and not self._waits_to_begin(live)
         incoming, live.incoming = live.incoming, []
+        if runs:
+            incoming, live.held = incoming + live.held, []
+        else:
+            live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
+            incoming = [item for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
         if live.uncommitted and live.state.start is None and len(incoming) > 1:
             incoming, live.incoming = _first_handover(incoming)
         at_us = max(self.now_us(), live.state.at_us)
         incoming = self._drop_stale(live, incoming)
-        if not incoming and not live.waiting:
+        if not incoming and not (live.waiting and runs):
             return
         self._touch(live, incoming)
         end = next(
@@ -762,21 +785,40 @@ class Engine:
             self._end_from_outside(live, incoming, end, at_us)
             return
         inputs = [item.body for item in incoming]
-        if entry is None or not served or not live.rebuildable:
+        if entry is None or not runs:
             # Nobody runs its code, or the code is blocked and will be tried again: what came is kept for then.
             live.accept(self._batch, at_us, inputs)
             self._record_change(live)
+            self._effects.append(lambda: self._arm(live))
             return
         try:
             instance = self._instance(live, entry)
-            commands = live.activate(self._batch, at_us, inputs, instance)
+            finish = partial(with_next_run, state=live.state, now_us=at_us, run_id=self.entropy.run_id())
+            commands = live.activate(self._batch, at_us, inputs, instance, finish)
         except (ActivationFailed, HistoryDiverged) as error:
+            live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
+            inputs = [body for body in inputs if not isinstance(body, ev.UpdateAccepted)]
             self._block(live, error, inputs, at_us)
             return
+        for rejected in instance.rejected:
+            self._effects.append(partial(self.updates.rejected, live, rejected.update_id, rejected.failure))
         self._note_dropped_signals(live)
         self.counters.activations += 1
         live.failures = 0
         self._carry_out(live, commands, at_us)
+
+    def _waits_to_begin(self, live: LiveExecution) -> bool:
+        """Whether its first activation is delayed, and nothing has come that brings it forward."""
+        start = live.state.start or live.incoming_start
+        if start is None or not start.first_delay_s or live.state.activation:
+            return False
+        due_us = live.state.first_due_us
+        if due_us is not None and due_us <= self.now_us():
+            return False
+        messages = (ev.Signaled, ev.UpdateAccepted)
+        came = any(isinstance(item.body, messages) for item in live.incoming + live.held)
+        came = came or any(isinstance(body, messages) for body in live.waiting)
+        return bool(start.cron) or start.attempt > 1 or not came
 
     def _touch(self, live: LiveExecution, incoming: list[Incoming]) -> None:
         """Remember what this batch took from an execution, in case it is not written."""
@@ -804,11 +846,27 @@ class Engine:
                 if body.id not in activities:
                     continue
                 activities.discard(body.id)
+            elif not self._is_awaited(live, body, fresh):
+                continue
             fresh.append(item)
         return fresh
 
+    def _is_awaited(self, live: LiveExecution, body: Happening, before: list[Incoming]) -> bool:
+        """Whether what children and other executions say still has someone who waits for it, and was not said."""
+        if isinstance(body, ev.ChildStarted | ev.ChildStartFailed | ev.ChildClosed):
+            child = live.state.children.get(body.id)
+            said = [i.body for i in before if isinstance(i.body, type(body)) and i.body.id == body.id]
+            closed = [i for i in before if isinstance(i.body, ev.ChildClosed) and i.body.id == body.id]
+            if child is None or said or closed:
+                return False
+            return isinstance(body, ev.ChildClosed) or not child.run_id
+        if isinstance(body, ev.ExternalResolved):
+            return body.id in live.state.externals and not any(i.body == body for i in before)
+        return True
+
     def _turn_away(self, live: LiveExecution) -> None:
         incoming, live.incoming = live.incoming, []
+        incoming, live.held = incoming + live.held, []
         for item in incoming:
             if item.turned_away is not None:
                 item.turned_away()
@@ -824,7 +882,7 @@ class Engine:
         assert definition is not None
         if live.instance is None and live.history:
             self.counters.replays += 1
-        return live.ensure_instance(definition, entry.values)
+        return live.ensure_instance(partial(entry.make_instance, definition))
 
     def _note_dropped_signals(self, live: LiveExecution) -> None:
         if live.instance is not None and live.instance.dropped_signals:
@@ -851,8 +909,19 @@ class Engine:
                     effects.append(partial(self._cancel_activity, live, command.id))
                 case cmd.PublishMessage():
                     self._post(live, command, at_us)
-                case cmd.ContinueAsNew():
-                    self._continue(live, command)
+                case cmd.StartChild():
+                    effects.append(partial(self.relations.start_child, live, command))
+                case cmd.CancelChild():
+                    effects.append(partial(self.relations.cancel_child, live, command.id, command.reason))
+                case cmd.SignalExternal() | cmd.CancelExternal():
+                    effects.append(partial(self.relations.reach, live, command))
+                case cmd.UpsertSearchAttributes():
+                    self._batch.attributes[live.record.key] = dict(live.state.search_attributes)
+                case cmd.CompleteUpdate():
+                    effects.append(partial(self.updates.completed, live, command))
+                case cmd.ContinueAsNew() | cmd.CompleteWorkflow() | cmd.FailWorkflow():
+                    if command.new_run_id:
+                        self._follow(live, command)
                 case _:
                     pass  # Timers are armed from the state; what closes the workflow is seen there too.
         was_blocked = live.blocked is not None
@@ -880,25 +949,17 @@ class Engine:
             )
         )
 
-    def _continue(self, live: LiveExecution, command: cmd.ContinueAsNew) -> None:
+    def _follow(self, live: LiveExecution, ending: Ending) -> None:
+        """Begin the run that an ending names, in the commit that holds the ending."""
+        at_us = max(self.now_us(), live.state.at_us)
         start = live.state.started
-        request = StartRequest(
-            workflow_id=start.workflow_id,
-            workflow_type=command.workflow_type,
-            task_queue=command.task_queue,
-            args=command.args,
-            execution_timeout_s=start.execution_timeout_s,
-            run_timeout_s=start.run_timeout_s,
-            task_timeout_s=start.task_timeout_s,
-            retry=start.retry,
-            memo=start.memo,
-            headers=command.headers,
-        )
         follower = self._new_execution(
-            request, self.entropy.run_id(), first_run_id=start.first_run_id, continued_run_id=start.run_id
+            next_request(ending, live.state, at_us, live.record.started_at_us),
+            ending.new_run_id,
+            first_run_id=start.first_run_id,
+            continued_run_id=start.run_id,
         )
         incoming, follower.incoming = follower.incoming, []
-        at_us = max(self.now_us(), live.state.at_us)
         if live.uncommitted:
             # Starts are written in this order: the run that ends must not find its follower in its way.
             self._batch.starts.setdefault(live.record.key, live.record)
@@ -906,8 +967,11 @@ class Engine:
         self._batch.continues[follower.record.key] = live.record.key
         self._touch(follower, incoming)
         follower.accept(self._batch, at_us, [item.body for item in incoming])
+        follower.record = replace(follower.record, wake_at_us=follower.wake_at_us())
+        self._batch.starts[follower.record.key] = follower.record
         # Signals that nobody handled yet belong to whoever runs now.
         follower.incoming, live.incoming = live.incoming, []
+        self._effects.append(lambda: self._arm(follower))
         self._effects.append(lambda: self._make_ready(follower))
 
     def _close(self, live: LiveExecution, closing: Closing, at_us: int) -> None:
@@ -926,6 +990,9 @@ class Engine:
                 worker.activities.forget(key, activity, "the workflow has closed")
         self._turn_away(live)
         self._drop(live)
+        self.updates.closed(live)
+        assert live.state.closing is not None
+        self.relations.closed(live, live.state.closing)
         if self._settlers or self._batch:
             self._wake.set()
         for waiter in self._results.pop(key, []):
@@ -938,9 +1005,12 @@ class Engine:
         others = [item.body for item in incoming if item is not end and not _ends(item.body)]
         if others:
             live.accept(self._batch, at_us, others)
-        live.append(self._batch, 0, at_us, [end.body])
+        body = with_next_run(end.body, live.state, at_us, self.entropy.run_id())
+        live.append(self._batch, 0, at_us, [body])
         live.drop_instance()
         assert live.state.closing is not None
+        if isinstance(body, ev.WorkflowTimedOut) and body.new_run_id:
+            self._follow(live, body)
         self._close(live, live.state.closing, at_us)
 
     def _block(self, live: LiveExecution, error: BaseException, inputs: list[Happening], at_us: int) -> None:
@@ -967,7 +1037,7 @@ class Engine:
     def _retry_later(self, live: LiveExecution, wait_s: float) -> None:
         def again() -> None:
             if self._live.get(live.record.key) is live and live.blocked is not None:
-                self._spawn(self._reload(live))
+                self.spawn(self._reload(live))
 
         asyncio.get_running_loop().call_later(wait_s, again)
 
@@ -1051,11 +1121,11 @@ class Engine:
             if item.settle is not None:
                 item.settle(AlreadyRunning(existing))
         for item in waiting:  # they were meant for the workflow id, and another run has it
-            self._with_live(existing.workflow_id, partial(self._give_or_refuse, existing, item))
+            self.with_live(existing.workflow_id, partial(self._give_or_refuse, existing, item))
 
     def _give_or_refuse(self, record: ExecutionRecord, item: Incoming, live: LiveExecution | None) -> None:
         if live is not None:
-            self._give(live, item)
+            self.give(live, item)
         elif item.turned_away is not None:
             item.turned_away()
         elif item.settle is not None:
@@ -1090,7 +1160,7 @@ class Engine:
                 self._unread[live.record.key] = inside
         await asyncio.sleep(_FULL_WAIT_S)
         for record, inside in kept:
-            self._spawn(self._read_again(record, inside))
+            self.spawn(self._read_again(record, inside))
 
     async def _read_again(self, record: ExecutionRecord, inside: list[Incoming]) -> None:
         try:
@@ -1137,12 +1207,23 @@ class Engine:
         )
         deadline_us = live.state.deadline_us
         if deadline_us is not None and deadline_us <= now:
-            self._give(live, Incoming(ev.WorkflowTimedOut()))
+            self.give(live, Incoming(ev.WorkflowTimedOut(self._timeout_kind(live))))
             return
+        if live.state.first_due_us is not None and live.state.first_due_us <= now:
+            self._make_ready(live)
         for due_us, timer_id in due:
-            self._give(live, Incoming(ev.TimerFired(timer_id, due_us)))
+            self.give(live, Incoming(ev.TimerFired(timer_id, due_us)))
         if not due and not waiting:  # those that wait are armed for again after their activation
             self._arm(live)
+
+    def _timeout_kind(self, live: LiveExecution) -> str:
+        start = live.state.started
+        if start.run_timeout_s is None:
+            return "execution"
+        first_us = start.chain_started_us or live.record.started_at_us
+        both = start.execution_timeout_s is not None
+        over = both and first_us + round((start.execution_timeout_s or 0) * 1_000_000) <= self.now_us()
+        return "execution" if over else "run"
 
     def _wake_alarms(self) -> None:
         self._alarms_changed.set()
@@ -1316,7 +1397,7 @@ class Engine:
     def _end_activity(self, live: LiveExecution, body: ev.ActivityCompleted | ev.ActivityFailed) -> None:
         if live.attempts.pop(body.id, None) is not None:
             self._batch.attempts[live.record.key, body.id] = None
-        self._give(live, Incoming(body))
+        self.give(live, Incoming(body))
 
     def _give_up(self, live: LiveExecution, activity: int, timeout: str) -> None:
         pending = live.state.activities.get(activity)

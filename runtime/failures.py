@@ -30,6 +30,7 @@ from .exceptions import (
     TerminatedError,
     TimeoutError,  # noqa: A004 - ours
     TimeoutType,
+    WorkflowAlreadyStartedError,
 )
 
 if TYPE_CHECKING:
@@ -268,6 +269,10 @@ def _exception(failure: Failure, payload_converter: PayloadConverter) -> Failure
             return ChildWorkflowError(
                 failure.message or "Child workflow error", **_arguments(failure, _CHILD)
             )
+        case "already_started":
+            names = ("workflow_id", "workflow_type", "run_id")
+            workflow_id, workflow_type, run_id = [str(failure.attributes.get(name) or "") for name in names]
+            return WorkflowAlreadyStartedError(workflow_id, workflow_type, run_id=run_id or None)
         case _:
             return FailureError(failure.message or "Failure error")
 

@@ -6,20 +6,25 @@ import asyncio
 import contextvars
 import ctypes
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from .activity import ActivityDefinition, Info, current_context
-from .attempts import Attempt, AttemptRequest, Outcome, not_registered
-from .common import Priority
-from .converter import PayloadLimitError
+from .activity import ActivityDefinition, CompleteAsync, Info, current_context
+from .attempts import LATER, Attempt, AttemptRequest, CompletesLater, Outcome, not_registered
+from .converter import PayloadConverter, PayloadLimitError
 from .core.payload import Failure
 from .exceptions import CancelledError
+from .interceptors import (
+    ActivityInboundInterceptor,
+    ActivityOutboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
 from .processes import ProcessCall, ProcessPool
-from .retry_policy import policy_of
+from .retry_policy import policy_of, priority_of
 from .values import ConvertedValues
 
 if TYPE_CHECKING:
@@ -35,7 +40,9 @@ class Functions:
         values: ConvertedValues,
         executor: Executor | ProcessPool,
         client: Client,
+        interceptors: Sequence[Interceptor] = (),
     ) -> None:
+        self._interceptors = interceptors
         self.shutting_down = threading.Event()
         self._definitions = definitions
         self._values = values
@@ -50,13 +57,15 @@ class Functions:
         """See `attempts.ActivityRunner`."""
         return sorted(name for name in self._definitions if name is not None)
 
-    async def run(self, attempt: Attempt) -> Outcome:
+    async def run(self, attempt: Attempt) -> Outcome | CompletesLater:
         """See `attempts.ActivityRunner`."""
         name = attempt.request.command.activity_type
         definition = self._definitions.get(name) or self._definitions.get(None)
         if definition is None:
             return not_registered("Activity", name, self.known())
         try:
+            if self._interceptors and not isinstance(self._executor, ProcessPool):
+                return await self._run_intercepted(definition, attempt)
             if definition.is_async:
                 return await self._run_here(definition, attempt)
             if isinstance(self._executor, ProcessPool):
@@ -65,21 +74,62 @@ class Functions:
         finally:
             attempt.on_cancel = None
 
-    async def _run_here(self, definition: ActivityDefinition, attempt: Attempt) -> Outcome:
+    async def _run_here(self, definition: ActivityDefinition, attempt: Attempt) -> Outcome | CompletesLater:
         context = Context(attempt, self._values, self.shutting_down, self._client)
+        return await self._awaited(
+            context, attempt, lambda: definition.fn(*self._arguments(definition, attempt))
+        )
+
+    async def _run_intercepted(
+        self, definition: ActivityDefinition, attempt: Attempt
+    ) -> Outcome | CompletesLater:
+        context = (
+            Context(attempt, self._values, self.shutting_down, self._client)
+            if definition.is_async
+            else ThreadContext(
+                attempt, self._values, self.shutting_down, not definition.no_thread_cancel_exception
+            )
+        )
+        chain: ActivityInboundInterceptor = _Function(context)
+        for interceptor in reversed(self._interceptors):
+            chain = interceptor.intercept_activity(chain)
+        chain.init(_Outbound(context))
+
+        async def run() -> Any:
+            return await chain.execute_activity(
+                ExecuteActivityInput(
+                    fn=definition.fn,
+                    args=self._arguments(definition, attempt),
+                    executor=None if definition.is_async else self._thread_executor(),
+                    headers=attempt.request.command.headers,
+                )
+            )
+
+        return await self._awaited(context, attempt, run)
+
+    def _thread_executor(self) -> Executor:
+        assert isinstance(self._executor, Executor)
+        return self._executor
+
+    async def _awaited(
+        self, context: Context, attempt: Attempt, run: Callable[[], Awaitable[Any]]
+    ) -> Outcome | CompletesLater:
         task = attempt.task
         assert task is not None, "an attempt runs in a task of its own"
 
         def cancel() -> None:
-            context.cancelled.set()
-            task.cancel()
+            context.cancel()
+            if not isinstance(context, ThreadContext):
+                task.cancel()
 
         attempt.on_cancel = cancel
         if attempt.cancel_reason is not None:  # before it had begun
             return _canceled(attempt)
         current_context.set(context)
         try:
-            return self._encoded(await definition.fn(*self._arguments(definition, attempt)))
+            return self._encoded(await run())
+        except CompleteAsync:
+            return LATER
         except asyncio.CancelledError as error:
             if attempt.cancel_reason is None:
                 if not task.cancelling():  # the function raised it by itself: a failure like any other
@@ -92,7 +142,7 @@ class Functions:
 
     async def _run_in_thread(
         self, definition: ActivityDefinition, attempt: Attempt, executor: Executor
-    ) -> Outcome:
+    ) -> Outcome | CompletesLater:
         context = ThreadContext(
             attempt, self._values, self.shutting_down, not definition.no_thread_cancel_exception
         )
@@ -100,10 +150,12 @@ class Functions:
         scope = contextvars.copy_context()
         scope.run(current_context.set, context)
 
-        def call() -> Outcome:
+        def call() -> Outcome | CompletesLater:
             try:
                 with context.in_this_thread():
                     return self._encoded(definition.fn(*self._arguments(definition, attempt)))
+            except CompleteAsync:
+                return LATER
             except BaseException as error:
                 return self._failure(error, attempt)
 
@@ -146,7 +198,11 @@ class Functions:
     def _failure(self, error: BaseException, attempt: Attempt) -> Failure:
         if attempt.cancel_reason is not None and isinstance(error, asyncio.CancelledError | CancelledError):
             return _canceled(attempt)
-        failure = self._values.failure_of(error)
+        try:
+            failure = self._values.failure_of(error)
+        except Exception as problem:
+            text = f"Failed building exception result: {problem}"
+            return Failure(kind="application", message=text, attributes={"type": type(problem).__name__})
         if isinstance(error, PayloadLimitError):
             # The same result would be too large on every attempt.
             return Failure(
@@ -179,6 +235,7 @@ class Context:
         self._values = values
         self._client = client
         self._info: Info | None = None
+        self.outbound: ActivityOutboundInterceptor | None = None
         self._cancelled: threading.Event | None = None
 
     @property
@@ -187,6 +244,20 @@ class Context:
         if self._cancelled is None:
             self._cancelled = threading.Event()
         return self._cancelled
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """See `activity.ActivityContext`."""
+        return self._attempt.cancel_reason
+
+    @property
+    def payload_converter(self) -> PayloadConverter:
+        """See `activity.ActivityContext`."""
+        return self._values.payloads
+
+    def cancel(self) -> None:
+        """Tell the code that it should stop."""
+        self.cancelled.set()
 
     @property
     def info(self) -> Info:
@@ -212,6 +283,47 @@ class Context:
     def shielded(self) -> Generator[None]:
         """See `activity.ActivityContext`."""
         yield
+
+
+class _Function(ActivityInboundInterceptor):
+    """The inner end of the chain: the activity's function."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def init(self, outbound: ActivityOutboundInterceptor) -> None:
+        self._context.outbound = outbound
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        context = self._context
+        if not isinstance(context, ThreadContext):
+            return await input.fn(*input.args)
+        scope = contextvars.copy_context()
+        scope.run(current_context.set, context)
+
+        def call() -> Any:
+            with context.in_this_thread():
+                return input.fn(*input.args)
+
+        running = asyncio.get_running_loop().run_in_executor(input.executor, scope.run, call)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            context.cancel()
+            raise
+
+
+class _Outbound(ActivityOutboundInterceptor):
+    """The outer end of the chain: what the attempt's context offers."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def info(self) -> Info:
+        return self._context.info
+
+    def heartbeat(self, *details: Any) -> None:
+        self._context.heartbeat(details)
 
 
 class ThreadContext(Context):
@@ -296,9 +408,9 @@ def info_of(request: AttemptRequest, started_at_us: int, values: ConvertedValues
         heartbeat_details=values.decode(request.heartbeat, None),
         heartbeat_timeout=_duration(command.heartbeat_s),
         idempotency_key=request.idempotency_key,
-        is_local=False,
+        is_local=command.local,
         namespace="default",
-        priority=Priority.default,
+        priority=priority_of(command.priority_key, command.fairness_key, command.fairness_weight),
         retry_policy=policy_of(command.retry),
         schedule_to_close_timeout=_duration(command.schedule_to_close_s),
         scheduled_time=_instant(request.scheduled_at_us),

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from .core import codec, replay
 from .core.commands import Command
-from .core.definition import WorkflowDefinition
-from .core.events import ActivationStarted, Body, Event, Happening, WorkflowStarted
-from .core.instance import ActivationFailed, Instance, Values
+from .core.events import ActivationStarted, Body, Event, Happening, UpdateAccepted, WorkflowStarted
+from .core.instance import ActivationFailed, Instance
 from .core.state import ExecutionState
 from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History
 
@@ -37,6 +36,7 @@ class LiveExecution:
         "attempts",
         "blocked",
         "failures",
+        "held",
         "history",
         "incoming",
         "incoming_start",
@@ -44,6 +44,7 @@ class LiveExecution:
         "queued",
         "record",
         "retry",
+        "size",
         "state",
         "uncommitted",
         "waiting",
@@ -58,11 +59,15 @@ class LiveExecution:
         self.waiting: list[Happening] = []
         """Recorded, but not yet handed to the code."""
         self.incoming: list[Incoming] = []
+        self.held: list[Incoming] = []
+        """Updates that wait for code to validate them; they are in no history yet."""
         self.incoming_start: WorkflowStarted | None = None
         self.attempts: dict[int, AttemptRecord] = {}
         self.blocked = record.blocked
         self.armed_us: int | None = None
         """The instant for which an alarm is set."""
+        self.size = 0
+        """Bytes of the history."""
         self.failures = 0
         self.retry = False
         self.queued = False
@@ -72,13 +77,21 @@ class LiveExecution:
         """Take over what the journal holds."""
         self.state = history.state
         self.history = history.events
+        self.size = history.size
         _, self.waiting = replay.activations(history.events)
         self.attempts = {attempt.activity: attempt for attempt in attempts}
 
     @property
     def idle(self) -> bool:
         """Whether it can be dropped from memory: nothing runs, nothing waits to be handed over."""
-        return not (self.queued or self.incoming or self.waiting or self.uncommitted or self.state.activities)
+        return not (
+            self.queued
+            or self.incoming
+            or self.held
+            or self.waiting
+            or self.uncommitted
+            or self.state.activities
+        )
 
     @property
     def rebuildable(self) -> bool:
@@ -87,13 +100,16 @@ class LiveExecution:
 
     def wake_at_us(self) -> int | None:
         """When it goes on without being asked; see `ExecutionRecord.wake_at_us`."""
-        if self.state.activities or self.state.unconsumed:
+        state = self.state
+        if state.activities or state.children or state.externals:
+            return HOT
+        if state.unconsumed and state.first_due_us is None:
             return HOT
         return self.state.next_due_us()
 
     # -- activation ----------------------------------------------------------------------------------
 
-    def ensure_instance(self, definition: WorkflowDefinition, values: Values) -> Instance:
+    def ensure_instance(self, make: Callable[[WorkflowStarted], Instance]) -> Instance:
         """The code of this execution, rebuilt from its history where it is not in memory.
 
         Raises:
@@ -101,7 +117,7 @@ class LiveExecution:
         """
         if self.instance is None:
             assert self.history is not None, "code was to be rebuilt from a history that was not read"
-            instance = Instance(definition, self._start(), values)
+            instance = make(self._start())
             try:
                 self.waiting = replay.replay(instance, self.history)
             except BaseException:
@@ -134,13 +150,19 @@ class LiveExecution:
             state.apply(event)
             state.checksum = checksum
             added.append(event)
+            self.size += len(data)
             batch.events.append(
                 EventRecord(self.record.key, event.sequence, activation, at_us, kind, data, checksum)
             )
         return added
 
     def activate(
-        self, batch: Batch, at_us: int, inputs: list[Happening], instance: Instance
+        self,
+        batch: Batch,
+        at_us: int,
+        inputs: list[Happening],
+        instance: Instance,
+        finish: Callable[[Command], Command],
     ) -> list[Command]:
         """Hand everything over and record what the code asks for.
 
@@ -150,10 +172,14 @@ class LiveExecution:
         bodies: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
         bodies += inputs
         instance.history_length = self.state.sequence + len(bodies)
+        instance.history_bytes = self.size
         given = self.waiting + inputs if self.waiting else inputs
         try:
-            commands = instance.activate(at_us, given)
-            self.append(batch, self.state.activation + 1, at_us, [*bodies, *commands])
+            commands = [finish(command) for command in instance.activate(at_us, given)]
+            if instance.rejected:
+                bodies = _without(bodies, {rejected.update_id for rejected in instance.rejected})
+            if bodies or commands:
+                self.append(batch, self.state.activation + 1, at_us, [*bodies, *commands])
         except codec.EventUnwritable as error:
             self.drop_instance()
             raise ActivationFailed(str(error)) from error
@@ -175,6 +201,10 @@ class LiveExecution:
         if self.instance is not None:
             instance, self.instance = self.instance, None
             instance.evict()
+
+
+def _without(bodies: list[Body], rejected: set[str]) -> list[Body]:
+    return [b for b in bodies if not (isinstance(b, UpdateAccepted) and b.update_id in rejected)]
 
 
 def blocked_by(error: BaseException, previous: Blocked | None, now_us: int) -> Blocked:

@@ -5,12 +5,16 @@ The engine declares them; adapters implement them; only the composition root kno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .core.events import Event
+from .core.payload import Attribute
 from .core.state import ExecutionState
+
+if TYPE_CHECKING:
+    from .visibility import Filter
 
 
 class Clock(Protocol):
@@ -72,6 +76,14 @@ class ExecutionRecord:
     closed_at_us: int | None = None
     wake_at_us: int | None = HOT
     blocked: Blocked | None = None
+    parent_workflow_id: str = ""
+    parent_run_id: str = ""
+    parent_close_policy: int = 0
+    """What happens to it when its parent closes: 1 it is terminated, 2 nothing, 3 it is asked to cancel."""
+    root_workflow_id: str = ""
+    root_run_id: str = ""
+    first_run_id: str = ""
+    """The first run of its chain of retries, cron runs and continuations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +175,10 @@ class Batch:
     """Keys of messages whose effect this commit holds, with a digest of what they said; before each, the key of the
     start that is its effect, with which it is left out (0 when no start is)."""
     parked: list[ParkedMessage] = field(default_factory=list[ParkedMessage])
+    attributes: dict[int, Mapping[str, Attribute]] = field(default_factory=dict[int, Mapping[str, Attribute]])
+    """By execution: all search attributes that it has now."""
+    schedules: dict[str, bytes | None] = field(default_factory=dict[str, bytes | None])
+    """By schedule id: what it is now; None deletes it."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
@@ -175,6 +191,8 @@ class Batch:
             or self.sent
             or self.received
             or self.parked
+            or self.attributes
+            or self.schedules
         )
 
 
@@ -193,6 +211,8 @@ class History:
 
     events: list[Event]
     state: ExecutionState
+    size: int = 0
+    """Bytes of the events' bodies."""
 
 
 class Journal(Protocol):
@@ -232,6 +252,36 @@ class Journal(Protocol):
         limit: int = 100,
     ) -> list[ExecutionRecord]:
         """Executions that fit, the newest first."""
+        ...
+
+    async def select(
+        self, wanted: Filter, *, before_key: int | None = None, limit: int = 100
+    ) -> list[ExecutionRecord]:
+        """Executions that fit a filter, the newest first, or in the filter's own order (then `before_key` is None)."""
+        ...
+
+    async def count(self, wanted: Filter) -> list[tuple[tuple[object, ...], int]]:
+        """How many executions fit, by the values of the filter's groups; one row without groups."""
+        ...
+
+    async def attributes(self, executions: Sequence[int]) -> dict[int, dict[str, Attribute]]:
+        """The search attributes of these executions."""
+        ...
+
+    async def attribute_types(self) -> dict[str, str]:
+        """The names of all search attributes in use, with their types."""
+        ...
+
+    async def orphans(self) -> list[ExecutionRecord]:
+        """Open executions whose parent has closed, and whose policy is not to be left alone."""
+        ...
+
+    async def children(self, parent_run_id: str) -> list[ExecutionRecord]:
+        """The open executions that this run has started."""
+        ...
+
+    async def schedules(self) -> dict[str, bytes]:
+        """Every schedule, by id."""
         ...
 
     async def counts(self) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from .common import RetryPolicy
+from .common import Priority, RetryPolicy
 from .core.retry import RetryRule
 
 
@@ -36,4 +36,11 @@ def policy_of(rule: RetryRule | None) -> RetryPolicy | None:
         maximum_interval=None if rule.interval_s_max is None else timedelta(seconds=rule.interval_s_max),
         maximum_attempts=rule.attempts_max,
         non_retryable_error_types=list(rule.non_retryable_types) or None,
+    )
+
+
+def priority_of(key: int, fairness_key: str, weight: float) -> Priority:
+    """The priority of its recorded parts."""
+    return Priority(
+        priority_key=key or None, fairness_key=fairness_key or None, fairness_weight=weight or None
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from itertools import pairwise
 from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, cast, get_origin
+
+from .core.payload import Attribute
 
 SearchAttributeValue: TypeAlias = str | int | float | bool | datetime | Sequence[str]
 SearchAttributeValues: TypeAlias = list[str] | list[int] | list[float] | list[bool] | list[datetime]
@@ -155,3 +157,104 @@ class TypedSearchAttributes(Collection[SearchAttributePair[Any]]):
 
 
 TypedSearchAttributes.empty = TypedSearchAttributes([])
+
+
+# -- as histories keep them ----------------------------------------------------------------------------
+
+_TYPE_NAMES = {
+    SearchAttributeIndexedValueType.TEXT: "Text",
+    SearchAttributeIndexedValueType.KEYWORD: "Keyword",
+    SearchAttributeIndexedValueType.INT: "Int",
+    SearchAttributeIndexedValueType.DOUBLE: "Double",
+    SearchAttributeIndexedValueType.BOOL: "Bool",
+    SearchAttributeIndexedValueType.DATETIME: "Datetime",
+    SearchAttributeIndexedValueType.KEYWORD_LIST: "KeywordList",
+}
+_MAKERS: dict[str, Callable[[str], SearchAttributeKey[Any]]] = {
+    "Text": SearchAttributeKey.for_text,
+    "Keyword": SearchAttributeKey.for_keyword,
+    "Int": SearchAttributeKey.for_int,
+    "Double": SearchAttributeKey.for_float,
+    "Bool": SearchAttributeKey.for_bool,
+    "Datetime": SearchAttributeKey.for_datetime,
+    "KeywordList": SearchAttributeKey.for_keyword_list,
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def attributes_of(given: TypedSearchAttributes | SearchAttributes | None) -> dict[str, Attribute]:
+    """Attributes as they are recorded.
+
+    Raises:
+        TypeError: a value does not have its attribute's type.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, TypedSearchAttributes):
+        return {pair.key.name: recorded(pair.key, pair.value) for pair in given}
+    return {name: _untyped(name, values) for name, values in given.items()}
+
+
+def recorded(key: SearchAttributeKey[Any], value: Any) -> Attribute:
+    """A value as it is recorded: an instant in microseconds, everything else as it is. None removes.
+
+    Raises:
+        TypeError: the value does not have the key's type.
+    """
+    kind = _TYPE_NAMES[key.indexed_value_type]
+    if value is None:
+        return (kind, None)
+    fits = isinstance(value, key.origin_value_type) or (kind == "Double" and isinstance(value, int))
+    if not fits or (kind in ("Int", "Double") and isinstance(value, bool)):
+        raise TypeError(f"search attribute {key.name!r} is {value!r}, expected {kind}")
+    if kind == "Datetime":
+        return (kind, _microseconds(value))
+    return (kind, [str(one) for one in value] if kind == "KeywordList" else value)
+
+
+def _untyped(name: str, values: Sequence[Any]) -> Attribute:
+    if not values:
+        return ("Keyword", None)
+    first = values[0]
+    if isinstance(first, bool):
+        return ("Bool", first)
+    if isinstance(first, int):
+        return ("Int", first)
+    if isinstance(first, float):
+        return ("Double", first)
+    if isinstance(first, datetime):
+        return ("Datetime", _microseconds(first))
+    if not isinstance(first, str):
+        raise TypeError(f"search attribute {name!r} has a value of type {type(first).__name__}")
+    return ("Keyword", first) if len(values) == 1 else ("KeywordList", [str(value) for value in values])
+
+
+def _microseconds(instant: datetime) -> int:
+    aware = instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
+
+
+def typed(attributes: Mapping[str, Attribute]) -> TypedSearchAttributes:
+    """Recorded attributes as authors and clients see them."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(_MAKERS[kind](name), _seen(kind, value))
+            for name, (kind, value) in attributes.items()
+            if value is not None
+        ]
+    )
+
+
+def untyped(attributes: Mapping[str, Attribute]) -> SearchAttributes:
+    """Recorded attributes in the older form."""
+    return {
+        name: list(cast("list[Any]", value)) if kind == "KeywordList" else [_seen(kind, value)]
+        for name, (kind, value) in attributes.items()
+        if value is not None
+    }
+
+
+def _seen(kind: str, value: Any) -> Any:
+    if kind == "Datetime":
+        return _EPOCH + timedelta(microseconds=value)
+    return bool(value) if kind == "Bool" else value

@@ -6,25 +6,30 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from .coding import coded, coded_failure
 from .common import RawValue
-from .converter import DataConverter, FailureConverter, PayloadConverter
+from .converter import DataConverter, FailureConverter, PayloadCodec, PayloadConverter
 from .core.payload import Failure, Payload
 from .exceptions import FailureError, is_cancelled_exception
 
 
 class ConvertedValues:
-    """Values through a `DataConverter`'s payload and failure converters, which do not wait."""
+    """Values through a `DataConverter`: its payload and failure converters, then its codec where it has one."""
 
     def __init__(self, converter: DataConverter) -> None:
         self.payloads: PayloadConverter = converter.payload_converter
         self.failures: FailureConverter = converter.failure_converter
+        self._codec: PayloadCodec | None = converter.payload_codec
 
     def encode(self, values: Sequence[object]) -> tuple[Payload, ...]:
         """See `core.instance.Values`."""
-        return tuple(self.payloads.to_payloads(values))
+        payloads = self.payloads.to_payloads(values)
+        return tuple(payloads if self._codec is None else coded(payloads, self._codec.encode))
 
     def decode(self, payloads: Sequence[Payload], hints: Sequence[Any] | None) -> list[Any]:
         """See `core.instance.Values`."""
+        if self._codec is not None:
+            payloads = coded(payloads, self._codec.decode)
         fitting = None if hints is None else list(hints[: len(payloads)])
         if fitting is not None and len(fitting) != len(payloads):
             fitting = None
@@ -32,14 +37,19 @@ class ConvertedValues:
 
     def raw(self, payloads: Sequence[Payload]) -> list[Any]:
         """See `core.instance.Values`."""
+        if self._codec is not None:
+            payloads = coded(payloads, self._codec.decode)
         return [RawValue(payload) for payload in payloads]
 
     def failure_of(self, error: BaseException) -> Failure:
         """See `core.instance.Values`."""
-        return self.failures.to_failure(error, self.payloads)
+        failure = self.failures.to_failure(error, self.payloads)
+        return failure if self._codec is None else coded_failure(failure, self._codec.encode)
 
     def error_of(self, failure: Failure) -> BaseException:
         """See `core.instance.Values`."""
+        if self._codec is not None:
+            failure = coded_failure(failure, self._codec.decode)
         return self.failures.from_failure(failure, self.payloads)
 
     def fails_workflow(self, error: BaseException) -> bool:

@@ -3,20 +3,83 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Required, TypedDict
 
 from . import guard
 from .activity import ActivityDefinition, activity_definition
 from .attempts import ActivityQueue
 from .client import Client
 from .core.definition import WorkflowDefinition
+from .core.events import WorkflowStarted
+from .core.instance import Instance
 from .functions import Functions
+from .interceptors import Interceptor, WorkflowInterceptorClassInput
 from .processes import ProcessPool, check_callable_by_name
 from .values import ConvertedValues
 from .workflow._definition import workflow_definition
+from .workflow._intercepting import inbound_of
+
+_WITHOUT_EFFECT = frozenset(
+    {
+        "workflow_task_executor", "nexus_task_executor", "workflow_runner", "unsandboxed_workflow_runner",
+        "max_concurrent_workflow_tasks", "max_concurrent_local_activities", "max_concurrent_nexus_tasks", "tuner",
+        "max_concurrent_workflow_task_polls", "nonsticky_to_sticky_poll_ratio", "max_concurrent_activity_task_polls",
+        "no_remote_activities", "sticky_queue_schedule_to_start_timeout", "max_heartbeat_throttle_interval",
+        "default_heartbeat_throttle_interval", "max_task_queue_activities_per_second",
+        "max_eager_activity_reservations_per_workflow_task", "plugin_shutdown_timeout", "shared_state_manager",
+        "disable_eager_activity_execution", "use_worker_versioning", "disable_safe_workflow_eviction",
+        "deployment_config", "patch_activation_callback", "workflow_task_poller_behavior",
+        "activity_task_poller_behavior", "nexus_task_poller_behavior", "disable_payload_error_limit",
+        "max_workflow_task_external_storage_concurrency",
+    }
+)  # fmt: skip
+"""Options that tune the Temporal SDK's polling of a server; there is none here, so they are accepted and do nothing."""
+
+
+class WorkerConfig(TypedDict, total=False):
+    """The options of a worker, as plugins see and change them."""
+
+    client: Required[Client]
+    task_queue: Required[str]
+    activities: Sequence[Callable[..., Any]]
+    workflows: Sequence[type]
+    activity_executor: Executor | ProcessPool | None
+    interceptors: Sequence[Interceptor]
+    plugins: Sequence[Plugin]
+    build_id: str | None
+    identity: str | None
+    max_cached_workflows: int
+    max_concurrent_activities: int | None
+    max_activities_per_second: float | None
+    graceful_shutdown_timeout: timedelta
+    workflow_failure_exception_types: Sequence[type[BaseException]]
+    debug_mode: bool
+    on_fatal_error: Callable[[BaseException], Awaitable[None]] | None
+
+
+class Plugin(ABC):
+    """Changes how workers are made and run."""
+
+    def name(self) -> str:
+        """The plugin's name."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
+    @abstractmethod
+    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        """The options that the worker shall have."""
+
+    @abstractmethod
+    async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
+        """Run the worker, by calling `next`."""
+
+    def configure_replayer(self, config: Any) -> Any:
+        """The options that a replayer shall have."""
+        return config
 
 
 class Worker:
@@ -36,25 +99,79 @@ class Worker:
         *,
         task_queue: str,
         activities: Sequence[Callable[..., Any]] = (),
+        nexus_service_handlers: Sequence[Any] = (),
         workflows: Sequence[type] = (),
         activity_executor: Executor | ProcessPool | None = None,
+        interceptors: Sequence[Interceptor] = (),
+        plugins: Sequence[Plugin] = (),
+        build_id: str | None = None,
+        identity: str | None = None,
+        max_cached_workflows: int = 1000,
         max_concurrent_activities: int | None = None,
+        max_activities_per_second: float | None = None,
         graceful_shutdown_timeout: timedelta = timedelta(),
+        workflow_failure_exception_types: Sequence[type[BaseException]] = (),
+        debug_mode: bool = False,
+        on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
+        **ignored: Any,
     ) -> None:
-        if not activities and not workflows:
-            raise ValueError("At least one activity or workflow must be specified")
-        self.client = client
-        self.task_queue = task_queue
+        unknown = ignored.keys() - _WITHOUT_EFFECT
+        if unknown:
+            raise TypeError(f"Worker() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        if nexus_service_handlers:
+            raise NotImplementedError(
+                "Nexus is not offered: call the other workflow as a child, or signal it"
+            )
+        if not activities and not workflows and not plugins:
+            raise ValueError("At least one activity, Nexus service, or workflow must be specified")
+        config = WorkerConfig(
+            client=client,
+            task_queue=task_queue,
+            activities=activities,
+            workflows=workflows,
+            activity_executor=activity_executor,
+            interceptors=interceptors,
+            plugins=plugins,
+            build_id=build_id,
+            identity=identity,
+            max_cached_workflows=max_cached_workflows,
+            max_concurrent_activities=max_concurrent_activities,
+            max_activities_per_second=max_activities_per_second,
+            graceful_shutdown_timeout=graceful_shutdown_timeout,
+            workflow_failure_exception_types=workflow_failure_exception_types,
+            debug_mode=debug_mode,
+            on_fatal_error=on_fatal_error,
+        )
+        self._plugins = [*client.worker_plugins, *plugins]
+        for plugin in self._plugins:
+            config = plugin.configure_worker(config)
+        self._configure(config)
+
+    def _configure(self, config: WorkerConfig) -> None:
+        self._config = config
+        self.client = config["client"]
+        self.task_queue = config["task_queue"]
+        workflows = config.get("workflows", ())
+        activities = config.get("activities", ())
         self._workflows = _by_name("workflow", [workflow_definition(cls) for cls in workflows])
         self._activities = _activities_by_name(activities)
-        self._grace = graceful_shutdown_timeout
-        self._max = max_concurrent_activities
-        if isinstance(activity_executor, ProcessPool):
-            for definition in self._activities.values():
-                if not definition.is_async:
-                    check_callable_by_name(definition.fn)
-        self._own_executor = activity_executor is None
-        self._executor = activity_executor
+        self._grace = config.get("graceful_shutdown_timeout", timedelta())
+        self._max = config.get("max_concurrent_activities")
+        if self._max is not None and self._max <= 0:
+            raise ValueError("max_concurrent_activities must be positive")
+        rate = config.get("max_activities_per_second")
+        if rate is not None and rate <= 0:
+            raise ValueError("max_activities_per_second must be positive")
+        self._failure_types = tuple(config.get("workflow_failure_exception_types", ()))
+        self._interceptors = [*self.client.worker_interceptors, *config.get("interceptors", ())]
+        self._extern_functions: dict[str, Callable[..., Any]] = {}
+        class_input = WorkflowInterceptorClassInput(unsafe_extern_functions=self._extern_functions)
+        found = [interceptor.workflow_interceptor_class(class_input) for interceptor in self._interceptors]
+        self._inbound = inbound_of([cls for cls in found if cls is not None])
+        executor = config.get("activity_executor")
+        self._check_executor(executor)
+        self._own_executor = executor is None
+        self._executor = executor
         self._functions: Functions | None = None
         self._queue: ActivityQueue | None = None
         self._stop = asyncio.Event()
@@ -62,6 +179,16 @@ class Worker:
             guard.install()
             for cls in workflows:
                 guard.guard_module(cls.__module__)
+
+    def _check_executor(self, executor: Executor | ProcessPool | None) -> None:
+        for definition in self._activities.values():
+            if isinstance(executor, ProcessPool) and not definition.is_async:
+                check_callable_by_name(definition.fn)
+
+    def config(self, *, active_config: bool = False) -> WorkerConfig:
+        """The options that this worker was made with."""
+        del active_config
+        return self._config
 
     @property
     def is_running(self) -> bool:
@@ -78,12 +205,33 @@ class Worker:
         slots = self._max or engine.limits.activities_max
         if self._executor is None:
             self._executor = ThreadPoolExecutor(slots, thread_name_prefix=f"activity {self.task_queue}")
+        if self.task_queue in engine.task_queues:
+            raise RuntimeError(
+                f"Failed to register worker: task queue {self.task_queue!r} has a worker already, give both their "
+                "workflows and activities to one"
+            )
         values = ConvertedValues(self.client.data_converter)
-        self._functions = Functions(self._activities, values, self._executor, self.client)
+        self._functions = Functions(self._activities, values, self._executor, self.client, self._interceptors)
         self._queue = engine.attach(
-            self.task_queue, self._workflows, self._functions, values, activities_max=slots
+            self.task_queue,
+            self._workflows,
+            self._functions,
+            partial(self._instance, values),
+            activities_max=slots,
         )
         return self
+
+    def _instance(
+        self, values: ConvertedValues, definition: WorkflowDefinition, start: WorkflowStarted
+    ) -> Instance:
+        instance = Instance(
+            definition, start, values, inbound=self._inbound, failure_types=self._failure_types
+        )
+        assert self._functions is not None
+        instance.extras["knows_activity"] = self._functions.knows
+        if self._extern_functions:
+            instance.extras["extern_functions"] = self._extern_functions
+        return instance
 
     async def __aexit__(self, *exc: object) -> None:
         queue, self._queue = self._queue, None
@@ -98,6 +246,12 @@ class Worker:
 
     async def run(self) -> None:
         """Serve the queue until `shutdown` is called or this is cancelled."""
+        run: Callable[[Worker], Awaitable[None]] = Worker._run_until_stopped
+        for plugin in reversed(self._plugins):
+            run = partial(plugin.run_worker, next=run)
+        await run(self)
+
+    async def _run_until_stopped(self) -> None:
         async with self:
             await self._stop.wait()
 

@@ -142,15 +142,11 @@ class ChildHandle(WorkflowTask[T]):
 
     async def until_started(self) -> None:
         """Wait until the child exists; a cancellation meanwhile cancels the child, and that of the workflow goes on."""
-        try:
-            await until_done(
-                self._pending.started,
-                self._pending.ask_cancel,
-                go_on=lambda: not self._instance.cancel_requested,
-            )
-        except BaseException:
-            self._pending.started.cancelled()
-            raise
+        await until_done(
+            self._pending.started,
+            self._pending.ask_cancel,
+            go_on=lambda: not self._instance.cancel_requested,
+        )
 
 
 async def until_done(

@@ -29,7 +29,7 @@ from typing import Any, Protocol
 from . import commands as cmd
 from . import events
 from .activities import ActivityHandle, PendingActivity
-from .children import ChildHandle, PendingChild, until_done
+from .children import PendingChild, until_done
 from .commands import Command
 from .definition import HandlerDefinition, WorkflowDefinition
 from .events import Happening, WorkflowStarted
@@ -730,11 +730,10 @@ class Instance:
         message_id = self.next_id()
         self.give(message_id, cmd.PublishMessage(message_id, topic, body, qos, retain, expires_s))
 
-    def start_child(self, pending: PendingChild) -> ChildHandle[Any]:
-        """Ask for a child; the handle is a task that ends with its outcome."""
+    def add_child(self, pending: PendingChild) -> None:
+        """Ask for a child."""
         self._children[pending.id] = pending
         self.give(pending.id, pending.command)
-        return ChildHandle(pending, self)
 
     def forget_child(self, pending: PendingChild) -> None:
         """Its outcome no longer matters to the code."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from ..core import codec
 from ..core.events import Event
+from ..core.payload import Attribute
 from ..ports import (
     OPEN,
     STATUSES,
@@ -20,8 +23,14 @@ from ..ports import (
     OutgoingMessage,
     ParkedMessage,
 )
+from . import store
 from .errors import AppendConflict
 from .store import RECEIVED_MAX, verified
+
+if TYPE_CHECKING:
+    from ..visibility import Filter
+
+T = TypeVar("T")
 
 
 class MemoryJournal:
@@ -45,6 +54,8 @@ class MemoryJournal:
         self._parked: dict[int, ParkedMessage] = {}
         self._parked_counts: dict[str, int] = {}
         self._settings: dict[str, str] = {}
+        self._attributes: dict[int, Mapping[str, Attribute]] = {}
+        self._schedules: dict[str, bytes] = {}
 
     async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
         """See `Journal.commit`."""
@@ -60,6 +71,12 @@ class MemoryJournal:
                 self._events.append(event)
                 self._histories[event.execution].append(event)
         self._write_messages(batch, refused)
+        self._attributes.update({k: v for k, v in batch.attributes.items() if k not in refused})
+        for name, data in batch.schedules.items():
+            if data is None:
+                self._schedules.pop(name, None)
+            else:
+                self._schedules[name] = data
         return refused
 
     def _write_starts(self, batch: Batch) -> dict[int, ExecutionRecord]:
@@ -158,6 +175,63 @@ class MemoryJournal:
             and (before_key is None or key < before_key)
         ]
         return fitting[:limit]
+
+    async def select(
+        self, wanted: Filter, *, before_key: int | None = None, limit: int = 100
+    ) -> list[ExecutionRecord]:
+        """See `Journal.select`."""
+        return [record for record in self._fitting(wanted) if before_key is None or record.key < before_key][
+            :limit
+        ]
+
+    async def count(self, wanted: Filter) -> list[tuple[tuple[object, ...], int]]:
+        """See `Journal.count`."""
+        return self._in_sqlite(lambda connection: store.count(connection, wanted))
+
+    def _fitting(self, wanted: Filter) -> list[ExecutionRecord]:
+        return self._in_sqlite(lambda connection: store.select(connection, wanted, limit=1_000_000_000))
+
+    def _in_sqlite(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Filters are for people and tests, and rare: what they read is put into tables for them."""
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        try:
+            store.migrate(connection)
+            batch = Batch(starts=dict(self._executions), attributes=dict(self._attributes))
+            store.write(connection, batch, parked_max=1)
+            return read(connection)
+        finally:
+            connection.close()
+
+    async def attributes(self, executions: Sequence[int]) -> dict[int, dict[str, Attribute]]:
+        """See `Journal.attributes`."""
+        return {key: dict(self._attributes[key]) for key in executions if self._attributes.get(key)}
+
+    async def attribute_types(self) -> dict[str, str]:
+        """See `Journal.attribute_types`."""
+        return {name: kind for found in self._attributes.values() for name, (kind, _) in found.items()}
+
+    async def orphans(self) -> list[ExecutionRecord]:
+        """See `Journal.orphans`."""
+        closed = {record.run_id for record in self._executions.values() if record.status != OPEN}
+        return [
+            record
+            for record in self._executions.values()
+            if record.status == OPEN
+            and record.parent_run_id in closed
+            and record.parent_close_policy in (1, 3)
+        ]
+
+    async def children(self, parent_run_id: str) -> list[ExecutionRecord]:
+        """See `Journal.children`."""
+        return [
+            record
+            for record in self._executions.values()
+            if record.status == OPEN and record.parent_run_id == parent_run_id
+        ]
+
+    async def schedules(self) -> dict[str, bytes]:
+        """See `Journal.schedules`."""
+        return dict(sorted(self._schedules.items()))
 
     async def counts(self) -> dict[str, int]:
         """See `Journal.counts`."""

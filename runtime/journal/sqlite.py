@@ -11,10 +11,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiosqlite
 
+from ..core.payload import Attribute
 from ..ports import (
     AttemptRecord,
     Batch,
@@ -28,6 +29,9 @@ from ..ports import (
 from . import store
 from .errors import AppendConflict, JournalError, JournalUnusable, StorageFailed, StorageFull
 from .lock import JournalLock
+
+if TYPE_CHECKING:
+    from ..visibility import Filter
 
 T = TypeVar("T")
 
@@ -142,6 +146,36 @@ class SqliteJournal:
     async def executions(self, **wanted: Any) -> list[ExecutionRecord]:
         """See `Journal.executions`."""
         return await self._read(store.find_executions, **wanted)
+
+    async def select(
+        self, wanted: Filter, *, before_key: int | None = None, limit: int = 100
+    ) -> list[ExecutionRecord]:
+        """See `Journal.select`."""
+        return await self._read(store.select, wanted, before_key=before_key, limit=limit)
+
+    async def count(self, wanted: Filter) -> list[tuple[tuple[object, ...], int]]:
+        """See `Journal.count`."""
+        return await self._read(store.count, wanted)
+
+    async def attributes(self, executions: Sequence[int]) -> dict[int, dict[str, Attribute]]:
+        """See `Journal.attributes`."""
+        return await self._read(store.read_attributes, executions)
+
+    async def attribute_types(self) -> dict[str, str]:
+        """See `Journal.attribute_types`."""
+        return await self._read(store.read_attribute_types)
+
+    async def orphans(self) -> list[ExecutionRecord]:
+        """See `Journal.orphans`."""
+        return await self._read(store.read_orphans)
+
+    async def children(self, parent_run_id: str) -> list[ExecutionRecord]:
+        """See `Journal.children`."""
+        return await self._read(store.read_children, parent_run_id)
+
+    async def schedules(self) -> dict[str, bytes]:
+        """See `Journal.schedules`."""
+        return await self._read(store.read_schedules)
 
     async def counts(self) -> dict[str, int]:
         """See `Journal.counts`."""

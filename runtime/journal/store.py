@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..core import codec
 from ..core.events import Event
+from ..core.payload import Attribute
 from ..core.state import ExecutionState
 from ..core.transitions import IllegalTransition
 from ..ports import (
@@ -27,6 +28,9 @@ from ..ports import (
     ParkedMessage,
 )
 from .errors import HistoryDamaged, JournalTooNew, JournalUnusable
+
+if TYPE_CHECKING:
+    from ..visibility import Filter
 
 RECEIVED_MAX: Final = 20_000
 """How many received keys are remembered: the window in which a redelivery is recognised."""
@@ -73,8 +77,9 @@ def schema_version(connection: sqlite3.Connection) -> int:
 # -- writing -----------------------------------------------------------------------------------------
 
 _START: Final = """
-INSERT INTO executions (key, workflow_id, run_id, type, task_queue, status, started_at, closed_at, wake_at, blocked)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+INSERT INTO executions (key, workflow_id, run_id, type, task_queue, status, started_at, closed_at, wake_at, blocked,
+  parent_workflow_id, parent_run_id, parent_close_policy, root_workflow_id, root_run_id, first_run_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _EVENT: Final = """
 INSERT INTO events (execution, sequence, activation, at, kind, data, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)"""
 _CHANGE: Final = "UPDATE executions SET status = ?, closed_at = ?, wake_at = ?, blocked = ? WHERE key = ?"
@@ -126,6 +131,11 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
         connection.executemany(_PARKED, rows_parked)
         connection.executemany(_PARKED_COUNT, [(parked.reason,) for parked in batch.parked])
         connection.execute(_PARKED_PRUNE, (parked_max,))
+    for execution, attributes in batch.attributes.items():
+        if execution not in refused:
+            _write_attributes(connection, execution, attributes)
+    if batch.schedules:
+        _write_schedules(connection, batch.schedules)
     return refused
 
 
@@ -159,7 +169,35 @@ def _start_row(start: ExecutionRecord) -> tuple[object, ...]:
         start.closed_at_us,
         start.wake_at_us,
         _blocked_text(start.blocked),
+        start.parent_workflow_id or None,
+        start.parent_run_id or None,
+        start.parent_close_policy,
+        start.root_workflow_id or None,
+        start.root_run_id or None,
+        start.first_run_id or None,
     )
+
+
+def _write_attributes(
+    connection: sqlite3.Connection, execution: int, attributes: Mapping[str, Attribute]
+) -> None:
+    connection.execute("DELETE FROM search_attributes WHERE execution = ?", (execution,))
+    connection.executemany(
+        "INSERT INTO search_attributes (execution, name, type, value) VALUES (?, ?, ?, ?)",
+        [
+            (execution, name, kind, one)
+            for name, (kind, value) in attributes.items()
+            for one in (cast("list[object]", value) if isinstance(value, list | tuple) else [value])
+        ],
+    )
+
+
+def _write_schedules(connection: sqlite3.Connection, schedules: Mapping[str, bytes | None]) -> None:
+    for name, data in schedules.items():
+        if data is None:
+            connection.execute("DELETE FROM schedules WHERE id = ?", (name,))
+        else:
+            connection.execute("INSERT OR REPLACE INTO schedules (id, data) VALUES (?, ?)", (name, data))
 
 
 def _write_attempts(
@@ -196,7 +234,8 @@ def _blocked_text(blocked: Blocked | None) -> str | None:
 # -- reading -----------------------------------------------------------------------------------------
 
 _EXECUTION_COLUMNS: Final = (
-    "key, workflow_id, run_id, type, task_queue, started_at, status, closed_at, wake_at, blocked"
+    "key, workflow_id, run_id, type, task_queue, started_at, status, closed_at, wake_at, blocked, "
+    "parent_workflow_id, parent_run_id, parent_close_policy, root_workflow_id, root_run_id, first_run_id"
 )
 
 
@@ -212,6 +251,12 @@ def _execution(row: Sequence[Any]) -> ExecutionRecord:
         closed_at_us=row[7],
         wake_at_us=row[8],
         blocked=None if row[9] is None else _blocked(row[9]),
+        parent_workflow_id=row[10] or "",
+        parent_run_id=row[11] or "",
+        parent_close_policy=row[12],
+        root_workflow_id=row[13] or "",
+        root_run_id=row[14] or "",
+        first_run_id=row[15] or "",
     )
 
 
@@ -252,6 +297,72 @@ def find_executions(
     return [_execution(row) for row in connection.execute(query, (*values, limit))]
 
 
+def select(
+    connection: sqlite3.Connection, wanted: Filter, *, before_key: int | None = None, limit: int = 100
+) -> list[ExecutionRecord]:
+    """See `Journal.select`."""
+    compiled = wanted.sql()
+    where = compiled.where or "1"
+    values = [*compiled.parameters]
+    if before_key is not None:
+        where = f"({where}) AND key < ?"
+        values.append(before_key)
+    # A compiled filter holds names of ours and bound values only.
+    query = f"SELECT {_EXECUTION_COLUMNS} FROM executions WHERE {where} ORDER BY {compiled.order_by or 'key DESC'} LIMIT ?"  # noqa: S608
+    return [_execution(row) for row in connection.execute(query, (*values, limit))]
+
+
+def count(connection: sqlite3.Connection, wanted: Filter) -> list[tuple[tuple[object, ...], int]]:
+    """See `Journal.count`."""
+    compiled = wanted.sql()
+    groups = compiled.group_by
+    # As above.
+    query = f"SELECT {groups + ', ' if groups else ''}count(*) FROM executions WHERE {compiled.where or '1'}"  # noqa: S608
+    rows = connection.execute(query + (f" GROUP BY {groups}" if groups else ""), tuple(compiled.parameters))
+    return [(tuple(row[:-1]), row[-1]) for row in rows]
+
+
+def read_attributes(
+    connection: sqlite3.Connection, executions: Sequence[int]
+) -> dict[int, dict[str, Attribute]]:
+    """See `Journal.attributes`."""
+    found: dict[int, dict[str, Attribute]] = {}
+    query = "SELECT name, type, value FROM search_attributes WHERE execution = ? ORDER BY rowid"
+    for key in executions:
+        for name, kind, value in connection.execute(query, (key,)):
+            before = found.setdefault(key, {}).get(name)
+            if kind == "KeywordList":
+                value = [*(cast("list[object]", before[1]) if before else []), value]
+            found[key][name] = (kind, value)
+    return found
+
+
+def read_attribute_types(connection: sqlite3.Connection) -> dict[str, str]:
+    """See `Journal.attribute_types`."""
+    return dict(connection.execute("SELECT DISTINCT name, type FROM search_attributes"))
+
+
+def read_orphans(connection: sqlite3.Connection) -> list[ExecutionRecord]:
+    """See `Journal.orphans`."""
+    query = (
+        f"SELECT {_EXECUTION_COLUMNS} FROM executions AS child WHERE status = 0 AND parent_run_id IS NOT NULL "  # noqa: S608 - constant text
+        "AND parent_close_policy IN (1, 3) AND EXISTS (SELECT 1 FROM executions AS parent "
+        "WHERE parent.run_id = child.parent_run_id AND parent.status <> 0)"
+    )
+    return [_execution(row) for row in connection.execute(query)]
+
+
+def read_children(connection: sqlite3.Connection, parent_run_id: str) -> list[ExecutionRecord]:
+    """See `Journal.children`."""
+    query = f"SELECT {_EXECUTION_COLUMNS} FROM executions WHERE status = 0 AND parent_run_id = ?"  # noqa: S608 - constant text
+    return [_execution(row) for row in connection.execute(query, (parent_run_id,))]
+
+
+def read_schedules(connection: sqlite3.Connection) -> dict[str, bytes]:
+    """See `Journal.schedules`."""
+    return dict(connection.execute("SELECT id, data FROM schedules ORDER BY id"))
+
+
 def read_history(connection: sqlite3.Connection, execution: ExecutionRecord) -> History:
     """See `Journal.history`."""
     rows = connection.execute(
@@ -269,6 +380,7 @@ def verified(execution: ExecutionRecord, rows: Iterable[Sequence[Any]]) -> Histo
     """
     state = ExecutionState(execution.run_id)
     events: list[Event] = []
+    size = 0
     for sequence, activation, at_us, kind, data, stored in rows:
         checksum = codec.chain_next(state.checksum, sequence, activation, at_us, kind, data)
         if checksum != stored:
@@ -285,11 +397,12 @@ def verified(execution: ExecutionRecord, rows: Iterable[Sequence[Any]]) -> Histo
             ) from exc
         state.checksum = checksum
         events.append(event)
+        size += len(data)
     if not events:
         raise HistoryDamaged(
             f"{execution.workflow_id} (run {execution.run_id}) has no events, at least one was expected"
         )
-    return History(events, state)
+    return History(events, state, size)
 
 
 def read_counts(connection: sqlite3.Connection) -> dict[str, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
@@ -11,12 +13,14 @@ from ..common import Priority, RetryPolicy
 from ..core.activities import ActivityCancellationType, ActivityHandle, PendingActivity
 from ..core.commands import ScheduleActivity
 from ..core.instance import Instance
+from ..interceptors import StartActivityInput, StartLocalActivityInput
 from ..retry_policy import rule_of
+from ._arguments import UNSET, arguments, positive
 from ._current import current
+from ._intercepting import NO_HEADERS, outbound_of
 
 P1 = TypeVar("P1")
 R = TypeVar("R")
-_UNSET: Any = object()
 
 
 class ActivityConfig(TypedDict, total=False):
@@ -32,6 +36,7 @@ class ActivityConfig(TypedDict, total=False):
     activity_id: str | None
     versioning_intent: Any
     summary: str | None
+    event_groups: Sequence[Any] | None
     priority: Priority
 
 
@@ -67,7 +72,7 @@ def start_activity(
 ) -> ActivityHandle[Any]: ...
 def start_activity(
     activity: Any,
-    arg: Any = _UNSET,
+    arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
     task_queue: str | None = None,
@@ -81,6 +86,7 @@ def start_activity(
     activity_id: str | None = None,
     versioning_intent: Any = None,
     summary: str | None = None,
+    event_groups: Sequence[Any] | None = None,
     priority: Priority = Priority.default,
 ) -> ActivityHandle[Any]:
     """Schedule an activity; awaiting the handle gives its result.
@@ -94,10 +100,10 @@ def start_activity(
         PayloadLimitError: an argument is larger than may be stored.
         ActivityError: (from the handle) the activity failed; its cause says how.
     """
-    del versioning_intent, priority
-    return _schedule(
+    return _scheduled(
         activity,
-        _arguments(arg, args),
+        arguments(arg, args),
+        result_type,
         ActivityConfig(
             task_queue=task_queue,
             schedule_to_close_timeout=schedule_to_close_timeout,
@@ -107,9 +113,11 @@ def start_activity(
             retry_policy=retry_policy,
             cancellation_type=cancellation_type,
             activity_id=activity_id,
+            versioning_intent=versioning_intent,
             summary=summary,
+            event_groups=event_groups,
+            priority=priority,
         ),
-        result_type,
     )
 
 
@@ -137,7 +145,7 @@ async def execute_activity(
 ) -> Any: ...
 async def execute_activity(
     activity: Any,
-    arg: Any = _UNSET,
+    arg: Any = UNSET,
     *,
     args: Sequence[Any] = (),
     task_queue: str | None = None,
@@ -151,13 +159,14 @@ async def execute_activity(
     activity_id: str | None = None,
     versioning_intent: Any = None,
     summary: str | None = None,
+    event_groups: Sequence[Any] | None = None,
     priority: Priority = Priority.default,
 ) -> Any:
     """Schedule an activity and wait for its result; see `start_activity`."""
-    del versioning_intent, priority
-    return await _schedule(
+    return await _scheduled(
         activity,
-        _arguments(arg, args),
+        arguments(arg, args),
+        result_type,
         ActivityConfig(
             task_queue=task_queue,
             schedule_to_close_timeout=schedule_to_close_timeout,
@@ -167,9 +176,11 @@ async def execute_activity(
             retry_policy=retry_policy,
             cancellation_type=cancellation_type,
             activity_id=activity_id,
+            versioning_intent=versioning_intent,
             summary=summary,
+            event_groups=event_groups,
+            priority=priority,
         ),
-        result_type,
     )
 
 
@@ -180,49 +191,77 @@ start_activity_class = start_activity
 execute_activity_class = execute_activity
 
 
-def _arguments(arg: Any, args: Sequence[Any]) -> Sequence[Any]:
-    if arg is _UNSET:
-        return args
-    if args:
-        raise ValueError("Cannot have arg and args: give one argument as arg, or all of them as args")
-    return (arg,)
-
-
-def _schedule(
-    activity: Any, args: Sequence[Any], options: ActivityConfig, result_type: type | None
+def _scheduled(
+    activity: Any, args: Sequence[Any], result_type: type | None, options: ActivityConfig
 ) -> ActivityHandle[Any]:
     instance = current()
-    name, return_type = _target(activity)
-    start_to_close = options.get("start_to_close_timeout")
-    schedule_to_close = options.get("schedule_to_close_timeout")
+    name, hint = _target(activity)
+    instance.require_writable("start activity")
+    get = options.get
+    return outbound_of(instance).start_activity(
+        StartActivityInput(
+            activity=name,
+            args=args,
+            activity_id=get("activity_id"),
+            task_queue=get("task_queue"),
+            schedule_to_close_timeout=get("schedule_to_close_timeout"),
+            schedule_to_start_timeout=get("schedule_to_start_timeout"),
+            start_to_close_timeout=get("start_to_close_timeout"),
+            heartbeat_timeout=get("heartbeat_timeout"),
+            retry_policy=get("retry_policy"),
+            cancellation_type=get("cancellation_type", ActivityCancellationType.TRY_CANCEL),
+            headers=NO_HEADERS,
+            disable_eager_execution=False,
+            versioning_intent=get("versioning_intent"),
+            summary=get("summary"),
+            event_groups=get("event_groups"),
+            priority=get("priority", Priority.default),
+            arg_types=None,
+            ret_type=result_type if result_type is not None else hint,
+        )
+    )
+
+
+def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[Any]:
+    """Ask the core for an activity."""
+    _require_a_timeout(input.activity, input.start_to_close_timeout, input.schedule_to_close_timeout)
+    number = instance.next_id()
+    priority = input.priority or Priority.default
+    command = ScheduleActivity(
+        number,
+        input.activity,
+        input.task_queue or instance.start.task_queue,
+        _encoded(instance, input.activity, input.args),
+        positive(input.schedule_to_close_timeout, "schedule_to_close_timeout"),
+        positive(input.schedule_to_start_timeout, "schedule_to_start_timeout"),
+        positive(input.start_to_close_timeout, "start_to_close_timeout"),
+        positive(input.heartbeat_timeout, "heartbeat_timeout"),
+        rule_of(input.retry_policy),
+        input.activity_id or str(number),
+        input.headers,
+        input.summary or "",
+        False,
+        priority.priority_key or 0,
+        priority.fairness_key or "",
+        priority.fairness_weight or 0.0,
+    )
+    return _start(instance, command, input.cancellation_type, input.ret_type)
+
+
+def _start(
+    instance: Instance, command: ScheduleActivity, cancellation: ActivityCancellationType, result_type: Any
+) -> ActivityHandle[Any]:
+    future: asyncio.Future[Any] = instance.loop.create_future()
+    return instance.start_activity(
+        PendingActivity(command, future, cancellation=cancellation, result_type=result_type)
+    )
+
+
+def _require_a_timeout(
+    name: str, start_to_close: timedelta | None, schedule_to_close: timedelta | None
+) -> None:
     if start_to_close is None and schedule_to_close is None:
         raise ValueError(f"Activity {name} must have start_to_close_timeout or schedule_to_close_timeout")
-    instance.require_writable("start an activity")
-    activity_id = instance.next_id()
-    command = ScheduleActivity(
-        activity_id,
-        name,
-        options.get("task_queue") or instance.start.task_queue,
-        _encoded(instance, name, args),
-        _positive(schedule_to_close, "schedule_to_close_timeout"),
-        _positive(options.get("schedule_to_start_timeout"), "schedule_to_start_timeout"),
-        _positive(start_to_close, "start_to_close_timeout"),
-        _positive(options.get("heartbeat_timeout"), "heartbeat_timeout"),
-        rule_of(options.get("retry_policy")),
-        options.get("activity_id") or str(activity_id),
-        _no_headers,
-        options.get("summary") or "",
-    )
-    pending = PendingActivity(
-        command,
-        instance.loop.create_future(),
-        cancellation=options.get("cancellation_type", ActivityCancellationType.TRY_CANCEL),
-        result_type=result_type if result_type is not None else return_type,
-    )
-    return instance.start_activity(pending)
-
-
-_no_headers: Mapping[str, Any] = {}
 
 
 def _target(activity: Any) -> tuple[str, Any]:
@@ -242,10 +281,107 @@ def _encoded(instance: Instance, name: str, args: Sequence[Any]) -> tuple[Any, .
         raise
 
 
-def _positive(timeout: timedelta | None, name: str) -> float | None:
-    if timeout is None:
-        return None
-    seconds = timeout.total_seconds()
-    if seconds <= 0:
-        raise ValueError(f"{name} is {timeout}, expected a positive duration")
-    return seconds
+# -- local activities ------------------------------------------------------------------------------------
+
+
+class LocalActivityConfig(TypedDict, total=False):
+    """The options of a local activity, to be kept in one place and given as `**config`."""
+
+    schedule_to_close_timeout: timedelta | None
+    schedule_to_start_timeout: timedelta | None
+    start_to_close_timeout: timedelta | None
+    retry_policy: RetryPolicy | None
+    local_retry_threshold: timedelta | None
+    cancellation_type: ActivityCancellationType
+    activity_id: str | None
+    summary: str | None
+    event_groups: Sequence[Any] | None
+
+
+def start_local_activity(
+    activity: Any,
+    arg: Any = UNSET,
+    *,
+    args: Sequence[Any] = (),
+    result_type: type | None = None,
+    schedule_to_close_timeout: timedelta | None = None,
+    schedule_to_start_timeout: timedelta | None = None,
+    start_to_close_timeout: timedelta | None = None,
+    retry_policy: RetryPolicy | None = None,
+    local_retry_threshold: timedelta | None = None,
+    cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
+    activity_id: str | None = None,
+    summary: str | None = None,
+    event_groups: Sequence[Any] | None = None,
+) -> ActivityHandle[Any]:
+    """Run an activity in the worker that runs this workflow: no task queue, no heartbeat, the same promises.
+
+    Raises:
+        ValueError: no timeout, or both `arg` and `args`.
+        ActivityError: (from the handle) the activity failed; its cause says how.
+    """
+    instance = current()
+    name, hint = _target(activity)
+    instance.require_writable("start local activity")
+    return outbound_of(instance).start_local_activity(
+        StartLocalActivityInput(
+            activity=name,
+            args=arguments(arg, args),
+            activity_id=activity_id,
+            schedule_to_close_timeout=schedule_to_close_timeout,
+            schedule_to_start_timeout=schedule_to_start_timeout,
+            start_to_close_timeout=start_to_close_timeout,
+            retry_policy=retry_policy,
+            local_retry_threshold=local_retry_threshold,
+            cancellation_type=cancellation_type,
+            headers=NO_HEADERS,
+            summary=summary,
+            event_groups=event_groups,
+            ret_type=result_type if result_type is not None else hint,
+        )
+    )
+
+
+async def execute_local_activity(
+    activity: Any, arg: Any = UNSET, *, args: Sequence[Any] = (), **options: Any
+) -> Any:
+    """Run a local activity and wait for its result; see `start_local_activity`."""
+    return await start_local_activity(activity, arg, args=args, **options)
+
+
+execute_local_activity.__signature__ = inspect.signature(start_local_activity).replace(return_annotation=Any)  # type: ignore[attr-defined]
+start_local_activity_method = start_local_activity
+execute_local_activity_method = execute_local_activity
+start_local_activity_class = start_local_activity
+execute_local_activity_class = execute_local_activity
+
+
+def schedule_local(instance: Instance, input: StartLocalActivityInput) -> ActivityHandle[Any]:
+    """Ask the core for a local activity.
+
+    Raises:
+        ValueError: this worker does not have it; the workflow waits for one that has.
+    """
+    _require_a_timeout(input.activity, input.start_to_close_timeout, input.schedule_to_close_timeout)
+    knows: Callable[[str], bool] | None = instance.extras.get("knows_activity")
+    if knows is not None and not knows(input.activity):
+        raise ValueError(
+            f"Activity {input.activity} is not registered on this worker: local activities run where their workflow does"
+        )
+    number = instance.next_id()
+    command = ScheduleActivity(
+        number,
+        input.activity,
+        instance.start.task_queue,
+        _encoded(instance, input.activity, input.args),
+        positive(input.schedule_to_close_timeout, "schedule_to_close_timeout"),
+        positive(input.schedule_to_start_timeout, "schedule_to_start_timeout"),
+        positive(input.start_to_close_timeout, "start_to_close_timeout"),
+        None,
+        rule_of(input.retry_policy),
+        input.activity_id or str(number),
+        input.headers,
+        input.summary or "",
+        True,
+    )
+    return _start(instance, command, input.cancellation_type, input.ret_type)

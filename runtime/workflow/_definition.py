@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast, overload
 
+from ..common import RawValue, VersioningBehavior
 from ..core.definition import HandlerDefinition, WorkflowDefinition
 from ..signatures import types_of
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class HandlerUnfinishedPolicy(enum.Enum):
+    """What is said when the workflow closes while this handler still runs."""
+
+    WARN_AND_ABANDON = 1
+    ABANDON = 2
+
+
+@dataclass
+class DynamicWorkflowConfig:
+    """Options that a dynamic workflow chooses for each execution."""
+
+    failure_exception_types: Sequence[type[BaseException]] = field(default_factory=list[type[BaseException]])
+    versioning_behavior: VersioningBehavior = VersioningBehavior.UNSPECIFIED
+
+
 _DEFINITION = "__overwinter_workflow__"
 _RUN = "__overwinter_run__"
 _INIT = "__overwinter_init__"
 _SIGNAL = "__overwinter_signal__"
 _QUERY = "__overwinter_query__"
+_UPDATE = "__overwinter_update__"
+_DYNAMIC_CONFIG = "__overwinter_dynamic_config__"
 _RESERVED = ("__temporal", "__overwinter")
 
 
@@ -30,18 +52,18 @@ def defn(
     *,
     name: str | None = None,
     sandboxed: bool = True,
-    dynamic: bool = False,
+    dynamic: bool | None = False,
     failure_exception_types: Sequence[type[BaseException]] = (),
-    versioning_behavior: Any = None,
+    versioning_behavior: VersioningBehavior = VersioningBehavior.UNSPECIFIED,
 ) -> Callable[[C], C]: ...
 def defn(
     cls: C | None = None,
     *,
     name: str | None = None,
     sandboxed: bool = True,
-    dynamic: bool = False,
+    dynamic: bool | None = False,
     failure_exception_types: Sequence[type[BaseException]] = (),
-    versioning_behavior: Any = None,
+    versioning_behavior: VersioningBehavior = VersioningBehavior.UNSPECIFIED,
 ) -> C | Callable[[C], C]:
     """Make a class a workflow.
 
@@ -55,12 +77,15 @@ def defn(
         ValueError: the class is no workflow; the message says what is missing.
         TypeError: a decorated function does not fit.
     """
-    del sandboxed, versioning_behavior
+    del sandboxed
 
     def decorate(cls: C) -> C:
         if name is not None and dynamic:
             raise ValueError(f"{cls.__qualname__}: a workflow is either dynamic or has a name, not both")
-        definition = _define(cls, None if dynamic else name or cls.__name__, failure_exception_types)
+        definition = replace(
+            _define(cls, None if dynamic else name or cls.__name__, failure_exception_types),
+            versioning_behavior=int(versioning_behavior),
+        )
         setattr(cls, _DEFINITION, definition)
         return cls
 
@@ -90,8 +115,24 @@ def _define(
         init_takes_args=takes_args,
         signals=_handlers(cls, _SIGNAL, "signal"),
         queries=_handlers(cls, _QUERY, "query"),
+        updates={
+            name: replace(handler, validator=getattr(handler.fn, _VALIDATOR, None))
+            for name, handler in _handlers(cls, _UPDATE, "update").items()
+        },
+        dynamic_config=_dynamic_config(cls, name),
         failure_exception_types=tuple(failure_exception_types),
     )
+
+
+def _dynamic_config(cls: type, name: str | None) -> Callable[[Any], Any] | None:
+    for fn in cls.__dict__.values():
+        if getattr(fn, _DYNAMIC_CONFIG, False):
+            if name is not None:
+                raise ValueError(
+                    f"{cls.__qualname__}: @workflow.dynamic_config is for dynamic workflows only"
+                )
+            return cast("Callable[[Any], Any]", fn)
+    return None
 
 
 def _run_method(cls: type) -> Callable[..., Any]:
@@ -199,16 +240,16 @@ def signal(fn: F, /) -> F: ...
 def signal(
     *,
     name: str | None = None,
-    dynamic: bool = False,
-    unfinished_policy: Any = None,
+    dynamic: bool | None = False,
+    unfinished_policy: HandlerUnfinishedPolicy = HandlerUnfinishedPolicy.WARN_AND_ABANDON,
     description: str | None = None,
 ) -> Callable[[F], F]: ...
 def signal(
     fn: F | None = None,
     *,
     name: str | None = None,
-    dynamic: bool = False,
-    unfinished_policy: Any = None,
+    dynamic: bool | None = False,
+    unfinished_policy: HandlerUnfinishedPolicy = HandlerUnfinishedPolicy.WARN_AND_ABANDON,
     description: str | None = None,
 ) -> F | Callable[[F], F]:
     """Mark a method that takes a signal; it may be `async`. A `dynamic` one takes (name, arguments) of any other.
@@ -216,10 +257,10 @@ def signal(
     Raises:
         ValueError: both a name and `dynamic`, or a reserved name.
     """
-    del unfinished_policy
 
     def decorate(fn: F) -> F:
-        setattr(fn, _SIGNAL, _handler("signal", fn, name, dynamic, description))
+        handler = _handler("signal", fn, name, dynamic, description)
+        setattr(fn, _SIGNAL, replace(handler, unfinished_policy=unfinished_policy.value))
         return fn
 
     return decorate if fn is None else decorate(fn)
@@ -229,10 +270,14 @@ def signal(
 def query(fn: F, /) -> F: ...
 @overload
 def query(
-    *, name: str | None = None, dynamic: bool = False, description: str | None = None
+    *, name: str | None = None, dynamic: bool | None = False, description: str | None = None
 ) -> Callable[[F], F]: ...
 def query(
-    fn: F | None = None, *, name: str | None = None, dynamic: bool = False, description: str | None = None
+    fn: F | None = None,
+    *,
+    name: str | None = None,
+    dynamic: bool | None = False,
+    description: str | None = None,
 ) -> F | Callable[[F], F]:
     """Mark a method that answers a query; it only reads. A `dynamic` one takes (name, arguments) of any other.
 
@@ -247,8 +292,68 @@ def query(
     return decorate if fn is None else decorate(fn)
 
 
+def update(
+    fn: Any = None,
+    *,
+    name: str | None = None,
+    dynamic: bool | None = False,
+    unfinished_policy: HandlerUnfinishedPolicy = HandlerUnfinishedPolicy.WARN_AND_ABANDON,
+    description: str | None = None,
+) -> Any:
+    """Mark a method that takes an update and returns its result; it may be `async`.
+
+    Its ``validator`` decorates a method with the same parameters that only reads, and raises to reject the update: a
+    rejected one leaves no trace. A `dynamic` one takes (name, arguments) of any other.
+
+    Raises:
+        ValueError: both a name and `dynamic`, a reserved name, or a validator whose parameters differ.
+    """
+
+    def decorate(fn: Any) -> Any:
+        handler = _handler("update", fn, name, dynamic, description)
+        setattr(fn, _UPDATE, replace(handler, unfinished_policy=unfinished_policy.value))
+        fn.validator = _validator_of(fn)
+        return fn
+
+    return decorate if fn is None else decorate(fn)
+
+
+_VALIDATOR = "__overwinter_validator__"
+
+
+def _validator_of(update_fn: Any) -> Callable[[F], F]:
+    def validator(fn: F) -> F:
+        if inspect.iscoroutinefunction(fn):
+            raise ValueError(
+                f"{fn.__qualname__}: an update validator cannot be async, it only looks at the arguments"
+            )
+        ours, theirs = (
+            [p.replace(name="_") for p in inspect.signature(f).parameters.values()] for f in (fn, update_fn)
+        )
+        if [p.kind for p in ours] != [p.kind for p in theirs]:
+            raise ValueError(
+                f"Update validator method {fn.__name__} parameters do not match update method {update_fn.__name__} parameters"
+            )
+        setattr(update_fn, _VALIDATOR, fn)
+        return fn
+
+    return validator
+
+
+def dynamic_config(fn: F) -> F:
+    """Mark the method that chooses the options of a dynamic workflow; it returns a `DynamicWorkflowConfig`.
+
+    Raises:
+        ValueError: it is asynchronous.
+    """
+    if inspect.iscoroutinefunction(fn):
+        raise ValueError(f"{fn.__qualname__}: @workflow.dynamic_config cannot be async")
+    setattr(fn, _DYNAMIC_CONFIG, True)
+    return fn
+
+
 def _handler(
-    kind: str, fn: Callable[..., Any], name: str | None, dynamic: bool, description: str | None
+    kind: str, fn: Callable[..., Any], name: str | None, dynamic: bool | None, description: str | None
 ) -> HandlerDefinition:
     if name is not None and dynamic:
         raise ValueError(f"{fn.__qualname__}: a {kind} handler is either dynamic or has a name, not both")
@@ -264,7 +369,9 @@ def handler_of(
 ) -> HandlerDefinition:
     """The definition of a handler function; `name` None makes it dynamic."""
     arg_types, return_type = types_of(fn, is_method=is_method)
+    varargs = name is None and _takes_varargs(fn, is_method)
     return HandlerDefinition(
+        takes_varargs=varargs,
         name=name,
         fn=fn,
         is_method=is_method,
@@ -272,6 +379,38 @@ def handler_of(
         return_type=return_type,
         description=description,
     )
+
+
+def _takes_varargs(fn: Callable[..., Any], is_method: bool) -> bool:
+    """Whether a dynamic handler has the old form ``(name, *args)``.
+
+    Raises:
+        RuntimeError: it has neither form.
+    """
+    parameters = list(inspect.signature(fn).parameters.values())[1 if is_method else 0 :]
+    if len(parameters) == 2 and parameters[1].kind == inspect.Parameter.VAR_POSITIONAL:
+        warnings.warn(
+            "Dynamic handlers with vararg third param is deprecated, use Sequence[RawValue]",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        return True
+    if len(parameters) != 2:
+        raise RuntimeError(
+            f"Dynamic handler {fn.__qualname__} must have 2 arguments, the name and a Sequence[{RawValue.__name__}]"
+        )
+    return False
+
+
+def update_definition(update: str | Callable[..., Any]) -> tuple[str, Any]:
+    """The name and result type of an update, given by name or by its handler.
+
+    Raises:
+        TypeError: the function is no update handler, or a dynamic one.
+    """
+    name = _handler_name(update, _UPDATE, "update")
+    handler = cast("HandlerDefinition | None", getattr(update, _UPDATE, None))
+    return name, None if handler is None else handler.return_type
 
 
 def signal_name(signal: str | Callable[..., Any]) -> str:

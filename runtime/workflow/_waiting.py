@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -14,8 +14,11 @@ T = TypeVar("T")
 F = TypeVar("F", bound="asyncio.Future[Any]")
 
 
-async def sleep(duration: float | timedelta, *, summary: str | None = None) -> None:
+async def sleep(
+    duration: float | timedelta, *, summary: str | None = None, event_groups: Sequence[Any] | None = None
+) -> None:
     """Wait for `duration` (seconds or a timedelta), over restarts and power cuts."""
+    del event_groups
     seconds = _seconds(duration)
     if seconds <= 0:
         await asyncio.sleep(0)
@@ -31,13 +34,18 @@ async def sleep(duration: float | timedelta, *, summary: str | None = None) -> N
 
 
 async def wait_condition(
-    fn: Callable[[], bool], *, timeout: timedelta | float | None = None, timeout_summary: str | None = None
+    fn: Callable[[], bool],
+    *,
+    timeout: timedelta | float | None = None,
+    timeout_summary: str | None = None,
+    event_groups: Sequence[Any] | None = None,
 ) -> None:
     """Wait until `fn` returns true. It is tried whenever the workflow has nothing else to do, and only reads.
 
     Raises:
         asyncio.TimeoutError: it did not within `timeout` (seconds or a timedelta).
     """
+    del event_groups
     instance = current()
     future = instance.wait_until(fn)
     if timeout is None:

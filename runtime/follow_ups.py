@@ -1,0 +1,141 @@
+"""What comes after a run: the next one of its chain, by retry policy, by cron schedule, or as it asked itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from .core import commands as cmd
+from .core import events as ev
+from .core import retry
+from .core.payload import Failure
+from .core.state import ExecutionState
+from .requests import ParentLink, StartRequest
+
+Ending = cmd.CompleteWorkflow | cmd.FailWorkflow | cmd.ContinueAsNew | ev.WorkflowTimedOut
+
+
+def with_next_run(ending: Any, state: ExecutionState, now_us: int, run_id: str) -> Any:
+    """The end of a run, naming the run that follows it when one does."""
+    match ending:
+        case cmd.ContinueAsNew():
+            return replace(ending, new_run_id=run_id)
+        case cmd.CompleteWorkflow():
+            return replace(ending, new_run_id=run_id) if state.started.cron else ending
+        case cmd.FailWorkflow():
+            wait = _retry_wait_s(state.started, ending.failure, now_us)
+            return replace(ending, new_run_id=_new_run(wait, state, run_id), retry_state=_retry_state(wait))
+        case ev.WorkflowTimedOut() if ending.timeout == "run":
+            wait = _retry_wait_s(state.started, _TIMED_OUT, now_us)
+            return replace(ending, new_run_id=_new_run(wait, state, run_id))
+        case _:
+            return ending
+
+
+_TIMED_OUT = Failure(
+    kind="timeout", message="Workflow timeout", attributes={"timeout_type": "START_TO_CLOSE"}
+)
+
+
+def _new_run(wait: float | str, state: ExecutionState, run_id: str) -> str:
+    return run_id if not isinstance(wait, str) or state.started.cron else ""
+
+
+def _retry_state(wait: float | str) -> str:
+    return wait if isinstance(wait, str) else "IN_PROGRESS"
+
+
+def _retry_wait_s(start: ev.WorkflowStarted, failure: Failure, now_us: int) -> float | str:
+    """Seconds until the next attempt, or the retry state that says why there is none."""
+    if start.retry is None:
+        return "RETRY_POLICY_NOT_SET"
+    close_at_us = None
+    if start.execution_timeout_s is not None and start.chain_started_us:
+        close_at_us = start.chain_started_us + round(start.execution_timeout_s * 1_000_000)
+    decision = retry.after_failure(
+        start.retry, failure, attempt=start.attempt, now_us=now_us, close_at_us=close_at_us
+    )
+    if isinstance(decision, retry.NoRetry):
+        return decision.state
+    return (decision.at_us - now_us) / 1_000_000
+
+
+def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: int) -> StartRequest:
+    """What the run that follows is started with. `begun_us` is when the run that ends had its first activation."""
+    start = state.started
+    common = StartRequest(
+        workflow_id=start.workflow_id,
+        workflow_type=start.workflow_type,
+        task_queue=start.task_queue,
+        args=start.args,
+        execution_timeout_s=start.execution_timeout_s,
+        run_timeout_s=start.run_timeout_s,
+        task_timeout_s=start.task_timeout_s,
+        retry=start.retry,
+        memo=dict(state.memo),
+        search_attributes=dict(state.search_attributes),
+        headers=start.headers,
+        cron=start.cron,
+        parent=ParentLink.of(start),
+        chain_started_us=start.chain_started_us or begun_us,
+        priority_key=start.priority_key,
+        fairness_key=start.fairness_key,
+        fairness_weight=start.fairness_weight,
+        summary=start.summary,
+        details=start.details,
+        schedule_id=start.schedule_id,
+        last_result=start.last_result,
+        last_failure=start.last_failure,
+    )
+    match ending:
+        case cmd.ContinueAsNew():
+            return _continued(common, ending)
+        case cmd.CompleteWorkflow():
+            return replace(
+                common,
+                first_delay_s=_cron_wait_s(start.cron, now_us),
+                last_result=ending.result,
+                last_failure=None,
+            )
+        case cmd.FailWorkflow() | ev.WorkflowTimedOut():
+            failure = ending.failure if isinstance(ending, cmd.FailWorkflow) else _TIMED_OUT
+            wait = _retry_wait_s(start, failure, now_us)
+            if isinstance(wait, str):
+                return replace(common, first_delay_s=_cron_wait_s(start.cron, now_us), last_failure=failure)
+            return replace(common, attempt=start.attempt + 1, first_delay_s=wait, last_failure=failure)
+
+
+def _continued(common: StartRequest, ending: cmd.ContinueAsNew) -> StartRequest:
+    return replace(
+        common,
+        workflow_type=ending.workflow_type,
+        task_queue=ending.task_queue,
+        args=ending.args,
+        headers=ending.headers,
+        run_timeout_s=ending.run_timeout_s,
+        task_timeout_s=ending.task_timeout_s,
+        retry=ending.retry,
+        memo=ending.memo,
+        search_attributes=ending.search_attributes,
+        first_delay_s=ending.backoff_s,
+    )
+
+
+def _cron_wait_s(cron: str, now_us: int) -> float:
+    return cron_wait_s(cron, now_us)
+
+
+def cron_wait_s(cron: str, now_us: int) -> float:
+    """Seconds until a cron schedule is next due.
+
+    Raises:
+        ValueError: it is no cron schedule.
+    """
+    from .schedules.spec import next_times, parse_cron
+
+    now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
+    following = next(next_times(parse_cron(cron), now), None)
+    if following is None:
+        raise ValueError(f"cron schedule {cron!r} is never due: write one such as '0 6 * * *'")
+    return (following - now).total_seconds()

@@ -1,0 +1,241 @@
+"""What executions ask of one another: children, their ends, signals and cancellations across.
+
+Each request is recorded by the one that asks before anything is done, and its outcome is recorded there too. After a
+crash whatever has no outcome yet is asked again; the one that is asked knows a repeat by the link that it was given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .core import commands as cmd
+from .core import events as ev
+from .core.events import Closing, WorkflowStarted
+from .core.payload import Failure
+from .core.state import PendingChild
+from .live import Incoming, LiveExecution
+from .requests import AlreadyRunning, EngineClosed, ParentLink, StartRequest
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .ports import ExecutionRecord
+
+TERMINATE, ABANDON, REQUEST_CANCEL = 1, 2, 3
+_SIGNALED = "workflow {run}:{number}"
+
+
+class Relations:
+    """The part of an engine that lets executions reach one another."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # -- after a start of the process ------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Do to the children of closed parents what their policy says."""
+        for orphan in await self._engine.journal.orphans():
+            self._part(orphan)
+
+    def resume(self, live: LiveExecution) -> None:
+        """Go on with what an execution that was read again had asked for."""
+        for child in list(live.state.children.values()):
+            if child.run_id:
+                self._engine.spawn(self._look_at_child(live, child))
+            else:
+                self.start_child(live, child.command)
+        for command in list(live.state.externals.values()):
+            self.reach(live, command, again=True)
+
+    async def _look_at_child(self, live: LiveExecution, child: PendingChild) -> None:
+        """A child may have closed just before the process ended, and its parent not heard of it."""
+        if child.cancel_reason is not None:
+            self.cancel_child(live, child.command.id, child.cancel_reason)
+        runs = await self._engine.journal.executions(workflow_id=child.command.workflow_id, limit=1000)
+        last = next((run for run in runs if run.first_run_id == child.run_id), None)
+        if last is None or last.status == "running":
+            return
+        history = await self._engine.journal.history(last)
+        assert history.state.closing is not None
+        self._tell_parent(history.state.started, history.state.closing)
+
+    # -- children ----------------------------------------------------------------------------------------
+
+    def start_child(self, live: LiveExecution, command: cmd.StartChild) -> None:
+        """Start a child that was recorded; its parent hears that it has started, or why it has not."""
+        if live.state.closing is not None and command.parent_close_policy != ABANDON:
+            return
+        parent = live.state.started
+        root = (parent.root_workflow_id or parent.workflow_id, parent.root_run_id or parent.run_id)
+        link = ParentLink(parent.workflow_id, parent.run_id, command.id, command.parent_close_policy, *root)
+        request = StartRequest(
+            workflow_id=command.workflow_id,
+            workflow_type=command.workflow_type,
+            task_queue=command.task_queue,
+            args=command.args,
+            execution_timeout_s=command.execution_timeout_s,
+            run_timeout_s=command.run_timeout_s,
+            task_timeout_s=command.task_timeout_s,
+            retry=command.retry,
+            memo=command.memo,
+            headers=command.headers,
+            search_attributes=command.search_attributes,
+            cron=command.cron,
+            parent=link,
+            caused_by=f"workflow {parent.workflow_id}",
+            summary=command.summary,
+            details=command.details,
+        )
+        self._engine.spawn(self._start_child(live.record, request, command))
+
+    async def _start_child(
+        self, parent: ExecutionRecord, request: StartRequest, command: cmd.StartChild
+    ) -> None:
+        try:
+            record, _ = await self._engine.start_checked(request, reuse=command.id_reuse_policy)
+        except AlreadyRunning as error:
+            record = error.record
+            if not await self._is_this_child(record, request):
+                failed = ev.ChildStartFailed(command.id, "already exists", record.run_id)
+                self.tell(parent, failed)
+                return
+        except EngineClosed:
+            return
+        except Exception as error:  # no room: ask again when there may be
+            self._later(lambda: self._engine.spawn(self._start_child(parent, request, command)), error)
+            return
+        self.tell(parent, ev.ChildStarted(command.id, record.first_run_id or record.run_id))
+
+    async def _is_this_child(self, record: ExecutionRecord, request: StartRequest) -> bool:
+        """Whether this run is the child that was started for this very request, before a crash."""
+        if request.parent is None or record.parent_run_id != request.parent.run_id:
+            return False
+        started = (await self._engine.journal.history(record)).state.started
+        return started.parent_command_id == request.parent.command_id
+
+    def cancel_child(self, live: LiveExecution, number: int, reason: str) -> None:
+        """Ask a child to end; one that has not started yet is asked when it has."""
+        child = live.state.children.get(number)
+        if child is not None and child.run_id:
+            asked = self._engine.cancel(child.command.workflow_id, None, reason, only_chain=child.run_id)
+            asked.add_done_callback(_seen)
+
+    def child_started(self, live: LiveExecution, number: int) -> None:
+        """The parent has recorded that its child exists: pass on a cancellation that was asked for before."""
+        child = live.state.children.get(number)
+        if child is not None and child.cancel_reason is not None:
+            self.cancel_child(live, number, child.cancel_reason)
+
+    def closed(self, live: LiveExecution, closing: Closing) -> None:
+        """An execution has closed: its parent hears of it, its children are treated as their policies say."""
+        start = live.state.started
+        if start.parent_run_id and not getattr(closing, "new_run_id", ""):
+            self._tell_parent(start, closing)
+        if live.state.children:
+            self._engine.spawn(self._part_all(start.run_id))
+
+    async def _part_all(self, parent_run_id: str) -> None:
+        for child in await self._engine.journal.children(parent_run_id):
+            self._part(child)
+
+    def _part(self, child: ExecutionRecord) -> None:
+        if child.parent_close_policy == TERMINATE:
+            self._engine.terminate(
+                child.workflow_id, child.run_id, "by parent close policy"
+            ).add_done_callback(_seen)
+        elif child.parent_close_policy == REQUEST_CANCEL:
+            self._engine.cancel(child.workflow_id, child.run_id, "by parent close policy").add_done_callback(
+                _seen
+            )
+
+    def _tell_parent(self, start: WorkflowStarted, closing: Closing) -> None:
+        first_run = start.first_run_id or start.run_id
+        match closing:
+            case cmd.CompleteWorkflow():
+                body = ev.ChildClosed(start.parent_command_id, first_run, result=closing.result)
+            case _:
+                failure, state = closing_failure(closing)
+                body = ev.ChildClosed(start.parent_command_id, first_run, failure=failure, retry_state=state)
+        self._engine.tell_run(start.parent_workflow_id, start.parent_run_id, Incoming(body))
+
+    # -- other executions ----------------------------------------------------------------------------------
+
+    def reach(
+        self, live: LiveExecution, command: cmd.SignalExternal | cmd.CancelExternal, *, again: bool = False
+    ) -> None:
+        """Carry out a request to another execution; the one that asked hears when it is recorded there."""
+        self._engine.spawn(self._reach(live.record, command, again))
+
+    async def _reach(
+        self, asker: ExecutionRecord, command: cmd.SignalExternal | cmd.CancelExternal, again: bool
+    ) -> None:
+        link = _SIGNALED.format(run=asker.run_id, number=command.id)
+        failure: Failure | None = None
+        try:
+            if isinstance(command, cmd.CancelExternal):
+                await self._engine.cancel(command.workflow_id, command.run_id or None, command.reason)
+            elif not (again and await self._was_signaled(command, link)):
+                signal = ev.Signaled(command.name, command.args, command.headers, link)
+                await self._engine.signal(command.workflow_id, command.run_id or None, signal)
+        except EngineClosed:
+            return
+        except LookupError:
+            kind = "Signal" if isinstance(command, cmd.SignalExternal) else "Cancel"
+            failure = Failure(
+                kind="application",
+                message=f"Unable to {kind.lower()} external workflow because it was not found",
+                attributes={"type": "", "non_retryable": False},
+            )
+        except Exception as error:  # no room
+            self._later(lambda: self._engine.spawn(self._reach(asker, command, True)), error)
+            return
+        self.tell(asker, ev.ExternalResolved(command.id, failure))
+
+    async def _was_signaled(self, command: cmd.SignalExternal, link: str) -> bool:
+        runs = await self._engine.journal.executions(workflow_id=command.workflow_id, limit=1)
+        if not runs:
+            return False
+        history = await self._engine.journal.history(runs[0])
+        return any(isinstance(e.body, ev.Signaled) and e.body.caused_by == link for e in history.events)
+
+    # -- common ----------------------------------------------------------------------------------------------
+
+    def tell(self, record: ExecutionRecord, body: ev.Happening) -> None:
+        """Hand an outcome to the run that waits for it, if it still runs."""
+        self._engine.tell_run(record.workflow_id, record.run_id, Incoming(body))
+
+    def _later(self, action: object, _error: Exception) -> None:
+        asyncio.get_running_loop().call_later(1.0, partial(_call, action))
+
+
+def _call(action: object) -> None:
+    assert callable(action)
+    action()
+
+
+def _seen(done: asyncio.Future[None]) -> None:
+    """Whoever was asked may have closed meanwhile, and then there is nothing to do."""
+    if not done.cancelled():
+        done.exception()
+
+
+def closing_failure(closing: Closing) -> tuple[Failure, str]:
+    """How an execution ended that has no result, as its parent or its client gets it, and the retry state."""
+    match closing:
+        case cmd.FailWorkflow():
+            return closing.failure, closing.retry_state
+        case cmd.CancelWorkflow():
+            return Failure(
+                kind="canceled", message="Workflow cancelled", details=closing.details
+            ), "NON_RETRYABLE_FAILURE"
+        case ev.WorkflowTerminated():
+            return Failure(
+                kind="terminated", message=closing.reason or "Workflow terminated"
+            ), "NON_RETRYABLE_FAILURE"
+        case ev.WorkflowTimedOut():
+            attributes = {"timeout_type": "START_TO_CLOSE"}
+            return Failure(kind="timeout", message="Workflow timed out", attributes=attributes), "TIMEOUT"
+        case _:
+            raise AssertionError(f"{type(closing).__name__} has a result, or a run that follows")

@@ -1,0 +1,130 @@
+"""What an engine is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .core import events as ev
+from .core.payload import Attribute, Failure, Payload
+from .core.retry import RetryRule
+from .ports import ExecutionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ParentLink:
+    """The execution that starts another as its child, and the command by which it does."""
+
+    workflow_id: str
+    run_id: str
+    command_id: int
+    close_policy: int
+    root_workflow_id: str
+    root_run_id: str
+
+    @classmethod
+    def of(cls, start: ev.WorkflowStarted) -> ParentLink | None:
+        """The link that an execution was started with; None when it is nobody's child."""
+        if not start.parent_run_id:
+            return None
+        return cls(
+            start.parent_workflow_id,
+            start.parent_run_id,
+            start.parent_command_id,
+            start.parent_close_policy,
+            start.root_workflow_id,
+            start.root_run_id,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """A workflow that shall begin."""
+
+    workflow_id: str
+    workflow_type: str
+    task_queue: str
+    args: tuple[Payload, ...] = ()
+    signal: ev.Signaled | None = None
+    """Handed over together with the start."""
+    execution_timeout_s: float | None = None
+    run_timeout_s: float | None = None
+    task_timeout_s: float | None = None
+    retry: RetryRule | None = None
+    memo: Mapping[str, Payload] = field(default_factory=dict[str, Payload])
+    headers: Mapping[str, Payload] = field(default_factory=dict[str, Payload])
+    caused_by: str = ""
+    search_attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
+    parent: ParentLink | None = None
+    cron: str = ""
+    first_delay_s: float = 0.0
+    attempt: int = 1
+    chain_started_us: int = 0
+    last_result: Payload | None = None
+    last_failure: Failure | None = None
+    priority_key: int = 0
+    fairness_key: str = ""
+    fairness_weight: float = 0.0
+    summary: str = ""
+    details: str = ""
+    schedule_id: str = ""
+    original_run_id: str = ""
+
+    def started(
+        self, run_id: str, seed: int, *, first_run_id: str = "", continued_run_id: str = ""
+    ) -> ev.WorkflowStarted:
+        """The first event of the run that this asks for."""
+        parent = self.parent
+        return ev.WorkflowStarted(
+            workflow_id=self.workflow_id,
+            run_id=run_id,
+            workflow_type=self.workflow_type,
+            task_queue=self.task_queue,
+            args=self.args,
+            random_seed=seed,
+            first_run_id=first_run_id or run_id,
+            continued_run_id=continued_run_id,
+            attempt=self.attempt,
+            execution_timeout_s=self.execution_timeout_s,
+            run_timeout_s=self.run_timeout_s,
+            task_timeout_s=self.task_timeout_s,
+            retry=self.retry,
+            memo=self.memo,
+            headers=self.headers,
+            caused_by=self.caused_by,
+            search_attributes=self.search_attributes,
+            parent_workflow_id=parent.workflow_id if parent else "",
+            parent_run_id=parent.run_id if parent else "",
+            parent_command_id=parent.command_id if parent else 0,
+            parent_close_policy=parent.close_policy if parent else 0,
+            root_workflow_id=parent.root_workflow_id if parent else "",
+            root_run_id=parent.root_run_id if parent else "",
+            cron=self.cron,
+            first_delay_s=self.first_delay_s,
+            last_result=self.last_result,
+            last_failure=self.last_failure,
+            chain_started_us=self.chain_started_us,
+            original_run_id=self.original_run_id,
+            priority_key=self.priority_key,
+            fairness_key=self.fairness_key,
+            fairness_weight=self.fairness_weight,
+            summary=self.summary,
+            details=self.details,
+            schedule_id=self.schedule_id,
+        )
+
+
+class NoSuchExecution(LookupError):
+    """No execution fits: the id is unknown, or it has closed. The message says which."""
+
+
+class AlreadyRunning(Exception):
+    """The workflow id has an open run, and the conflict policy says to fail; or it may not be used again."""
+
+    def __init__(self, record: ExecutionRecord) -> None:
+        super().__init__(f"workflow {record.workflow_id!r} is running already (run {record.run_id})")
+        self.record = record
+
+
+class EngineClosed(RuntimeError):
+    """The engine stops; nothing was accepted."""

@@ -1,0 +1,193 @@
+"""Updates: from their arrival to the commit that holds their outcome.
+
+An update is durable once its validator has let it pass; until then it is in memory, and who sent it waits. It has one
+outcome: rejected (it is in no history), completed, failed, or lost because the workflow closed first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from .core.commands import CompleteUpdate
+from .core.events import UpdateAccepted
+from .core.payload import Failure
+from .core.state import KnownUpdate
+from .live import Incoming, LiveExecution
+from .requests import NoSuchExecution
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .ports import ExecutionRecord
+
+CLOSED_FIRST = Failure(
+    kind="application",
+    message="Workflow Update failed because the Workflow completed before the Update completed.",
+    attributes={"type": "AcceptedUpdateCompletedWorkflow", "non_retryable": True},
+)
+
+
+class UpdateRejected(Exception):
+    """The workflow's validator refused the update; nothing was recorded."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class UpdateTicket:
+    """An update that was sent: two things to wait for."""
+
+    def __init__(self, update_id: str, workflow_id: str, run_id: str) -> None:
+        loop = asyncio.get_running_loop()
+        self.update_id = update_id
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+        self.accepted: asyncio.Future[None] = loop.create_future()
+        """Done when it is in the history. Raises UpdateRejected, NoSuchExecution, or why nothing was accepted."""
+        self.completed: asyncio.Future[CompleteUpdate] = loop.create_future()
+        """Done when its outcome is in the history; raises as `accepted` does."""
+        for future in (self.accepted, self.completed):
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def fail(self, error: BaseException) -> None:
+        """It came to nothing."""
+        for future in (self.accepted, self.completed):
+            if not future.done():
+                future.set_exception(error)
+
+    def accept(self) -> None:
+        """It is in the history."""
+        if not self.accepted.done():
+            self.accepted.set_result(None)
+
+    def complete(self, outcome: CompleteUpdate) -> None:
+        """Its outcome is in the history."""
+        self.accept()
+        if not self.completed.done():
+            self.completed.set_result(outcome)
+
+
+class Updates:
+    """The part of an engine that takes updates."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._tickets: dict[tuple[int, str], UpdateTicket] = {}
+        """By execution and update id, of those that are under way."""
+
+    def send(
+        self, workflow_id: str, run_id: str | None, update: UpdateAccepted
+    ) -> asyncio.Future[UpdateTicket]:
+        """Hand an update to an open execution; one that it has already, by its id, is not handed over again.
+
+        Raises (through the future):
+            NoSuchExecution: no such execution, or it has closed and never had this update.
+        """
+        answer: asyncio.Future[UpdateTicket] = asyncio.get_running_loop().create_future()
+
+        def hand_over(live: LiveExecution | None) -> None:
+            if live is None or (run_id is not None and live.record.run_id != run_id):
+                self._engine.spawn(self._look_in_closed_run(workflow_id, run_id, update.update_id, answer))
+            elif not answer.done():
+                answer.set_result(self.send_to(live, update))
+
+        if not self._engine.refuse_when_closing(answer):
+            self._engine.with_live(workflow_id, hand_over)
+        return answer
+
+    def send_to(self, live: LiveExecution, update: UpdateAccepted) -> UpdateTicket:
+        """Hand an update to this execution, once."""
+        key = (live.record.key, update.update_id)
+        ticket = self._tickets.get(key)
+        known = live.state.updates.get(update.update_id)
+        if ticket is not None:
+            return ticket
+        ticket = UpdateTicket(update.update_id, live.record.workflow_id, live.record.run_id)
+        if known is not None and known.completed is not None:
+            ticket.complete(known.completed)
+            return ticket
+        self._tickets[key] = ticket
+        if known is not None:
+            ticket.accept()
+        else:
+            self._engine.give(live, Incoming(update, lambda error: self._settle(key, error)))
+        return ticket
+
+    async def find(self, workflow_id: str, run_id: str | None, update_id: str) -> UpdateTicket:
+        """An update that was sent before.
+
+        Raises:
+            NoSuchExecution: there is no such update.
+        """
+        answer: asyncio.Future[UpdateTicket] = asyncio.get_running_loop().create_future()
+
+        def look(live: LiveExecution | None) -> None:
+            if live is not None and (run_id is None or live.record.run_id == run_id):
+                if (live.record.key, update_id) in self._tickets or update_id in live.state.updates:
+                    answer.set_result(self.send_to(live, UpdateAccepted(update_id, "", ())))
+                    return
+            self._engine.spawn(self._look_in_closed_run(workflow_id, run_id, update_id, answer))
+
+        self._engine.with_live(workflow_id, look)
+        return await answer
+
+    async def _look_in_closed_run(
+        self, workflow_id: str, run_id: str | None, update_id: str, answer: asyncio.Future[UpdateTicket]
+    ) -> None:
+        try:
+            record = await self._engine.find(workflow_id, run_id)
+            known = (await self._engine.journal.history(record)).state.updates.get(update_id)
+            if answer.done():
+                return
+            if known is None:
+                raise NoSuchExecution(
+                    "workflow execution already completed"
+                    if record.status != "running"
+                    else f"update {update_id!r} not found"
+                )
+            answer.set_result(self._closed_ticket(record, known))
+        except Exception as error:
+            if not answer.done():
+                answer.set_exception(error)
+
+    def _closed_ticket(self, record: ExecutionRecord, known: KnownUpdate) -> UpdateTicket:
+        ticket = UpdateTicket(known.accepted.update_id, record.workflow_id, record.run_id)
+        lost = CompleteUpdate(known.accepted.update_id, failure=CLOSED_FIRST)
+        ticket.complete(known.completed or lost)
+        return ticket
+
+    def _settle(self, key: tuple[int, str], error: BaseException | None) -> None:
+        ticket = self._tickets.get(key)
+        if ticket is None:
+            return
+        if error is not None:
+            del self._tickets[key]
+            ticket.fail(error)
+        else:
+            ticket.accept()
+
+    def rejected(self, live: LiveExecution, update_id: str, failure: Failure) -> None:
+        """The validator refused it."""
+        self._settle((live.record.key, update_id), UpdateRejected(failure))
+
+    def completed(self, live: LiveExecution, outcome: CompleteUpdate) -> None:
+        """Its outcome is durable."""
+        ticket = self._tickets.pop((live.record.key, outcome.update_id), None)
+        if ticket is not None:
+            ticket.complete(outcome)
+
+    def closed(self, live: LiveExecution) -> None:
+        """The execution has closed: updates that it accepted and did not finish fail, the others found nobody."""
+        for key in [key for key in self._tickets if key[0] == live.record.key]:
+            ticket = self._tickets.pop(key)
+            if key[1] in live.state.updates:
+                ticket.complete(CompleteUpdate(key[1], failure=CLOSED_FIRST))
+            else:
+                ticket.fail(NoSuchExecution("workflow execution already completed"))
+
+    def abandon(self, error: BaseException) -> None:
+        """The engine stops."""
+        for ticket in self._tickets.values():
+            ticket.fail(error)
+        self._tickets.clear()
