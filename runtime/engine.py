@@ -29,7 +29,7 @@ from .core import events as ev
 from .core.commands import Command
 from .core.definition import WorkflowDefinition
 from .core.events import Closing, Happening, WorkflowStarted
-from .core.instance import ActivationFailed, Instance
+from .core.instance import ActivationFailed, Instance, RunningHandler
 from .core.payload import Failure, Payload
 from .core.replay import HistoryDiverged
 from .follow_ups import Ending, next_request, with_next_run
@@ -125,6 +125,8 @@ class Engine:
         self.failure: BaseException | None = None
         """Why the engine stopped by itself; the process should end."""
         self.failed = asyncio.Event()
+        self.unfinished_handlers: Callable[[list[RunningHandler]], None] = lambda _handlers: None
+        """Called with handlers that were running when their workflow closed."""
         self.committed: Callable[[Batch], None] = _nothing_of
         """Called after each commit."""
         self._live: OrderedDict[int, LiveExecution] = OrderedDict()
@@ -143,6 +145,7 @@ class Engine:
         self._commit_waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._closing = False
+        self._committing = False
         self._alarms = Alarms(clock, self._wake_alarms)
         self._alarms_changed = asyncio.Event()
         self._wakeups = Wakeups(journal, clock, self._alarms, self._wake_execution)
@@ -329,6 +332,8 @@ class Engine:
         live.incoming.append(Incoming(started))
         if request.signal is not None:
             live.incoming.append(Incoming(request.signal))
+        if request.update is not None:
+            request.update.ticket = self.updates.send_to(live, request.update.update, with_start=True)
         if request.search_attributes:
             self._batch.attributes[record.key] = request.search_attributes
         self._live[record.key] = live
@@ -440,9 +445,27 @@ class Engine:
 
         self.with_live(workflow_id, tell)
 
-    def terminate(self, workflow_id: str, run_id: str | None, reason: str = "") -> asyncio.Future[None]:
-        """End an open execution without asking its code; raises as `signal` does."""
-        return self._tell(workflow_id, run_id, ev.WorkflowTerminated(reason))
+    def terminate(
+        self, workflow_id: str, run_id: str | None, reason: str = "", *, only_chain: str | None = None
+    ) -> asyncio.Future[None]:
+        """End an open execution without asking its code; raises as `signal` does. `only_chain` as for `cancel`."""
+        return self._tell(workflow_id, run_id, ev.WorkflowTerminated(reason), only_chain=only_chain)
+
+    async def find_attempt(self, token: bytes) -> Attempt | None:
+        """The running attempt with this idempotency key."""
+        run_id, _, number = token.decode("utf-8", "replace").rpartition(":")
+        live = next((live for live in self._live.values() if live.record.run_id == run_id), None)
+        return None if live is None or not number.isdigit() else self.attempt_of(live, int(number))
+
+    async def find_attempt_by_id(
+        self, workflow_id: str, run_id: str | None, activity_id: str
+    ) -> Attempt | None:
+        """The running attempt of the activity with this id in an open execution."""
+        live = self._open.get(workflow_id)
+        if live is None or (run_id and live.record.run_id != run_id):
+            return None
+        pending = (a.command for a in live.state.activities.values() if a.command.activity_id == activity_id)
+        return next((self.attempt_of(live, command.id) for command in pending), None)
 
     def _tell(
         self,
@@ -506,7 +529,12 @@ class Engine:
         self._wake.set()
 
     async def query(
-        self, workflow_id: str, run_id: str | None, name: str, args: Sequence[Payload]
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        name: str,
+        args: Sequence[Payload],
+        headers: Mapping[str, Payload] | None = None,
     ) -> Payload:
         """Answer a query from the state of an execution, open or closed.
 
@@ -518,14 +546,14 @@ class Engine:
         if live is not None and run_id in (None, live.record.run_id) and not live.uncommitted:
             entry = self._entry_of(live)
             if live.instance is not None:
-                return live.instance.query(name, args)
+                return live.instance.query(name, args, headers)
             if live.history is not None and not live.incoming:
-                return self._instance(live, entry).query(name, args)
+                return self._instance(live, entry).query(name, args, headers)
         record = await self.find(workflow_id, run_id)
         closed = LiveExecution(record)
         closed.load(await self.journal.history(record), ())
         try:
-            return self._instance(closed, self._entry_of(closed)).query(name, args)
+            return self._instance(closed, self._entry_of(closed)).query(name, args, headers)
         finally:
             closed.drop_instance()
 
@@ -793,7 +821,9 @@ class Engine:
             return
         try:
             instance = self._instance(live, entry)
-            finish = partial(with_next_run, state=live.state, now_us=at_us, run_id=self.entropy.run_id())
+            finish = partial(
+                with_next_run, start=live.first_event(), now_us=at_us, new_run_id=self.entropy.run_id
+            )
             commands = live.activate(self._batch, at_us, inputs, instance, finish)
         except (ActivationFailed, HistoryDiverged) as error:
             live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
@@ -802,6 +832,12 @@ class Engine:
             return
         for rejected in instance.rejected:
             self._effects.append(partial(self.updates.rejected, live, rejected.update_id, rejected.failure))
+        for body in inputs:
+            if isinstance(body, ev.ChildStarted):
+                self._effects.append(partial(self.relations.child_started, live, body.id))
+        if instance.unfinished:
+            unfinished, instance.unfinished = instance.unfinished, []
+            self.unfinished_handlers(unfinished)
         self._note_dropped_signals(live)
         self.counters.activations += 1
         live.failures = 0
@@ -1005,7 +1041,7 @@ class Engine:
         others = [item.body for item in incoming if item is not end and not _ends(item.body)]
         if others:
             live.accept(self._batch, at_us, others)
-        body = with_next_run(end.body, live.state, at_us, self.entropy.run_id())
+        body = with_next_run(end.body, live.first_event(), at_us, self.entropy.run_id)
         live.append(self._batch, 0, at_us, [body])
         live.drop_instance()
         assert live.state.closing is not None
@@ -1079,6 +1115,7 @@ class Engine:
         effects, self._effects = self._effects, []
         settlers, self._settlers = self._settlers, []
         touched, self._touched = self._touched, {}
+        self._committing = True
         try:
             refused = await self.journal.commit(batch) if batch else {}
         except StorageFull as error:
@@ -1087,6 +1124,8 @@ class Engine:
         except BaseException:
             self._touched, self._settlers = touched, settlers  # for `_abandon`
             raise
+        finally:
+            self._committing = False
         self.counters.commits += 1
         self.counters.events += len(batch.events)
         for key, (live, incoming) in touched.items():
@@ -1224,6 +1263,21 @@ class Engine:
         both = start.execution_timeout_s is not None
         over = both and first_us + round((start.execution_timeout_s or 0) * 1_000_000) <= self.now_us()
         return "execution" if over else "run"
+
+    def alarm(self, at_us: int, action: Callable[[], None]) -> None:
+        """Do this when the engine's clock shows `at_us`."""
+        self._alarms.at(at_us, action)
+
+    def next_alarm_us(self) -> int | None:
+        """When something is due next; None when nothing is."""
+        return self._alarms.next_us()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something goes on that needs no timer: a turn, a commit, an activity that runs or may run."""
+        working = self._ready or self._batch or self._effects or self._settlers or self._committing
+        activities = any(worker.activities.running for worker in self._workers.values())
+        return bool(working or activities or self._loading or len(self._tasks) > 2)
 
     def _wake_alarms(self) -> None:
         self._alarms_changed.set()
@@ -1454,7 +1508,7 @@ def _settle_with(
 
 def _first_handover(incoming: list[Incoming]) -> tuple[list[Incoming], list[Incoming]]:
     """The start and its own signal; what came later waits until it is known that this run exists."""
-    own = [item for item in incoming if item.settle is None or isinstance(item.body, WorkflowStarted)]
+    own = [i for i in incoming if i.settle is None or i.begins or isinstance(i.body, WorkflowStarted)]
     return own, [item for item in incoming if item not in own]
 
 

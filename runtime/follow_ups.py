@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,19 +17,21 @@ from .requests import ParentLink, StartRequest
 Ending = cmd.CompleteWorkflow | cmd.FailWorkflow | cmd.ContinueAsNew | ev.WorkflowTimedOut
 
 
-def with_next_run(ending: Any, state: ExecutionState, now_us: int, run_id: str) -> Any:
-    """The end of a run, naming the run that follows it when one does."""
+def with_next_run(ending: Any, start: ev.WorkflowStarted, now_us: int, new_run_id: Callable[[], str]) -> Any:
+    """The end of a run, naming the run that follows it when one does; any other command as it is."""
     match ending:
         case cmd.ContinueAsNew():
-            return replace(ending, new_run_id=run_id)
-        case cmd.CompleteWorkflow():
-            return replace(ending, new_run_id=run_id) if state.started.cron else ending
+            return replace(ending, new_run_id=new_run_id())
+        case cmd.CompleteWorkflow() if start.cron:
+            return replace(ending, new_run_id=new_run_id())
         case cmd.FailWorkflow():
-            wait = _retry_wait_s(state.started, ending.failure, now_us)
-            return replace(ending, new_run_id=_new_run(wait, state, run_id), retry_state=_retry_state(wait))
+            wait = _retry_wait_s(start, ending.failure, now_us)
+            follows = start.cron or not isinstance(wait, str)
+            state = wait if isinstance(wait, str) else "IN_PROGRESS"
+            return replace(ending, new_run_id=new_run_id() if follows else "", retry_state=state)
         case ev.WorkflowTimedOut() if ending.timeout == "run":
-            wait = _retry_wait_s(state.started, _TIMED_OUT, now_us)
-            return replace(ending, new_run_id=_new_run(wait, state, run_id))
+            follows = start.cron or not isinstance(_retry_wait_s(start, _TIMED_OUT, now_us), str)
+            return replace(ending, new_run_id=new_run_id()) if follows else ending
         case _:
             return ending
 
@@ -36,14 +39,6 @@ def with_next_run(ending: Any, state: ExecutionState, now_us: int, run_id: str) 
 _TIMED_OUT = Failure(
     kind="timeout", message="Workflow timeout", attributes={"timeout_type": "START_TO_CLOSE"}
 )
-
-
-def _new_run(wait: float | str, state: ExecutionState, run_id: str) -> str:
-    return run_id if not isinstance(wait, str) or state.started.cron else ""
-
-
-def _retry_state(wait: float | str) -> str:
-    return wait if isinstance(wait, str) else "IN_PROGRESS"
 
 
 def _retry_wait_s(start: ev.WorkflowStarted, failure: Failure, now_us: int) -> float | str:
@@ -94,7 +89,7 @@ def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: i
         case cmd.CompleteWorkflow():
             return replace(
                 common,
-                first_delay_s=_cron_wait_s(start.cron, now_us),
+                first_delay_s=cron_wait_s(start.cron, now_us),
                 last_result=ending.result,
                 last_failure=None,
             )
@@ -102,7 +97,7 @@ def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: i
             failure = ending.failure if isinstance(ending, cmd.FailWorkflow) else _TIMED_OUT
             wait = _retry_wait_s(start, failure, now_us)
             if isinstance(wait, str):
-                return replace(common, first_delay_s=_cron_wait_s(start.cron, now_us), last_failure=failure)
+                return replace(common, first_delay_s=cron_wait_s(start.cron, now_us), last_failure=failure)
             return replace(common, attempt=start.attempt + 1, first_delay_s=wait, last_failure=failure)
 
 
@@ -120,10 +115,6 @@ def _continued(common: StartRequest, ending: cmd.ContinueAsNew) -> StartRequest:
         search_attributes=ending.search_attributes,
         first_delay_s=ending.backoff_s,
     )
-
-
-def _cron_wait_s(cron: str, now_us: int) -> float:
-    return cron_wait_s(cron, now_us)
 
 
 def cron_wait_s(cron: str, now_us: int) -> float:

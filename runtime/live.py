@@ -26,6 +26,8 @@ class Incoming:
     received: tuple[str, bytes] | None = None
     turned_away: Callable[[], None] | None = None
     """What to do instead of telling that the execution has closed."""
+    begins: bool = False
+    """It came with the start, and belongs into the first activation."""
 
 
 class LiveExecution:
@@ -117,7 +119,7 @@ class LiveExecution:
         """
         if self.instance is None:
             assert self.history is not None, "code was to be rebuilt from a history that was not read"
-            instance = make(self._start())
+            instance = make(self.first_event())
             try:
                 self.waiting = replay.replay(instance, self.history)
             except BaseException:
@@ -127,7 +129,7 @@ class LiveExecution:
             self.history = None
         return self.instance
 
-    def _start(self) -> WorkflowStarted:
+    def first_event(self) -> WorkflowStarted:
         """The first event; that of an execution which begins now is still to be handed over."""
         if self.state.start is not None:
             return self.state.start

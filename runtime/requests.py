@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .core import events as ev
 from .core.payload import Attribute, Failure, Payload
 from .core.retry import RetryRule
 from .ports import ExecutionRecord
+
+if TYPE_CHECKING:
+    from .updates import UpdateTicket
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,14 @@ class ParentLink:
             start.root_workflow_id,
             start.root_run_id,
         )
+
+
+class WithUpdate:
+    """An update that goes with a start, in the same activation; `ticket` is set when the run begins by this start."""
+
+    def __init__(self, update: ev.UpdateAccepted) -> None:
+        self.update = update
+        self.ticket: UpdateTicket | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +81,7 @@ class StartRequest:
     details: str = ""
     schedule_id: str = ""
     original_run_id: str = ""
+    update: WithUpdate | None = None
 
     def started(
         self, run_id: str, seed: int, *, first_run_id: str = "", continued_run_id: str = ""

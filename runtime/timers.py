@@ -53,6 +53,11 @@ class Alarms:
             heapq.heappop(self._heap)
         return self._clock.seconds_until(self._heap[0][0]) if self._heap else None
 
+    def next_us(self) -> int | None:
+        """When the next alarm is; None when there is none."""
+        self.seconds_to_next()
+        return self._heap[0][0] if self._heap else None
+
     def run_due(self, limit: int) -> int:
         """Do what is due, at most `limit` of it so that other work gets its turn; returns how many were done."""
         now = self._clock.now_us()

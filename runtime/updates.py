@@ -96,7 +96,9 @@ class Updates:
             self._engine.with_live(workflow_id, hand_over)
         return answer
 
-    def send_to(self, live: LiveExecution, update: UpdateAccepted) -> UpdateTicket:
+    def send_to(
+        self, live: LiveExecution, update: UpdateAccepted, *, with_start: bool = False
+    ) -> UpdateTicket:
         """Hand an update to this execution, once."""
         key = (live.record.key, update.update_id)
         ticket = self._tickets.get(key)
@@ -111,7 +113,8 @@ class Updates:
         if known is not None:
             ticket.accept()
         else:
-            self._engine.give(live, Incoming(update, lambda error: self._settle(key, error)))
+            incoming = Incoming(update, lambda error: self._settle(key, error), begins=with_start)
+            self._engine.give(live, incoming)
         return ticket
 
     async def find(self, workflow_id: str, run_id: str | None, update_id: str) -> UpdateTicket:

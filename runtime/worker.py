@@ -22,6 +22,7 @@ from .interceptors import Interceptor, WorkflowInterceptorClassInput
 from .processes import ProcessPool, check_callable_by_name
 from .values import ConvertedValues
 from .workflow._definition import workflow_definition
+from .workflow._handlers import warn_of_unfinished
 from .workflow._intercepting import inbound_of
 
 _WITHOUT_EFFECT = frozenset(
@@ -212,6 +213,7 @@ class Worker:
             )
         values = ConvertedValues(self.client.data_converter)
         self._functions = Functions(self._activities, values, self._executor, self.client, self._interceptors)
+        engine.unfinished_handlers = warn_of_unfinished
         self._queue = engine.attach(
             self.task_queue,
             self._workflows,

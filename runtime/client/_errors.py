@@ -1,0 +1,126 @@
+"""What can go wrong for a client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..exceptions import TemporalError
+from ..requests import AlreadyRunning, EngineClosed, NoSuchExecution
+from ..service import RPCError, RPCStatusCode
+from ._execution import WorkflowExecutionStatus
+
+
+class WorkflowFailureError(TemporalError):
+    """The workflow ended without a result; `cause` says how."""
+
+    def __init__(self, *, cause: BaseException) -> None:
+        super().__init__("Workflow execution failed")
+        self.__cause__ = cause
+
+    @property
+    def cause(self) -> BaseException:
+        """An `ApplicationError`, `CancelledError`, `TerminatedError`, `TimeoutError` or other failure."""
+        assert self.__cause__ is not None
+        return self.__cause__
+
+
+class WorkflowContinuedAsNewError(TemporalError):
+    """The run ended by continuing as a new one, and the caller did not want to follow."""
+
+    def __init__(self, new_execution_run_id: str) -> None:
+        super().__init__("Workflow continued as new")
+        self._new_execution_run_id = new_execution_run_id
+
+    @property
+    def new_execution_run_id(self) -> str:
+        """The run that followed."""
+        return self._new_execution_run_id
+
+
+class WorkflowQueryFailedError(TemporalError):
+    """The query's handler raised, or there is none."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self._message = message
+
+    @property
+    def message(self) -> str:
+        """What the handler said."""
+        return self._message
+
+
+class WorkflowQueryRejectedError(TemporalError):
+    """The workflow's status is one in which the caller did not want an answer."""
+
+    def __init__(self, status: WorkflowExecutionStatus | None) -> None:
+        super().__init__(f"Query rejected, status: {status}")
+        self._status = status
+
+    @property
+    def status(self) -> WorkflowExecutionStatus | None:
+        """The workflow's status."""
+        return self._status
+
+
+class WorkflowUpdateFailedError(TemporalError):
+    """The update was rejected, or its handler failed; `cause` says how."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__("Workflow update failed")
+        self.__cause__ = cause
+
+    @property
+    def cause(self) -> BaseException:
+        """What the validator or the handler raised."""
+        assert self.__cause__ is not None
+        return self.__cause__
+
+
+class RPCTimeoutOrCancelledError(TemporalError):
+    """The caller's patience ended before the answer came; what was asked may still happen."""
+
+
+class WorkflowUpdateRPCTimeoutOrCancelledError(RPCTimeoutOrCancelledError):
+    """The caller's patience ended before the update's outcome was there; the update goes on."""
+
+    def __init__(self) -> None:
+        super().__init__("Timeout or cancellation waiting for update")
+
+
+class AsyncActivityCancelledError(TemporalError):
+    """The activity was asked to stop."""
+
+    def __init__(self, details: Any = None) -> None:
+        super().__init__("Activity cancelled")
+        self.details = details
+
+
+class translated:  # noqa: N801 - used as a statement
+    """Engine errors, within this block, as the errors that callers of a client know."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
+        from ..journal import StorageFull
+
+        match error:
+            case AlreadyRunning():
+                from ..exceptions import WorkflowAlreadyStartedError
+
+                record = error.record
+                raise WorkflowAlreadyStartedError(
+                    record.workflow_id,
+                    record.workflow_type,
+                    run_id=record.run_id,
+                    first_run_id=record.first_run_id or None,
+                ) from error
+            case NoSuchExecution():
+                raise RPCError(str(error), RPCStatusCode.NOT_FOUND) from error
+            case StorageFull():
+                raise RPCError(str(error), RPCStatusCode.RESOURCE_EXHAUSTED) from error
+            case EngineClosed():
+                raise RPCError(str(error), RPCStatusCode.UNAVAILABLE) from error
+            case _:
+                pass

@@ -1,0 +1,335 @@
+"""Executions as a client sees them: in lists, described, counted, with their histories."""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..common import SearchAttributes, TypedSearchAttributes, arg_unset
+from ..core import codec
+from ..core.events import Event, WorkflowStarted, event_name
+from ..core.payload import Payload
+from ..core.state import ExecutionState
+from ..ports import Blocked, ExecutionRecord
+from ..search_attributes import typed, untyped
+from ..values import ConvertedValues
+
+
+class WorkflowExecutionStatus(enum.IntEnum):
+    """How far an execution has come."""
+
+    RUNNING = 1
+    COMPLETED = 2
+    FAILED = 3
+    CANCELED = 4
+    TERMINATED = 5
+    CONTINUED_AS_NEW = 6
+    TIMED_OUT = 7
+    PAUSED = 8
+
+
+class WorkflowHistoryEventFilterType(enum.IntEnum):
+    """Which events a history is fetched with."""
+
+    ALL_EVENT = 1
+    CLOSE_EVENT = 2
+
+
+@dataclass(frozen=True)
+class WorkflowExecution:
+    """One execution, as a list shows it."""
+
+    close_time: datetime | None
+    execution_time: datetime | None
+    history_length: int
+    id: str
+    namespace: str
+    parent_id: str | None
+    parent_run_id: str | None
+    root_id: str | None
+    root_run_id: str | None
+    run_id: str
+    search_attributes: SearchAttributes
+    start_time: datetime
+    status: WorkflowExecutionStatus | None
+    task_queue: str
+    typed_search_attributes: TypedSearchAttributes
+    workflow_type: str
+    blocked: Blocked | None
+    """Why the execution waits for its code to be mended; None when it does not."""
+    _memo: Mapping[str, Payload] = field(repr=False)
+    _values: ConvertedValues = field(repr=False, compare=False)
+
+    async def memo(self) -> Mapping[str, Any]:
+        """The memo's values, without type hints."""
+        return {name: self._values.decode([value], None)[0] for name, value in self._memo.items()}
+
+    async def memo_value(self, key: str, default: Any = arg_unset, *, type_hint: type | None = None) -> Any:
+        """One of the memo's values.
+
+        Raises:
+            KeyError: there is none, and no default was given.
+        """
+        payload = self._memo.get(key)
+        if payload is None:
+            if default is arg_unset:
+                raise KeyError(f"Memo does not have a value for key {key}")
+            return default
+        return self._values.decode([payload], None if type_hint is None else [type_hint])[0]
+
+
+@dataclass(frozen=True)
+class PendingActivity:
+    """An activity that has not ended."""
+
+    activity_id: str
+    activity_type: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class PendingChildWorkflow:
+    """A child that has not closed."""
+
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+
+
+@dataclass(frozen=True)
+class WorkflowExecutionDescription(WorkflowExecution):
+    """One execution, with what it waits for."""
+
+    pending_activities: Sequence[PendingActivity]
+    pending_children: Sequence[PendingChildWorkflow]
+    next_timer: datetime | None
+    cancel_requested: bool
+    _summary: str = ""
+    _details: str = ""
+
+    async def static_summary(self) -> str | None:
+        """The one line that it was started with."""
+        return self._summary or None
+
+    async def static_details(self) -> str | None:
+        """The text that it was started with."""
+        return self._details or None
+
+
+def execution_of(
+    record: ExecutionRecord, state: ExecutionState, values: ConvertedValues
+) -> WorkflowExecution:
+    """A record as a list shows it."""
+    return WorkflowExecution(**_fields(record, state, values))
+
+
+def _fields(record: ExecutionRecord, state: ExecutionState, values: ConvertedValues) -> dict[str, Any]:
+    start = state.started
+    began = instant(record.started_at_us)
+    return {
+        "close_time": None if record.closed_at_us is None else instant(record.closed_at_us),
+        "execution_time": began + timedelta(seconds=start.first_delay_s),
+        "history_length": state.sequence,
+        "id": record.workflow_id,
+        "namespace": "default",
+        "parent_id": record.parent_workflow_id or None,
+        "parent_run_id": record.parent_run_id or None,
+        "root_id": record.root_workflow_id or record.workflow_id,
+        "root_run_id": record.root_run_id or record.run_id,
+        "run_id": record.run_id,
+        "search_attributes": untyped(state.search_attributes),
+        "start_time": began,
+        "status": WorkflowExecutionStatus[record.status.upper()],
+        "task_queue": record.task_queue,
+        "typed_search_attributes": typed(state.search_attributes),
+        "workflow_type": record.workflow_type,
+        "blocked": record.blocked,
+        "_memo": dict(state.memo),
+        "_values": values,
+    }
+
+
+def description_of(
+    record: ExecutionRecord, state: ExecutionState, values: ConvertedValues, failures: Mapping[int, int]
+) -> WorkflowExecutionDescription:
+    """A record with what it waits for; `failures` counts the failed attempts of its pending activities."""
+    running = record.status == "running"
+    due_us = state.next_due_us() if running else None
+    return WorkflowExecutionDescription(
+        **_fields(record, state, values),
+        pending_activities=[
+            PendingActivity(
+                pending.command.activity_id, pending.command.activity_type, failures.get(number, 0) + 1
+            )
+            for number, pending in state.activities.items()
+            if running
+        ],
+        pending_children=[
+            PendingChildWorkflow(child.command.workflow_id, child.run_id, child.command.workflow_type)
+            for child in state.children.values()
+            if running
+        ],
+        next_timer=None if due_us is None else instant(due_us),
+        cancel_requested=state.cancel_requested,
+        _summary=state.started.summary,
+        _details=state.started.details,
+    )
+
+
+def instant(at_us: int) -> datetime:
+    """Microseconds since the epoch as a datetime in UTC."""
+    return datetime.fromtimestamp(at_us / 1_000_000, UTC)
+
+
+# -- histories ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WorkflowHistory:
+    """The events of one run."""
+
+    workflow_id: str
+    events: Sequence[Event]
+
+    @property
+    def run_id(self) -> str:
+        """The run whose history it is.
+
+        Raises:
+            RuntimeError: there is no event, or the first one is no start.
+        """
+        started = self.events[0].body if self.events else None
+        if not isinstance(started, WorkflowStarted):
+            raise RuntimeError("No start event in history: a history begins with WorkflowStarted")
+        return started.run_id
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """The history as JSON values, from which `from_json` makes it again."""
+        return {
+            "format": "overwinter-history-1",
+            "workflow_id": self.workflow_id,
+            "events": [
+                {
+                    "sequence": event.sequence,
+                    "activation": event.activation,
+                    "at_us": event.at_us,
+                    "type": event_name(event.body),
+                    "kind": codec.kind_of(event.body),
+                    "data": base64.b64encode(codec.encode_body(event.body)).decode(),
+                }
+                for event in self.events
+            ],
+        }
+
+    def to_json(self) -> str:
+        """`to_json_dict` as text."""
+        return json.dumps(self.to_json_dict())
+
+    @staticmethod
+    def from_json(workflow_id: str, history: str | dict[str, Any]) -> WorkflowHistory:
+        """The history that `to_json` wrote.
+
+        Raises:
+            ValueError: it is none, or of a newer version.
+        """
+        found: Any = json.loads(history) if isinstance(history, str) else history
+        if not isinstance(found, dict) or found.get("format") != "overwinter-history-1":
+            raise ValueError('no history: expected a JSON object with "format": "overwinter-history-1"')
+        events = [
+            Event(
+                event["sequence"],
+                event["activation"],
+                event["at_us"],
+                codec.decode_body(event["kind"], base64.b64decode(event["data"], validate=True)),
+            )
+            for event in found["events"]
+        ]
+        return WorkflowHistory(workflow_id, events)
+
+
+# -- lists and counts ----------------------------------------------------------------------------------------
+
+
+class WorkflowExecutionAsyncIterator:
+    """Executions, a page at a time."""
+
+    def __init__(
+        self,
+        fetch: Callable[[int | None, int], Awaitable[tuple[list[WorkflowExecution], int | None]]],
+        *,
+        page_size: int,
+        limit: int | None,
+        history: Callable[[WorkflowExecution], Awaitable[WorkflowHistory]],
+        before: int | None = None,
+    ) -> None:
+        self._fetch = fetch
+        self._page_size = page_size
+        self._left = limit
+        self._history = history
+        self._before = before
+        self._more = True
+        self._page: list[WorkflowExecution] = []
+        self._index = 0
+
+    @property
+    def current_page_index(self) -> int:
+        """The place of the next execution in the page."""
+        return self._index
+
+    @property
+    def current_page(self) -> Sequence[WorkflowExecution] | None:
+        """The page that was fetched last."""
+        return self._page or None
+
+    @property
+    def next_page_token(self) -> bytes | None:
+        """Where the next page begins; None when there is none."""
+        return str(self._before).encode() if self._more and self._before is not None else None
+
+    async def fetch_next_page(self, *, page_size: int | None = None) -> None:
+        """Fetch the next page, whatever is left of this one."""
+        size = page_size or self._page_size
+        if self._left is not None:
+            size = min(size, self._left)
+        self._page, self._before = await self._fetch(self._before, size) if size else ([], None)
+        if self._left is not None:
+            self._left -= len(self._page)
+        self._more = self._before is not None and self._left != 0
+        self._index = 0
+
+    def __aiter__(self) -> WorkflowExecutionAsyncIterator:
+        return self
+
+    async def __anext__(self) -> WorkflowExecution:
+        while self._index >= len(self._page):
+            if not self._more:
+                raise StopAsyncIteration
+            await self.fetch_next_page()
+        self._index += 1
+        return self._page[self._index - 1]
+
+    async def map_histories(self, **_options: Any) -> AsyncIterator[WorkflowHistory]:
+        """The history of each execution that is left."""
+        async for execution in self:
+            yield await self._history(execution)
+
+
+@dataclass(frozen=True)
+class WorkflowExecutionCountAggregationGroup:
+    """How many executions share these values."""
+
+    count: int
+    group_values: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class WorkflowExecutionCount:
+    """How many executions there are; `groups` when the filter asked for them."""
+
+    count: int
+    groups: Sequence[WorkflowExecutionCountAggregationGroup]

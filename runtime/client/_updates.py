@@ -1,0 +1,97 @@
+"""Updates, as a client sends them and waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..updates import UpdateRejected, UpdateTicket
+from ._errors import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, translated
+
+if TYPE_CHECKING:
+    from ._client import Client
+
+R = TypeVar("R")
+
+
+class WorkflowUpdateStage(enum.IntEnum):
+    """How far an update has come."""
+
+    ADMITTED = 1
+    ACCEPTED = 2
+    COMPLETED = 3
+
+
+class WorkflowUpdateHandle(Generic[R]):
+    """An update that was sent."""
+
+    def __init__(
+        self,
+        client: Client,
+        id: str,
+        workflow_id: str,
+        *,
+        workflow_run_id: str | None = None,
+        result_type: Any = None,
+        ticket: UpdateTicket | None = None,
+    ) -> None:
+        self._client = client
+        self._id = id
+        self._workflow_id = workflow_id
+        self._workflow_run_id = workflow_run_id
+        self._result_type = result_type
+        self._ticket = ticket
+
+    @property
+    def id(self) -> str:
+        """The update's id."""
+        return self._id
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow that it was sent to."""
+        return self._workflow_id
+
+    @property
+    def workflow_run_id(self) -> str | None:
+        """The run that has it."""
+        return self._workflow_run_id
+
+    async def result(
+        self, *, rpc_metadata: Mapping[str, str | bytes] = {}, rpc_timeout: timedelta | None = None
+    ) -> R:
+        """Wait for what the handler returns.
+
+        Raises:
+            WorkflowUpdateFailedError: it was rejected, or its handler failed; the cause says how.
+            WorkflowUpdateRPCTimeoutOrCancelledError: it took longer than `rpc_timeout`; the update goes on.
+            RPCError: there is no such update.
+        """
+        del rpc_metadata
+        with translated():
+            if self._ticket is None:
+                self._ticket = await self._client.engine.updates.find(
+                    self._workflow_id, self._workflow_run_id, self._id
+                )
+            outcome = await patiently(self._ticket.completed, rpc_timeout, self._client)
+        values = self._client.values
+        if outcome.failure is not None:
+            raise WorkflowUpdateFailedError(values.error_of(outcome.failure))
+        assert outcome.result is not None
+        hints = None if self._result_type is None else [self._result_type]
+        result: R = values.decode([outcome.result], hints)[0]
+        return result
+
+
+async def patiently(future: asyncio.Future[Any], timeout: timedelta | None, client: Client) -> Any:
+    """What an update's future comes to, with the errors that a client knows."""
+    try:
+        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
+            return await asyncio.shield(future)
+    except (TimeoutError, asyncio.CancelledError) as error:
+        raise WorkflowUpdateRPCTimeoutOrCancelledError from error
+    except UpdateRejected as error:
+        raise WorkflowUpdateFailedError(client.values.error_of(error.failure)) from None
