@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from . import process_frames as frames
 from .activity import Info, activity_definition, current_context
 from .attempts import AttemptRequest
-from .converter import DataConverter, PayloadLimitError
+from .converter import DataConverter, PayloadConverter, PayloadLimitError
 from .core import codec
 from .core.commands import ScheduleActivity
 from .core.events import WorkflowStarted
@@ -63,6 +63,21 @@ class Child:
         raise RuntimeError(
             "No client available: only an asynchronous activity can call the engine, make it `async def`"
         )
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """See `activity.ActivityContext`."""
+        return "the workflow asked for it" if self.cancelled.is_set() else None
+
+    @property
+    def payload_converter(self) -> PayloadConverter:
+        """See `activity.ActivityContext`."""
+        return self._values.payloads
+
+    @property
+    def outbound(self) -> None:
+        """See `activity.ActivityContext`; no interceptor reaches into another process."""
+        return
 
     def heartbeat(self, details: Sequence[Any]) -> None:
         """See `activity.ActivityContext`."""

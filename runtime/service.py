@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from overwinter import __version__ as __version__
+
 import enum
 
 from .exceptions import TemporalError

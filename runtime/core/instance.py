@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import traceback
 import zlib
 from collections import deque
@@ -645,13 +644,12 @@ class Instance:
         return "\n\n".join(stacks)
 
     def _run_to_end(self, coro: Coroutine[Any, Any, Any]) -> Any:
-        task = self.loop.create_task(coro)
-        self.loop.drain()
-        if not task.done():
-            task.cancel()
-            self.loop.drain()
-            raise ReadOnlyContext("a query handler waited for something: it may only read what is there")
-        return task.result()
+        try:
+            coro.send(None)
+        except StopIteration as end:
+            return end.value
+        coro.close()
+        raise ReadOnlyContext("While in read-only function, action attempted: wait")
 
     # -- what workflow code may ask for ----------------------------------------------------------------------
 
@@ -799,7 +797,7 @@ STACK_TRACE = "__stack_trace"
 
 
 async def _awaited(result: Any) -> Any:
-    return await result if inspect.isawaitable(result) else result
+    return await result if hasattr(result, "__await__") else result
 
 
 def _describe(error: BaseException) -> str:

@@ -84,7 +84,7 @@ async def test_a_bug_blocks_the_execution_and_names_its_line(gateway: Gateway) -
         assert blocked.cause == "ZeroDivisionError: of no use"
         assert blocked.where == f"{__file__}:{line} in run"
         assert (await handle.describe()).status.name == "RUNNING"
-        assert (await client.count_workflows())["blocked"] == 1
+        assert (await client.engine.journal.counts())["blocked"] == 1
 
 
 async def test_signals_to_a_blocked_execution_are_kept_and_reach_the_mended_code(
@@ -99,7 +99,7 @@ async def test_signals_to_a_blocked_execution_are_kept_and_reach_the_mended_code
         assert (await handle.describe()).blocked is not None
     async with durable.on([BasketMended], [note]) as client:
         assert await asyncio.wait_for(client.get_workflow_handle("w").result(), 5) == ["a", "b"]
-        assert (await client.count_workflows())["blocked"] == 0
+        assert (await client.engine.journal.counts())["blocked"] == 0
     assert done == ["first"]
 
 

@@ -79,7 +79,7 @@ async def test_a_signal_sent_in_the_moment_of_the_start_is_not_lost(gateway: Gat
     async with gateway.on([TwoSignals]) as client:
         request = StartRequest(workflow_id="w", workflow_type="TwoSignals", task_queue=QUEUE)
         started = client.engine.start(request)
-        values = client._values
+        values = client.values
         first = client.engine.signal("w", None, Signaled("put", values.encode(("a",))))
         second = client.engine.signal("w", None, Signaled("put", values.encode(("b",))))
         await asyncio.wait_for(asyncio.gather(started, first, second), 5)
@@ -101,7 +101,7 @@ async def test_runs_that_continue_are_the_same_on_the_disk(durable: SqliteGatewa
             await asyncio.wait_for(client.execute_workflow(Countdown.run, 2, id="w", task_queue=QUEUE), 5)
             == "w"
         )
-        assert (await client.count_workflows())["continued_as_new"] == 2
+        assert (await client.engine.journal.counts())["continued_as_new"] == 2
 
 
 async def test_a_timer_fires_while_an_activity_runs_longer_than_the_engine_looks_ahead(

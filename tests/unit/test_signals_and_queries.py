@@ -254,7 +254,7 @@ async def test_what_a_query_raises_reaches_the_caller_and_harms_nothing(gateway:
 async def test_a_query_may_not_change_anything(gateway: Gateway, query: Any) -> None:
     async with gateway.on([Log]) as client:
         handle = await client.start_workflow(Log.run, id="w", task_queue=QUEUE)
-        with pytest.raises(WorkflowQueryFailedError, match="only read|read only|may only"):
+        with pytest.raises(WorkflowQueryFailedError, match="read-only function"):
             await handle.query(query)
         await handle.signal(Log.end)
         assert await handle.result() == ["run"]

@@ -1,0 +1,1 @@
+"""Workflows written for `temporalio`; `observe` says what a file of cases holds."""

@@ -1,0 +1,103 @@
+"""The two engines as processes that run files of cases."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+from typing import Any
+
+START_S = 30.0
+FILE_S = 60.0
+"""Longer than the cases of a file take together, since each has a limit of its own."""
+
+ROOT = Path(__file__).parents[2]
+
+
+def dev_server() -> str | None:
+    """Path of Temporal's dev server: TEMPORAL_DEV_SERVER, or `temporal` on PATH or beside this Python."""
+    named = os.environ.get("TEMPORAL_DEV_SERVER")
+    return named or shutil.which("temporal") or shutil.which("temporal", path=sysconfig.get_path("scripts"))
+
+
+class EngineProcess:
+    """An engine in a process of its own; a file of cases runs once, its observations are kept."""
+
+    def __init__(self, log: Path, *arguments: str) -> None:
+        self._log = log
+        self._arguments = arguments
+        self._process: subprocess.Popen[str] | None = None
+        self._seen: dict[str, dict[str, Any]] = {}
+
+    def observations(self, file: str) -> dict[str, Any]:
+        """What each case of the file let us see.
+
+        Raises:
+            RuntimeError: the engine does not start, the file cannot be imported, or there is no answer in time.
+        """
+        if file not in self._seen:
+            self._seen[file] = self._ask(file)
+        seen = self._seen[file]
+        if "!" in seen:
+            raise RuntimeError(f"{self._arguments[0]}: {seen['!']}")
+        return seen
+
+    def close(self) -> None:
+        """End it as it wants to end, or else at once, with whatever it has started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        try:
+            process.stdin.close()
+            process.wait(15)
+        except (OSError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _ask(self, file: str) -> dict[str, Any]:
+        try:
+            process = self._started()
+            assert process.stdin is not None
+            process.stdin.write(file + "\n")
+            process.stdin.flush()
+            return self._answer(process, FILE_S)
+        except (OSError, RuntimeError) as error:
+            self.close()
+            return {"!": str(error)}
+
+    def _started(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "tests.differential.host", *self._arguments],
+                    cwd=ROOT,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    start_new_session=True,
+                )
+            self._answer(self._process, START_S)
+        return self._process
+
+    def _answer(self, process: subprocess.Popen[str], within_s: float) -> dict[str, Any]:
+        assert process.stdout is not None
+        end = time.monotonic() + within_s
+        line = ""
+        if select.select([process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
+            line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"no answer from {' '.join(self._arguments)}\n{self._last_words()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-4000:]
