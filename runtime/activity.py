@@ -72,7 +72,8 @@ def defn(
             raise ValueError(f"{fn!r}: an activity is either dynamic or has a name, not both")
         target = fn if hasattr(fn, "__name__") else type(fn)
         is_routine: bool = inspect.isroutine(cast("object", fn))
-        call: Callable[..., Any] = fn if is_routine else type(fn).__call__
+        owner = fn if inspect.isclass(fn) else type(fn)
+        call: Callable[..., Any] = fn if is_routine else owner.__call__
         is_method = not is_routine or _looks_like_method(fn)
         arg_types, return_type = types_of(call, is_method=is_method)
         definition = ActivityDefinition(
@@ -343,6 +344,11 @@ class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         self.activity_info_on_message = True
         self.activity_info_on_extra = True
         self.full_activity_info_on_extra = False
+
+    @property
+    def base_logger(self) -> logging.Logger:
+        """The logger that this one adds to."""
+        return self.logger
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Add the attempt's identity."""

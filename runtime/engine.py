@@ -50,7 +50,7 @@ from .ports import (
 )
 from .recovery import Wakeups
 from .relations import Relations
-from .requests import AlreadyRunning, EngineClosed, NoSuchExecution, StartRequest
+from .requests import AlreadyRunning, EngineClosed, NoSuchExecution, NoWorker, StartRequest
 from .timers import Alarms
 from .updates import Updates, UpdateTicket
 
@@ -543,7 +543,7 @@ class Engine:
             Exception: what the handler raised, or why the code does not fit its history.
         """
         live = self._open.get(workflow_id)
-        if live is not None and run_id in (None, live.record.run_id) and not live.uncommitted:
+        if live is not None and run_id in (None, live.record.run_id) and not live.uncommitted and live.state.activation:
             entry = self._entry_of(live)
             if live.instance is not None:
                 return live.instance.query(name, args, headers)
@@ -552,6 +552,8 @@ class Engine:
         record = await self.find(workflow_id, run_id)
         closed = LiveExecution(record)
         closed.load(await self.journal.history(record), ())
+        if not closed.state.activation:
+            raise NoWorker(f"workflow {workflow_id!r} has not had its first activation")
         try:
             return self._instance(closed, self._entry_of(closed)).query(name, args, headers)
         finally:
@@ -560,7 +562,7 @@ class Engine:
     def _entry_of(self, live: LiveExecution) -> _WorkerEntry:
         entry = self._workers.get(live.record.task_queue)
         if entry is None or entry.definition(live.record.workflow_type) is None:
-            raise NoSuchExecution(
+            raise NoWorker(
                 f"no worker of task queue {live.record.task_queue!r} has the workflow {live.record.workflow_type!r}"
             )
         return entry
@@ -923,11 +925,17 @@ class Engine:
     def _note_dropped_signals(self, live: LiveExecution) -> None:
         if live.instance is not None and live.instance.dropped_signals:
             for name, error in live.instance.dropped_signals:
+                record = live.record
                 _log.warning(
-                    "workflow %s: signal %r was dropped, its arguments do not fit its handler: %s",
-                    live.record.workflow_id,
+                    "Failed deserializing signal input for %s on workflow %s with ID %s and run ID %s, dropping the signal: %s",
                     name,
+                    record.workflow_type,
+                    record.workflow_id,
+                    record.run_id,
                     error,
+                    extra={
+                        "temporal_workflow": {"workflow_id": record.workflow_id, "run_id": record.run_id}
+                    },
                 )
             live.instance.dropped_signals.clear()
 

@@ -83,17 +83,11 @@ class DefaultFailureConverter(FailureConverter):
 
     def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
         """The record as an exception whose ``__cause__`` chain is that of the record."""
-        links = [failure]
-        while (cause := links[-1].cause) is not None:
-            links.append(cause)
-        error: FailureError | None = None
-        for link in reversed(links):
-            raised = _exception(_shown(link, payload_converter), payload_converter)
-            raised._failure = link  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - what it was read from
-            raised.__cause__ = error
-            error = raised
-        assert error is not None
-        return error
+        raised = _exception(_shown(failure, payload_converter), payload_converter)
+        raised._failure = failure  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - what it was read from
+        if failure.cause is not None:
+            raised.__cause__ = self.from_failure(failure.cause, payload_converter)  # a subclass may change each link
+        return raised
 
     def _one(
         self, exception: BaseException, cause: Failure | None, payload_converter: PayloadConverter

@@ -131,6 +131,10 @@ class NoSuchExecution(LookupError):
     """No execution fits: the id is unknown, or it has closed. The message says which."""
 
 
+class NoWorker(LookupError):
+    """Nobody runs the code of this execution now, so that it cannot answer."""
+
+
 class AlreadyRunning(Exception):
     """The workflow id has an open run, and the conflict policy says to fail; or it may not be used again."""
 

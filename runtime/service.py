@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from overwinter import __version__ as __version__
-
 import enum
+
+from overwinter import __version__ as __version__
 
 from .exceptions import TemporalError
 

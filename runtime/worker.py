@@ -276,6 +276,10 @@ def _by_name(kind: str, definitions: Sequence[WorkflowDefinition]) -> dict[str |
 def _activities_by_name(activities: Sequence[Callable[..., Any]]) -> dict[str | None, ActivityDefinition]:
     found: dict[str | None, ActivityDefinition] = {}
     for activity in activities:
+        if isinstance(activity, type):
+            raise TypeError(
+                f"Activity named {activity_definition(activity).name} is a class instead of an instance: register an instance"
+            )
         definition = activity_definition(activity)
         if definition.name in found:
             raise ValueError(f"More than one activity named {definition.name}: give each a name of its own")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from ..core import events as ev
 from ..core.events import Event
 from ..core.payload import Failure, Payload
 from ..follow_ups import cron_wait_s
-from ..requests import AlreadyRunning, EngineClosed, NoSuchExecution, StartRequest, WithUpdate
+from ..requests import AlreadyRunning, EngineClosed, NoSuchExecution, NoWorker, StartRequest, WithUpdate
 from ..retry_policy import rule_of
 from ..search_attributes import attributes_of
 from ..service import RPCError, RPCStatusCode
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
     from ..ports import ExecutionRecord
     from ._client import Client
 
+_QUERY_S = 10.0
+"""How long a query waits for a worker when its caller does not say."""
 _CONFLICT = {
     WorkflowIDConflictPolicy.USE_EXISTING: "use_existing",
     WorkflowIDConflictPolicy.TERMINATE_EXISTING: "terminate_existing",
@@ -164,13 +167,26 @@ class Calls(ScheduleCalls, OutboundInterceptor):
                 await self._check_status(input)
             args = self._encoded(f"query {input.query}", input.args)
             try:
-                payload = await self._engine.query(input.id, input.run_id, input.query, args, input.headers)
-            except (NoSuchExecution, EngineClosed):
+                payload = await self._answer(input, args)
+            except (NoSuchExecution, EngineClosed, RPCError):
                 raise
             except Exception as error:
                 raise WorkflowQueryFailedError(str(error.__cause__ or error)) from error
         hint = input.ret_type
         return self._values.decode([payload], None if hint is None else [hint])[0]
+
+    async def _answer(self, input: QueryWorkflowInput, args: tuple[Payload, ...]) -> Payload:
+        """Ask until a worker answers, as long as the caller's patience lasts."""
+        loop = asyncio.get_running_loop()
+        patience_s = _QUERY_S if input.rpc_timeout is None else input.rpc_timeout.total_seconds()
+        deadline = loop.time() + patience_s
+        while True:
+            try:
+                return await self._engine.query(input.id, input.run_id, input.query, args, input.headers)
+            except NoWorker as error:
+                if loop.time() >= deadline:
+                    raise RPCError(f"Timeout expired: {error}", RPCStatusCode.DEADLINE_EXCEEDED) from error
+                await asyncio.sleep(0.01)
 
     async def _check_status(self, input: QueryWorkflowInput) -> None:
         record = await self._engine.find(input.id, input.run_id)

@@ -353,6 +353,8 @@ class Instance:
         pending = self._children.pop(body.id, None)
         if pending is None:
             return
+        if not pending.started.done():
+            pending.start(body.run_id)  # It was quick: its end came before the news of its start.
         if body.failure is not None:
             pending.reject(self.values.error_of(pending.closing_failure(body)))
             return
@@ -608,8 +610,8 @@ class Instance:
 
     def _query(self, name: str, payloads: Sequence[Payload], headers: Mapping[str, Payload]) -> Payload:
         handler = self.query_handlers.get(name) or self.query_handlers.get(None)
-        if handler is None and name != STACK_TRACE:
-            known = sorted(known for known in self.query_handlers if known is not None)
+        if handler is None and name not in BUILT_IN_QUERIES:
+            known = sorted([*BUILT_IN_QUERIES, *(known for known in self.query_handlers if known is not None)])
             raise LookupError(
                 f"Query handler for '{name}' expected but not found, known queries: [{' '.join(known)}]"
             )
@@ -618,7 +620,7 @@ class Instance:
         try:
             with self.loop.entered():
                 if handler is None:
-                    return self.values.encode([self.stack_trace()])[0]
+                    return self.values.encode([self._built_in(name)])[0]
                 args = self._handler_args(handler, name, payloads)
                 return self.values.encode([self._run_to_end(self.inbound.query(name, args, headers))])[0]
         finally:
@@ -642,6 +644,21 @@ class Instance:
                 )
                 stacks.append(f"Stack for {task.get_name()}:\n{frames}")
         return "\n\n".join(stacks)
+
+    def _built_in(self, name: str) -> object:
+        if name == STACK_TRACE:
+            return self.stack_trace()
+        if name == "__enhanced_stack_trace":
+            return {"sdk": {"name": "overwinter"}, "stacks": [self.stack_trace()]}
+        return {
+            "definition": {
+                "type": self.definition.name,
+                "queryDefinitions": _described(self.query_handlers),
+                "signalDefinitions": _described(self.signal_handlers),
+                "updateDefinitions": _described(self.update_handlers),
+            },
+            "currentDetails": self.details,
+        }
 
     def _run_to_end(self, coro: Coroutine[Any, Any, Any]) -> Any:
         try:
@@ -793,7 +810,13 @@ class Instance:
 
 
 STACK_TRACE = "__stack_trace"
-"""The query that every workflow answers."""
+BUILT_IN_QUERIES = ("__enhanced_stack_trace", STACK_TRACE, "__temporal_workflow_metadata")
+"""The queries that every workflow answers."""
+
+
+def _described(handlers: Mapping[str | None, HandlerDefinition]) -> list[dict[str, str]]:
+    named = sorted(handlers.items(), key=lambda item: item[0] or "")
+    return [{"name": name or "", "description": handler.description or ""} for name, handler in named]
 
 
 async def _awaited(result: Any) -> Any:

@@ -7,7 +7,7 @@ import random as _random
 import uuid
 from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -77,19 +77,19 @@ class Info:
     workflow_id: str
     workflow_start_time: datetime
     workflow_type: str
-    _instance: Instance = field(repr=False, compare=False)
 
     def get_current_history_length(self) -> int:
         """How many events the history has, with those that this activation was given."""
-        return self._instance.history_length
+        return current().history_length
 
     def get_current_history_size(self) -> int:
         """How many bytes the history has, before this activation."""
-        return self._instance.history_bytes
+        return current().history_bytes
 
     def is_continue_as_new_suggested(self) -> bool:
         """Whether the history is long enough that a fresh run would be cheaper to replay."""
-        return self._instance.history_length >= 4096 or self._instance.history_bytes >= 4 * 1024 * 1024
+        instance = current()
+        return instance.history_length >= 4096 or instance.history_bytes >= 4 * 1024 * 1024
 
     def is_target_worker_deployment_version_changed(self) -> bool:
         """False: code is not deployed by version here."""
@@ -124,7 +124,7 @@ def own_info(instance: Instance) -> Info:
     found: Info | None = instance.extras.get("info")
     if found is None:
         found = instance.extras["info"] = _info_of(instance)
-    elif found._instance is instance and instance.extras.pop("attributes_changed", False):  # noqa: SLF001 - of this module
+    elif instance.extras.pop("attributes_changed", False):
         found = instance.extras["info"] = replace(
             found,
             search_attributes=untyped(instance.search_attributes),
@@ -161,7 +161,6 @@ def _info_of(instance: Instance) -> Info:
         workflow_id=start.workflow_id,
         workflow_start_time=began,
         workflow_type=start.workflow_type,
-        _instance=instance,
     )
 
 
@@ -376,6 +375,11 @@ class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):
         self.full_workflow_info_on_extra = False
         self.log_during_replay = False
         self.disable_sandbox = False
+
+    @property
+    def base_logger(self) -> logging.Logger:
+        """The logger that this one adds to."""
+        return self.logger
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Add the execution's identity."""

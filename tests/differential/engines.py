@@ -55,12 +55,14 @@ class EngineProcess:
         if process is None:
             return
         assert process.stdin is not None
+        assert process.stdout is not None
         try:
             process.stdin.close()
             process.wait(15)
         except (OSError, subprocess.TimeoutExpired):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        process.stdout.close()
 
     def _ask(self, file: str) -> dict[str, Any]:
         try:

@@ -22,20 +22,20 @@ _THEIRS = {
     "ActivityTaskTimedOut": "ActivityTimedOut",
     "ActivityTaskCanceled": "ActivityCanceled",
     "ActivityTaskCancelRequested": "ActivityCancelRequested",
-    "StartChildWorkflowExecutionInitiated": "ChildWorkflowScheduled",
-    "StartChildWorkflowExecutionFailed": "ChildWorkflowStartFailed",
-    "ChildWorkflowExecutionStarted": "ChildWorkflowStarted",
-    "ChildWorkflowExecutionCompleted": "ChildWorkflowCompleted",
-    "ChildWorkflowExecutionFailed": "ChildWorkflowFailed",
-    "ChildWorkflowExecutionCanceled": "ChildWorkflowCanceled",
-    "ChildWorkflowExecutionTimedOut": "ChildWorkflowTimedOut",
-    "ChildWorkflowExecutionTerminated": "ChildWorkflowTerminated",
-    "SignalExternalWorkflowExecutionInitiated": "ExternalSignalScheduled",
-    "SignalExternalWorkflowExecutionFailed": "ExternalSignalFailed",
-    "ExternalWorkflowExecutionSignaled": "ExternalSignaled",
-    "RequestCancelExternalWorkflowExecutionInitiated": "ExternalCancelScheduled",
-    "RequestCancelExternalWorkflowExecutionFailed": "ExternalCancelFailed",
-    "ExternalWorkflowExecutionCancelRequested": "ExternalCancelRequested",
+    "StartChildWorkflowExecutionInitiated": "ChildScheduled",
+    "StartChildWorkflowExecutionFailed": "ChildStartFailed",
+    "ChildWorkflowExecutionStarted": "ChildStarted",
+    "ChildWorkflowExecutionCompleted": "ChildCompleted",
+    "ChildWorkflowExecutionFailed": "ChildFailed",
+    "ChildWorkflowExecutionCanceled": "ChildCanceled",
+    "ChildWorkflowExecutionTimedOut": "ChildTimedOut",
+    "ChildWorkflowExecutionTerminated": "ChildTerminated",
+    "SignalExternalWorkflowExecutionInitiated": "ExternalSignalSent",
+    "SignalExternalWorkflowExecutionFailed": "ExternalResolved",
+    "ExternalWorkflowExecutionSignaled": "ExternalResolved",
+    "RequestCancelExternalWorkflowExecutionInitiated": "ExternalCancelSent",
+    "RequestCancelExternalWorkflowExecutionFailed": "ExternalResolved",
+    "ExternalWorkflowExecutionCancelRequested": "ExternalResolved",
     "WorkflowPropertiesModified": "MemoUpserted",
     "UpsertWorkflowSearchAttributes": "SearchAttributesUpserted",
 }
@@ -57,20 +57,38 @@ _ALONE = {
 
 def names_of(history: Any) -> list[str]:
     """The names of the main events of a `WorkflowHistory` of either engine, in their order."""
-    return [name for event in history.events if (name := _name(event)) not in _ALONE]
+    if any(hasattr(event, "body") for event in history.events):
+        names = _our_names([event.body for event in history.events])
+    else:
+        names = [_their_name(event) for event in history.events]
+    return [name for name in names if name not in _ALONE]
 
 
-def _name(event: Any) -> str:
-    if hasattr(event, "body"):
-        from overwinter.runtime.core.events import event_name
+def _our_names(bodies: list[Any]) -> list[str]:
+    from overwinter.runtime.core.commands import ScheduleActivity
+    from overwinter.runtime.core.events import ActivityCompleted, ActivityFailed, event_name
 
-        return event_name(event.body)
+    # Temporal writes one marker where a local activity has ended.
+    local = {body.id for body in bodies if isinstance(body, ScheduleActivity) and body.local}
+    names = []
+    for body in bodies:
+        of_local = getattr(body, "id", None) in local
+        if of_local and isinstance(body, ActivityCompleted | ActivityFailed):
+            names.append("LocalActivityCompleted")
+        elif not (of_local and isinstance(body, ScheduleActivity)):
+            names.append(event_name(body))
+    return names
+
+
+def _their_name(event: Any) -> str:
     from temporalio.api.enums.v1 import EventType
 
     words = EventType.Name(event.event_type).removeprefix("EVENT_TYPE_").split("_")
     name = "".join(word.capitalize() for word in words)
     if name == "MarkerRecorded":
-        return {"core_local_activity": "LocalActivityCompleted", "core_patch": "Patched"}[_marker(event)]
+        return {"core_local_activity": "LocalActivityCompleted", "core_patch": "PatchRecorded"}[
+            _marker(event)
+        ]
     return _THEIRS.get(name, name)
 
 

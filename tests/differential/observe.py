@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-from temporalio import exceptions
+from temporalio import exceptions, workflow
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.worker import Worker
@@ -49,7 +49,11 @@ async def outcome(awaitable: Awaitable[Any]) -> list[Any]:
     """`["result", value]`, or `["raised", ...]` with the whole chain of causes."""
     try:
         return ["result", await awaitable]
-    except (Exception, asyncio.CancelledError) as error:
+    except asyncio.CancelledError as error:
+        if not workflow.in_workflow():
+            raise  # the case has taken too long
+        return ["raised", *chain(error)]
+    except Exception as error:
         return ["raised", *chain(error)]
 
 
@@ -58,7 +62,9 @@ def chain(error: BaseException | None) -> list[Any]:
     found: list[Any] = []
     while error is not None:
         found.append(_rendered(error))
-        error = error.__cause__
+        # Below a refused call is whatever an engine found out inside.
+        refused = isinstance(error, RPCError | exceptions.WorkflowAlreadyStartedError)
+        error = None if refused else error.__cause__
     return found
 
 

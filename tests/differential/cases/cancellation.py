@@ -308,7 +308,7 @@ async def case_a_task_that_does_not_heed_it(client: Client, task_queue: str) -> 
 
 
 async def case_a_terminated_workflow(client: Client, task_queue: str) -> Any:
-    handle = await client.start_workflow(Wait.run, "clean up", id="cancellation-kill", task_queue=task_queue)
+    handle = await client.start_workflow(Wait.run, "swallow", id="cancellation-kill", task_queue=task_queue)
     await handle.query(Wait.ready)
     await handle.terminate(reason="enough")
     await until_status(handle, "TERMINATED")

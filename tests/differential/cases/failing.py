@@ -11,7 +11,7 @@ from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
 
-from ..observe import SHORT, history, outcome, status
+from ..observe import SHORT, history, outcome, status, until_event
 
 ONCE = RetryPolicy(maximum_attempts=1)
 
@@ -247,7 +247,8 @@ async def case_a_bug_keeps_a_workflow_running(client: Client, task_queue: str) -
     handle = await client.start_workflow(
         Bug.run, id="failing-bug", task_queue=task_queue, task_timeout=timedelta(seconds=1)
     )
-    await asyncio.sleep(0.5)
+    await until_event(handle, "TimerFired")
+    await asyncio.sleep(0.3)
     seen = [await status(handle), await history(handle)]
     await handle.terminate(reason="beyond repair")
     return [seen, await outcome(handle.result())]

@@ -45,7 +45,7 @@ class Gathering:
         return await asyncio.gather(_after(0.9, "a"), _after(0.1, "b"), _after(0.5, "c"))
 
     async def a_failure(self) -> Any:
-        slow = asyncio.create_task(_after(0.8, "slow"))
+        slow = asyncio.create_task(_after(3, "slow"))
         found = await outcome(asyncio.gather(slow, _broken(0.1, "b")))
         return [found, slow.done(), await slow]
 

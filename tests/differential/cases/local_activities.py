@@ -149,7 +149,7 @@ async def case_no_timeout(client: Client, task_queue: str) -> Any:
 
 
 async def case_cancelled_in_its_step(client: Client, task_queue: str) -> Any:
-    return await _run(client, task_queue, "cancelled_in_its_step")
+    return (await _run(client, task_queue, "cancelled_in_its_step"))[0]
 
 
 WORKFLOWS = [Local]

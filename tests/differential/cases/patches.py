@@ -38,21 +38,21 @@ class Patches:
 
 async def case_new_executions_have_every_patch(client: Client, task_queue: str) -> Any:
     handle = await client.start_workflow(Patches.run, "plain", id="patches-plain", task_queue=task_queue)
-    return [await handle.result(), (await history(handle)).count("Patched")]
+    return [await handle.result(), (await history(handle)).count("PatchRecorded")]
 
 
 async def case_in_a_signal_handler(client: Client, task_queue: str) -> Any:
     handle = await client.start_workflow(Patches.run, "gate", id="patches-gate", task_queue=task_queue)
     await handle.signal(Patches.open)
     log = await handle.result()
-    return [log.count(True), ["signal", True] in log, (await history(handle)).count("Patched")]
+    return [log.count(True), ["signal", True] in log, (await history(handle)).count("PatchRecorded")]
 
 
 async def case_deprecated(client: Client, task_queue: str) -> Any:
     handle = await client.start_workflow(
         Patches.run, "deprecated", id="patches-deprecated", task_queue=task_queue
     )
-    return [await handle.result(), (await history(handle)).count("Patched")]
+    return [await handle.result(), (await history(handle)).count("PatchRecorded")]
 
 
 WORKFLOWS = [Patches]

@@ -116,6 +116,10 @@ class Patient:
         self.log.append(workflow.all_handlers_finished())
         return self.log
 
+    @workflow.query
+    def ready(self) -> bool:
+        return True
+
     @workflow.update
     async def work(self) -> str:
         self.done = True
@@ -267,6 +271,7 @@ async def case_an_unknown_workflow(client: Client, task_queue: str) -> Any:
 
 async def case_waiting_for_handlers(client: Client, task_queue: str) -> Any:
     handle = await client.start_workflow(Patient.run, id="updates-patient", task_queue=task_queue)
+    await handle.query(Patient.ready)
     return [await handle.execute_update(Patient.work), await handle.result(), await history(handle)]
 
 

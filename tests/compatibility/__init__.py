@@ -1,0 +1,1 @@
+"""The names that Temporal's SDK gives its users, beside ours."""
