@@ -446,10 +446,16 @@ class Engine:
         self.with_live(workflow_id, tell)
 
     def terminate(
-        self, workflow_id: str, run_id: str | None, reason: str = "", *, only_chain: str | None = None
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        reason: str = "",
+        details: tuple[Payload, ...] = (),
+        *,
+        only_chain: str | None = None,
     ) -> asyncio.Future[None]:
         """End an open execution without asking its code; raises as `signal` does. `only_chain` as for `cancel`."""
-        return self._tell(workflow_id, run_id, ev.WorkflowTerminated(reason), only_chain=only_chain)
+        return self._tell(workflow_id, run_id, ev.WorkflowTerminated(reason, details), only_chain=only_chain)
 
     async def find_attempt(self, token: bytes) -> Attempt | None:
         """The running attempt with this idempotency key."""
@@ -498,6 +504,8 @@ class Engine:
                 settle(_no_open_run(workflow_id, run_id))
             elif only_chain is not None and live.state.started.first_run_id != only_chain:
                 settle(_no_open_run(workflow_id, only_chain))
+            elif isinstance(body, ev.CancelRequested) and live.state.cancel_requested:
+                settle(None)  # It was asked before, and is asked once.
             else:
                 self.give(live, Incoming(body, settle, received))
 
@@ -543,7 +551,12 @@ class Engine:
             Exception: what the handler raised, or why the code does not fit its history.
         """
         live = self._open.get(workflow_id)
-        if live is not None and run_id in (None, live.record.run_id) and not live.uncommitted and live.state.activation:
+        if (
+            live is not None
+            and run_id in (None, live.record.run_id)
+            and not live.uncommitted
+            and live.state.activation
+        ):
             entry = self._entry_of(live)
             if live.instance is not None:
                 return live.instance.query(name, args, headers)
@@ -886,6 +899,8 @@ class Engine:
                 activities.discard(body.id)
             elif not self._is_awaited(live, body, fresh):
                 continue
+            if isinstance(body, ev.ChildClosed) and _start_is_news(live, body, fresh):
+                fresh.append(Incoming(ev.ChildStarted(body.id, body.run_id)))
             fresh.append(item)
         return fresh
 
@@ -933,9 +948,7 @@ class Engine:
                     record.workflow_id,
                     record.run_id,
                     error,
-                    extra={
-                        "temporal_workflow": {"workflow_id": record.workflow_id, "run_id": record.run_id}
-                    },
+                    extra={"temporal_workflow": {"workflow_id": record.workflow_id, "run_id": record.run_id}},
                 )
             live.instance.dropped_signals.clear()
 
@@ -1396,6 +1409,9 @@ class Engine:
             return
         command = request.command
         close_s = command.schedule_to_close_s
+        record = live.attempts.get(command.id)
+        if outcome.kind == "timeout" and record is not None and record.failure is not None:
+            outcome = replace(outcome, cause=codec.decode_failure(record.failure))
         decision = retry.after_failure(
             command.retry,
             outcome,
@@ -1406,7 +1422,11 @@ class Engine:
         if isinstance(decision, retry.RetryAt) and not pending.cancel_requested:
             self._retry_attempt(live, request, outcome, heartbeat, decision.at_us)
         else:
-            state = decision.state if isinstance(decision, retry.NoRetry) else "CANCEL_REQUESTED"
+            state = "CANCEL_REQUESTED"
+            if isinstance(decision, retry.NoRetry) and not pending.cancel_requested:
+                state = decision.state
+            if state == "TIMEOUT" and outcome.kind != "timeout":
+                outcome = _out_of_time(outcome)
             self._end_activity(live, ev.ActivityFailed(command.id, outcome, state, request.attempt))
 
     def _keep_outcome(self, request: AttemptRequest, outcome: Outcome) -> None:
@@ -1473,13 +1493,13 @@ class Engine:
         if worker is not None:
             worker.activities.forget(live.record.key, activity, "timed out")
         cause = None if record is None or record.failure is None else codec.decode_failure(record.failure)
-        what = {"SCHEDULE_TO_CLOSE": "ScheduleToClose", "SCHEDULE_TO_START": "ScheduleToStart"}[timeout]
-        failure = Failure(
-            kind="timeout",
-            message=f"activity {what} timeout",
-            cause=cause,
-            attributes={"timeout_type": timeout},
-        )
+        if timeout == "SCHEDULE_TO_START" or (attempt is None and record is None):
+            attributes = {"timeout_type": "SCHEDULE_TO_START"}
+            failure = Failure(
+                kind="timeout", message="activity ScheduleToStart timeout", attributes=attributes
+            )
+        else:
+            failure = _out_of_time(cause)
         self._end_activity(
             live,
             ev.ActivityFailed(activity, failure, "TIMEOUT", 1 if record is None else record.failures + 1),
@@ -1512,6 +1532,21 @@ def _settle_with(
     settle: Callable[[BaseException | None], None], error: BaseException
 ) -> Callable[[BaseException | None], None]:
     return lambda commit_error: settle(commit_error or error)
+
+
+def _start_is_news(live: LiveExecution, closed: ev.ChildClosed, before: list[Incoming]) -> bool:
+    """Whether a child was so quick that its parent hears of its end before it has heard of its start."""
+    told = any(isinstance(i.body, ev.ChildStarted) and i.body.id == closed.id for i in before)
+    return not told and not live.state.children[closed.id].run_id
+
+
+def _out_of_time(cause: Failure | None) -> Failure:
+    return Failure(
+        kind="timeout",
+        message="Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying",
+        cause=cause,
+        attributes={"timeout_type": "SCHEDULE_TO_CLOSE"},
+    )
 
 
 def _first_handover(incoming: list[Incoming]) -> tuple[list[Incoming], list[Incoming]]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from .core.payload import Failure
 from .exceptions import (
@@ -86,7 +86,9 @@ class DefaultFailureConverter(FailureConverter):
         raised = _exception(_shown(failure, payload_converter), payload_converter)
         raised._failure = failure  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - what it was read from
         if failure.cause is not None:
-            raised.__cause__ = self.from_failure(failure.cause, payload_converter)  # a subclass may change each link
+            raised.__cause__ = self.from_failure(
+                failure.cause, payload_converter
+            )  # a subclass may change each link
         return raised
 
     def _one(
@@ -129,7 +131,7 @@ FailureConverter.default = DefaultFailureConverter()
 
 
 def _chain(exception: BaseException) -> Iterator[BaseException]:
-    """The exception and its causes, outermost first, each once; a group's cause is its first member."""
+    """The exception and its causes, outermost first, each once."""
     seen: set[int] = set()
     link: BaseException | None = exception
     while link is not None and id(link) not in seen and len(seen) < _CAUSES_MAX:
@@ -137,10 +139,7 @@ def _chain(exception: BaseException) -> Iterator[BaseException]:
         yield link
         if isinstance(link, FailureError) and link.failure is not None:
             return  # its record has its own causes
-        following: BaseException | None = link.__cause__
-        if following is None and isinstance(link, BaseExceptionGroup):
-            following = cast("BaseExceptionGroup[BaseException]", link).exceptions[0]
-        link = following
+        link = link.__cause__
 
 
 def _shown(failure: Failure, payload_converter: PayloadConverter) -> Failure:

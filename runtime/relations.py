@@ -157,6 +157,8 @@ class Relations:
                 body = ev.ChildClosed(start.parent_command_id, first_run, result=closing.result)
             case _:
                 failure, state = closing_failure(closing)
+                failure = _PLAIN.get(type(closing), failure)
+                state = _state_for_parent(start, closing, state)
                 body = ev.ChildClosed(start.parent_command_id, first_run, failure=failure, retry_state=state)
         self._engine.tell_run(start.parent_workflow_id, start.parent_run_id, Incoming(body))
 
@@ -185,8 +187,10 @@ class Relations:
             kind = "Signal" if isinstance(command, cmd.SignalExternal) else "Cancel"
             failure = Failure(
                 kind="application",
-                message=f"Unable to {kind.lower()} external workflow because it was not found",
-                attributes={"type": "", "non_retryable": False},
+                message="Unable to signal external workflow because it was not found"
+                if kind == "Signal"
+                else "Unable to cancel external workflow because not found",
+                attributes={"type": "ExternalWorkflowExecutionNotFound", "non_retryable": False},
             )
         except Exception as error:  # no room
             self._later(lambda: self._engine.spawn(self._reach(asker, command, True)), error)
@@ -208,6 +212,21 @@ class Relations:
 
     def _later(self, action: object, _error: Exception) -> None:
         asyncio.get_running_loop().call_later(1.0, partial(_call, action))
+
+
+_PLAIN: dict[type[Closing], Failure] = {
+    cmd.CancelWorkflow: Failure(kind="canceled", message="Cancelled"),
+    ev.WorkflowTerminated: Failure(kind="terminated", message="Terminated"),
+    ev.WorkflowTimedOut: Failure(
+        kind="timeout", message="Timed out", attributes={"timeout_type": "START_TO_CLOSE"}
+    ),
+}
+"""What a parent gets as the cause of its child's error; the reasons are in the child's own history."""
+
+
+def _state_for_parent(start: WorkflowStarted, closing: Closing, state: str) -> str:
+    timed_out = isinstance(closing, ev.WorkflowTimedOut)
+    return "RETRY_POLICY_NOT_SET" if timed_out and start.retry is None else state
 
 
 def _call(action: object) -> None:
@@ -232,7 +251,7 @@ def closing_failure(closing: Closing) -> tuple[Failure, str]:
             ), "NON_RETRYABLE_FAILURE"
         case ev.WorkflowTerminated():
             return Failure(
-                kind="terminated", message=closing.reason or "Workflow terminated"
+                kind="terminated", message=closing.reason or "Workflow terminated", details=closing.details
             ), "NON_RETRYABLE_FAILURE"
         case ev.WorkflowTimedOut():
             attributes = {"timeout_type": "START_TO_CLOSE"}

@@ -14,6 +14,7 @@ from ..common import QueryRejectCondition, WorkflowIDConflictPolicy, WorkflowIDR
 from ..core import events as ev
 from ..core.events import Event
 from ..core.payload import Failure, Payload
+from ..exceptions import FailureError
 from ..follow_ups import cron_wait_s
 from ..requests import AlreadyRunning, EngineClosed, NoSuchExecution, NoWorker, StartRequest, WithUpdate
 from ..retry_policy import rule_of
@@ -171,7 +172,9 @@ class Calls(ScheduleCalls, OutboundInterceptor):
             except (NoSuchExecution, EngineClosed, RPCError):
                 raise
             except Exception as error:
-                raise WorkflowQueryFailedError(str(error.__cause__ or error)) from error
+                cause = error.__cause__ or error
+                message = cause.message if isinstance(cause, FailureError) else str(cause)
+                raise WorkflowQueryFailedError(message) from None
         hint = input.ret_type
         return self._values.decode([payload], None if hint is None else [hint])[0]
 
@@ -273,14 +276,21 @@ class Calls(ScheduleCalls, OutboundInterceptor):
 
     async def cancel_workflow(self, input: CancelWorkflowInput) -> None:
         with translated():
-            await self._engine.cancel(
-                input.id, input.run_id, input.reason, only_chain=input.first_execution_run_id
-            )
+            try:
+                await self._engine.cancel(
+                    input.id, input.run_id, input.reason, only_chain=input.first_execution_run_id
+                )
+            except NoSuchExecution:
+                await self._engine.find(input.id, input.run_id)  # One that has ended needs no cancelling.
 
     async def terminate_workflow(self, input: TerminateWorkflowInput) -> None:
         with translated():
             await self._engine.terminate(
-                input.id, input.run_id, input.reason or "", only_chain=input.first_execution_run_id
+                input.id,
+                input.run_id,
+                input.reason or "",
+                self._values.encode(input.args),
+                only_chain=input.first_execution_run_id,
             )
 
     # -- reading -------------------------------------------------------------------------------------------

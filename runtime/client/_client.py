@@ -407,7 +407,7 @@ class Client(ScheduleMethods):
             if new_run_id and follow_runs:
                 record = await self._run(record, new_run_id)
                 continue
-            if isinstance(closing, cmd.ContinueAsNew):
+            if new_run_id:
                 raise WorkflowContinuedAsNewError(new_run_id)
             if isinstance(closing, cmd.CompleteWorkflow):
                 return self.values.decode([closing.result], None if hint is None else [hint])[0]

@@ -94,4 +94,5 @@ async def patiently(future: asyncio.Future[Any], timeout: timedelta | None, clie
     except (TimeoutError, asyncio.CancelledError) as error:
         raise WorkflowUpdateRPCTimeoutOrCancelledError from error
     except UpdateRejected as error:
-        raise WorkflowUpdateFailedError(client.values.error_of(error.failure)) from None
+        cause = client.values.error_of(error.failure)
+        raise WorkflowUpdateFailedError(cause) from cause

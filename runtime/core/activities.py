@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MESSAGES = {"canceled": "Activity cancelled", "timeout": "Activity task timed out"}
+
 
 class ActivityCancellationType(enum.IntEnum):
     """What cancelling the handle of an activity does."""
@@ -59,9 +61,14 @@ class PendingActivity:
 
     def failure(self, cause: Failure, retry_state: str) -> Failure:
         """The failure that the waiting code gets: that of the activity, around its cause."""
+        if self.command.local and cause.kind == "application":
+            return cause
+        message = _MESSAGES.get(cause.kind, "Activity task failed")
+        if self.command.local and cause.kind == "canceled":
+            message = f"Local {message}"
         return Failure(
             kind="activity",
-            message="Activity cancelled" if cause.kind == "canceled" else "Activity task failed",
+            message=message,
             cause=cause,
             attributes={
                 "activity_id": self.command.activity_id,
@@ -83,7 +90,9 @@ class PendingActivity:
             instance.give(-self.id, CancelActivity(self.id))
         if withdrawn or self.cancellation != ActivityCancellationType.WAIT_CANCELLATION_COMPLETED:
             instance.forget_activity(self)
-            cause = Failure(kind="canceled", message="Cancelled")
+            cause = Failure(
+                kind="canceled", message="Activity cancelled" if self.command.local else "Cancelled"
+            )
             self.reject(instance.values.error_of(self.failure(cause, "CANCEL_REQUESTED")))
 
 

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MESSAGES = {
+    "canceled": "Child Workflow execution cancelled",
+    "timeout": "Child Workflow execution timed out",
+    "terminated": "Child Workflow execution terminated",
+}
+
 
 class ChildWorkflowCancellationType(enum.IntEnum):
     """What cancelling the handle of a child does."""
@@ -28,7 +34,7 @@ class ChildWorkflowCancellationType(enum.IntEnum):
     WAIT_CANCELLATION_COMPLETED = 2
     """Ask the child to end, and wait for how it does."""
     WAIT_CANCELLATION_REQUESTED = 3
-    """Ask the child to end, and raise once the child has been told."""
+    """Ask the child to end, and wait until it has been told, or has ended."""
 
 
 class PendingChild:
@@ -78,11 +84,13 @@ class PendingChild:
         self.run_id = body.run_id or None
         self.reject(error)
 
-    def failure(self, cause: Failure, *, run_id: str = "", retry_state: str = "") -> Failure:
+    def failure(
+        self, cause: Failure, *, message: str = "", run_id: str = "", retry_state: str = ""
+    ) -> Failure:
         """The failure that the waiting code gets: that of the child, around its cause."""
         return Failure(
             kind="child_workflow",
-            message="Child Workflow execution failed",
+            message=message or _MESSAGES.get(cause.kind, "Child Workflow execution failed"),
             cause=cause,
             attributes={
                 "namespace": "default",
@@ -112,18 +120,17 @@ class PendingChild:
             )
             self._instance.give(-self.id, CancelChild(self.id, reason))
         if withdrawn:
-            self._give_up("Child Workflow execution cancelled before scheduled")
+            self._give_up("Child Workflow Execution cancelled before scheduled: ")
         elif self.cancellation in (
             ChildWorkflowCancellationType.ABANDON,
             ChildWorkflowCancellationType.TRY_CANCEL,
-            ChildWorkflowCancellationType.WAIT_CANCELLATION_REQUESTED,
         ):
-            self._give_up("Child Workflow execution canceled")
+            self._give_up(_MESSAGES["canceled"])
 
     def _give_up(self, message: str) -> None:
         self._instance.forget_child(self)
-        cause = Failure(kind="canceled", message=message)
-        self.reject(self._instance.values.error_of(self.failure(cause)))
+        cause = Failure(kind="canceled", message="Cancelled")
+        self.reject(self._instance.values.error_of(self.failure(cause, message=message)))
 
 
 class ChildHandle(WorkflowTask[T]):

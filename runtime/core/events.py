@@ -193,6 +193,7 @@ class WorkflowTerminated:
     """Someone ended the execution without asking its code."""
 
     reason: str = ""
+    details: tuple[Payload, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

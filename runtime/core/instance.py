@@ -611,7 +611,9 @@ class Instance:
     def _query(self, name: str, payloads: Sequence[Payload], headers: Mapping[str, Payload]) -> Payload:
         handler = self.query_handlers.get(name) or self.query_handlers.get(None)
         if handler is None and name not in BUILT_IN_QUERIES:
-            known = sorted([*BUILT_IN_QUERIES, *(known for known in self.query_handlers if known is not None)])
+            known = sorted(
+                [*BUILT_IN_QUERIES, *(known for known in self.query_handlers if known is not None)]
+            )
             raise LookupError(
                 f"Query handler for '{name}' expected but not found, known queries: [{' '.join(known)}]"
             )

@@ -152,7 +152,7 @@ def _info_of(instance: Instance) -> Info:
         raw_memo=start.memo,
         retry_policy=policy_of(start.retry),
         run_id=start.run_id,
-        run_timeout=_duration(start.run_timeout_s),
+        run_timeout=_duration(start.run_timeout_s or start.execution_timeout_s),
         search_attributes=untyped(instance.search_attributes),
         start_time=began,
         task_queue=start.task_queue,

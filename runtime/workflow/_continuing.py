@@ -83,7 +83,7 @@ def continue_as_new(
 def carry_out(instance: Instance, input: ContinueAsNewInput) -> NoReturn:
     """Ask the core to end the run."""
     start, encode = instance.start, instance.values.encode
-    memo = instance.memo
+    memo = start.memo
     if input.memo is not None:
         memo = {name: encode([value])[0] for name, value in input.memo.items()}
     attributes = instance.search_attributes

@@ -19,10 +19,7 @@ async def sleep(
 ) -> None:
     """Wait for `duration` (seconds or a timedelta), over restarts and power cuts."""
     del event_groups
-    seconds = _seconds(duration)
-    if seconds <= 0:
-        await asyncio.sleep(0)
-        return
+    seconds = max(0.0, _seconds(duration))
     instance = current()
     future: asyncio.Future[None] = instance.loop.create_future()
     handle = TimerHandle(instance.loop.time() + seconds, _wake, (future, None), instance.loop, None)
@@ -52,7 +49,9 @@ async def wait_condition(
         await future
         return
     seconds = _seconds(timeout)
-    handle = TimerHandle(instance.loop.time() + seconds, _wake, (future, TimeoutError()), instance.loop, None)
+    ran_out = TimeoutError()
+    ran_out.__cause__ = asyncio.CancelledError()  # as `asyncio.wait_for` has it
+    handle = TimerHandle(instance.loop.time() + seconds, _wake, (future, ran_out), instance.loop, None)
     if seconds > 0:
         instance.start_timer(handle, seconds, timeout_summary or "")
     else:
