@@ -1425,7 +1425,8 @@ class Engine:
             state = "CANCEL_REQUESTED"
             if isinstance(decision, retry.NoRetry) and not pending.cancel_requested:
                 state = decision.state
-            if state == "TIMEOUT" and outcome.kind != "timeout":
+            # As Temporal's server tells it: time has run out once an attempt was repeated, else the failure stands.
+            if state == "TIMEOUT" and outcome.kind != "timeout" and record is not None and record.failure:
                 outcome = _out_of_time(outcome)
             self._end_activity(live, ev.ActivityFailed(command.id, outcome, state, request.attempt))
 

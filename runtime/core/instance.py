@@ -689,8 +689,11 @@ class Instance:
         return self._id
 
     def give(self, key: int, command: Command) -> None:
-        """Add a command to this activation, unless the workflow has closed. `key` is its id, negated to cancel."""
-        if not self.closed:
+        """Add a command to this activation, unless the workflow has closed. `key` is its id, negated to cancel.
+
+        Timers of tasks that were cancelled just before the end are still withdrawn.
+        """
+        if not self.closed or isinstance(command, cmd.CancelTimer):
             self._commands[key] = command
 
     def _next_key(self) -> int:

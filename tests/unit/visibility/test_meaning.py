@@ -270,6 +270,13 @@ def test_the_order_is_complete_and_what_is_absent_comes_last(text: str, found: l
     )
 
 
+def test_the_least_of_several_values_is_sorted_and_counted_by() -> None:
+    records = [listed(1, {"Site": ("KeywordList", ["c", "a"])}), listed(2, {"Site": "b"})]
+    assert find("ORDER BY Site", records) == [1, 2]
+    assert find("ORDER BY Site DESC", records) == [2, 1]
+    assert count("GROUP BY Site", records) == {("a",): 1, ("b",): 1}
+
+
 def test_counts_by_group() -> None:
     records = [
         listed(1, {"Site": "north"}),
