@@ -11,7 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from .core.commands import ScheduleActivity
 from .core.events import WorkflowStarted
@@ -36,6 +36,26 @@ class AttemptRequest:
     def idempotency_key(self) -> str:
         """The same on every attempt, and of no other activity anywhere."""
         return f"{self.workflow.run_id}:{self.command.id}"
+
+
+class Timeouts(Protocol):
+    """The time that attempts take: this machine's, or in a test that of the engine's clock."""
+
+    def time(self) -> float:
+        """Seconds; only differences have a meaning."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> Cancellable:
+        """Call this so many seconds from now, unless it is cancelled."""
+        ...
+
+
+class Cancellable(Protocol):
+    """Something to come that can be called off."""
+
+    def cancel(self) -> None:
+        """It will not be done."""
+        ...
 
 
 class CompletesLater:
@@ -64,7 +84,13 @@ class Attempt:
     """An attempt that runs. The activity's context holds it to beat and to learn of its cancellation."""
 
     def __init__(
-        self, request: AttemptRequest, reports: Reports, beat_interval_s: float, *, started_at_us: int
+        self,
+        request: AttemptRequest,
+        reports: Reports,
+        beat_interval_s: float,
+        *,
+        started_at_us: int,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.request = request
         self.started_at_us = started_at_us
@@ -74,13 +100,13 @@ class Attempt:
         self.on_cancel: Callable[[], None] | None = None
         """How the kind of activity at hand is told to stop; an asynchronous one is its task."""
         self._reports = reports
-        self._loop = asyncio.get_running_loop()
+        self._loop: Timeouts = timeouts or asyncio.get_running_loop()
         self._reported = False
         self._last_beat_s = self._loop.time()
         self._beat_interval_s = beat_interval_s
         self._persisted_at_s = float("-inf")
-        self._beat_later: asyncio.TimerHandle | None = None
-        self._timeouts: list[asyncio.TimerHandle] = []
+        self._beat_later: Cancellable | None = None
+        self._timeouts: list[Cancellable] = []
         command = request.command
         if command.start_to_close_s is not None:
             self._timeouts.append(
@@ -190,7 +216,9 @@ class ActivityQueue:
         slots: int,
         beat_interval_s: float,
         now_us: Callable[[], int],
+        timeouts: Timeouts | None = None,
     ) -> None:
+        self._timeouts = timeouts
         self._runner = runner
         self._reports = reports
         self._slots = slots
@@ -246,7 +274,13 @@ class ActivityQueue:
             attempt.cancel(reason)
 
     def _start(self, request: AttemptRequest) -> None:
-        attempt = Attempt(request, self._reports, self._beat_interval_s, started_at_us=self._now_us())
+        attempt = Attempt(
+            request,
+            self._reports,
+            self._beat_interval_s,
+            started_at_us=self._now_us(),
+            timeouts=self._timeouts,
+        )
         self._running[_place_of(request)] = attempt
         task = asyncio.get_running_loop().create_task(self._run(attempt))
         attempt.task = task

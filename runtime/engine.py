@@ -22,7 +22,15 @@ from typing import Any
 
 import anyio
 
-from .attempts import ActivityQueue, ActivityRunner, Attempt, AttemptRequest, Outcome, not_registered
+from .attempts import (
+    ActivityQueue,
+    ActivityRunner,
+    Attempt,
+    AttemptRequest,
+    Outcome,
+    Timeouts,
+    not_registered,
+)
 from .core import codec, retry
 from .core import commands as cmd
 from .core import events as ev
@@ -51,7 +59,7 @@ from .ports import (
 from .recovery import Wakeups
 from .relations import Relations
 from .requests import AlreadyRunning, EngineClosed, NoSuchExecution, NoWorker, StartRequest
-from .timers import Alarms
+from .timers import Alarm, Alarms
 from .updates import Updates, UpdateTicket
 
 _log = logging.getLogger(__name__)
@@ -127,6 +135,8 @@ class Engine:
         self.failed = asyncio.Event()
         self.unfinished_handlers: Callable[[list[RunningHandler]], None] = lambda _handlers: None
         """Called with handlers that were running when their workflow closed."""
+        self.timeouts: Timeouts | None = None
+        """What the timeouts of attempts are measured by; None for this machine's time."""
         self.committed: Callable[[Batch], None] = _nothing_of
         """Called after each commit."""
         self._live: OrderedDict[int, LiveExecution] = OrderedDict()
@@ -209,6 +219,7 @@ class Engine:
             slots=activities_max or self.limits.activities_max,
             beat_interval_s=self.limits.heartbeat_interval_s,
             now_us=self.now_us,
+            timeouts=self.timeouts,
         )
         self._workers[task_queue] = _WorkerEntry(workflows, queue, runner, make_instance)
         for request in self._orphans.pop(task_queue, []):
@@ -1285,20 +1296,23 @@ class Engine:
         over = both and first_us + round((start.execution_timeout_s or 0) * 1_000_000) <= self.now_us()
         return "execution" if over else "run"
 
-    def alarm(self, at_us: int, action: Callable[[], None]) -> None:
-        """Do this when the engine's clock shows `at_us`."""
-        self._alarms.at(at_us, action)
+    def alarm(self, at_us: int, action: Callable[[], None]) -> Alarm:
+        """Do this when the engine's clock shows `at_us`, unless it is cancelled."""
+        return self._alarms.at(at_us, action)
 
-    def next_alarm_us(self) -> int | None:
-        """When something is due next; None when nothing is."""
-        return self._alarms.next_us()
+    async def next_due_us(self) -> int | None:
+        """When something is due next, in memory or in the journal; None when nothing is."""
+        in_memory = self._alarms.next_us()
+        if in_memory is not None:
+            return in_memory
+        found = await self.journal.due(self.now_us(), (1 << 63) - 1, 1)
+        return found[0][0] if found else None
 
     @property
     def busy(self) -> bool:
-        """Whether something goes on that needs no timer: a turn, a commit, an activity that runs or may run."""
+        """Whether something goes on that needs no timer: a turn, a commit, a read."""
         working = self._ready or self._batch or self._effects or self._settlers or self._committing
-        activities = any(worker.activities.running for worker in self._workers.values())
-        return bool(working or activities or self._loading or len(self._tasks) > 2)
+        return bool(working or self._loading or len(self._tasks) > 2)
 
     def _wake_alarms(self) -> None:
         self._alarms_changed.set()

@@ -16,7 +16,7 @@ from ..core.events import Event
 from ..core.payload import Failure, Payload
 from ..exceptions import FailureError
 from ..follow_ups import cron_wait_s
-from ..requests import AlreadyRunning, EngineClosed, NoSuchExecution, NoWorker, StartRequest, WithUpdate
+from ..requests import EngineClosed, NoSuchExecution, NoWorker, StartRequest, WithUpdate
 from ..retry_policy import rule_of
 from ..search_attributes import attributes_of
 from ..service import RPCError, RPCStatusCode
@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from ..ports import ExecutionRecord
     from ._client import Client
 
+_ORDERED_MAX = 10_000
+"""Executions that a filter with an order of its own lists, in one page."""
 _QUERY_S = 10.0
 """How long a query waits for a worker when its caller does not say."""
 _CONFLICT = {
@@ -96,14 +98,14 @@ class Calls(ScheduleCalls, OutboundInterceptor):
                 reuse=int(input.id_reuse_policy),
                 on_conflict=_CONFLICT.get(input.id_conflict_policy, "fail"),
             )
-        return self._handle(record, started, input.ret_type)
+        return self._handle(record, input.start_signal is None, input.ret_type)
 
-    def _handle(self, record: ExecutionRecord, started: bool, hint: Any) -> WorkflowHandle[Any, Any]:
+    def _handle(self, record: ExecutionRecord, known_run: bool, hint: Any) -> WorkflowHandle[Any, Any]:
         return WorkflowHandle(
             self._client,
             record.workflow_id,
             result_run_id=record.run_id,
-            first_execution_run_id=record.first_run_id if started else None,
+            first_execution_run_id=record.run_id if known_run else None,
             result_type=hint,
         )
 
@@ -240,7 +242,7 @@ class Calls(ScheduleCalls, OutboundInterceptor):
         except BaseException as error:
             input._on_start_error(error)  # noqa: SLF001 - its users give it
             raise
-        input._on_start(self._handle(record, started, start.ret_type))  # noqa: SLF001 - as above
+        input._on_start(self._handle(record, True, start.ret_type))  # noqa: SLF001 - as above
         with translated():
             ticket = attached.ticket if started else None
             if ticket is None:
@@ -259,18 +261,24 @@ class Calls(ScheduleCalls, OutboundInterceptor):
     async def _start_with(
         self, start: UpdateWithStartStartWorkflowInput, attached: WithUpdate
     ) -> tuple[ExecutionRecord, bool]:
-        request = replace(self.request_of(start), update=attached)
-        conflict = _CONFLICT.get(start.id_conflict_policy, "fail")
-        try:
-            return await self._engine.start_checked(
-                request, reuse=int(start.id_reuse_policy), on_conflict=conflict
-            )
-        except AlreadyRunning as error:
-            # A closed run that may not be followed still answers for an update that it has had.
-            known = (await self._engine.journal.history(error.record)).state.updates
-            if attached.update.update_id in known and conflict == "use_existing":
-                return error.record, False
-            raise
+        had = await self._run_that_had(start.id, attached.update.update_id)
+        if had is not None:
+            return had, False
+        return await self._engine.start_checked(
+            replace(self.request_of(start), update=attached),
+            reuse=int(start.id_reuse_policy),
+            on_conflict=_CONFLICT.get(start.id_conflict_policy, "fail"),
+        )
+
+    async def _run_that_had(self, workflow_id: str, update_id: str) -> ExecutionRecord | None:
+        """The latest run, when it has had this update already: it is open, or the update has completed."""
+        runs = await self._engine.journal.executions(workflow_id=workflow_id, limit=1)
+        if not runs:
+            return None
+        known = (await self._engine.journal.history(runs[0])).state.updates.get(update_id)
+        if known is not None and (runs[0].status == "running" or known.completed is not None):
+            return runs[0]
+        return None
 
     # -- ending --------------------------------------------------------------------------------------------
 
@@ -340,7 +348,12 @@ class Calls(ScheduleCalls, OutboundInterceptor):
     ) -> tuple[list[WorkflowExecution], int | None]:
         journal = self._engine.journal
         if query:
-            records = await journal.select(await self._client.filter_of(query), before_key=before, limit=size)
+            wanted = await self._client.filter_of(query)
+            if wanted.sql().order_by:  # In an order of its own there is no key to go on from.
+                records = await journal.select(wanted, limit=_ORDERED_MAX)
+                size = _ORDERED_MAX + 1
+            else:
+                records = await journal.select(wanted, before_key=before, limit=size)
         else:
             records = await journal.executions(before_key=before, limit=size)
         found = [

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from ..attempts import Cancellable
 from ..client import Client, Interceptor, Plugin
 from ..clock import SystemClock, SystemEntropy
 from ..common import QueryRejectCondition, SearchAttributeKey
 from ..converter import DataConverter
 from ..engine import Engine
+from ..exceptions import ApplicationError
+from ..interceptors import (
+    ExecuteWorkflowInput,
+    HandleSignalInput,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+from ..interceptors import Interceptor as WorkerInterceptor
 from ..journal import MemoryJournal
 from ..ports import Clock
 
 _LOOK_S = 0.0005
+_QUIET_TURNS = 3
+"""Time is skipped when nothing has happened for so many turns of the event loop."""
 
 
 class SkippingClock:
@@ -39,17 +50,67 @@ class SkippingClock:
         self.skipped_us += max(0, at_us - self.now_us())
 
 
+class _ClockTimeouts:
+    """The timeouts of attempts by the engine's clock, so that they are skipped to as timers are."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def time(self) -> float:
+        return self._engine.now_us() / 1_000_000
+
+    def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> Cancellable:
+        due_us = self._engine.now_us() + round(delay * 1_000_000)
+        return self._engine.alarm(due_us, lambda: callback(*args))
+
+
+class _AssertionsFail(WorkerInterceptor):
+    """In a test a failed assertion in workflow code fails the workflow; else it would block, and the test hang."""
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor] | None:
+        del input
+        return _AssertionInbound
+
+
+class _AssertionInbound(WorkflowInboundInterceptor):
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+        with _assertions_fail():
+            return await super().execute_workflow(input)
+
+    async def handle_signal(self, input: HandleSignalInput) -> None:
+        with _assertions_fail():
+            await super().handle_signal(input)
+
+
+@contextmanager
+def _assertions_fail() -> Generator[None]:
+    try:
+        yield
+    except AssertionError as error:
+        raise ApplicationError(str(error), type="AssertionError", non_retryable=True) from None
+
+
+class _AsClientInterceptor(Interceptor, _AssertionsFail):
+    """A client's interceptor, so that the workers of the client have it."""
+
+
 class WorkflowEnvironment:
     """An engine, and a client of it. Use it as an asynchronous context manager, or call `shutdown`."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        config: dict[str, Any] = dict(client.config())
+        config["interceptors"] = [*config.get("interceptors", ()), _AsClientInterceptor()]
+        self._client = Client(**config)
         self._engine: Engine | None = None
         self._clock: SkippingClock | None = None
         self._skipper: asyncio.Task[None] | None = None
         self._wanted = 0
         """How many wait for what is to come; only then is time skipped."""
         self._held = 0
+        self._asleep = 0
+        """How many sleep by `sleep`: time skips for them also while activities run, for these may be the sleepers."""
 
     @staticmethod
     def from_client(client: Client) -> WorkflowEnvironment:
@@ -110,6 +171,7 @@ class WorkflowEnvironment:
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
         )
         environment._clock = clock
+        environment.client.engine.timeouts = _ClockTimeouts(environment.client.engine)
         environment._client.waiting_for_result = environment._while_wanted  # type: ignore[method-assign]
         environment._skipper = asyncio.get_running_loop().create_task(environment._skip())
         return environment
@@ -161,8 +223,12 @@ class WorkflowEnvironment:
         due_us = self._clock.now_us() + round(seconds * 1_000_000)
         arrived = asyncio.get_running_loop().create_future()
         self._client.engine.alarm(due_us, lambda: arrived.done() or arrived.set_result(None))
-        async with self._while_wanted():
-            await arrived
+        self._asleep += 1
+        try:
+            async with self._while_wanted():
+                await arrived
+        finally:
+            self._asleep -= 1
 
     @contextmanager
     def auto_time_skipping_disabled(self) -> Generator[None]:
@@ -191,17 +257,18 @@ class WorkflowEnvironment:
         quiet = 0
         while True:
             await asyncio.sleep(0 if quiet else _LOOK_S)
-            if not self._wanted or engine.busy:
+            works = engine.activities_running() and not self._asleep
+            if not self._wanted or engine.busy or works:
                 quiet = 0
                 continue
             quiet += 1
-            due_us = engine.next_alarm_us()
-            if quiet >= 3 and due_us is not None:
+            if quiet < _QUIET_TURNS:
+                continue
+            quiet = 0
+            due_us = await engine.next_due_us()
+            if due_us is not None and not engine.busy:
                 clock.skip_to(due_us)
                 engine.look_at_clock()
-                quiet = 0
-            elif quiet >= 3:
-                quiet = 0
 
 
 _SERVER_OPTIONS = frozenset(

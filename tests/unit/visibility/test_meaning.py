@@ -184,6 +184,7 @@ def test_an_attribute_of_another_type_is_absent() -> None:
         ("Site STARTS_WITH 'nor%'", [2]),
         ("Site STARTS_WITH 'nor'", [2, 1]),
         ("Site STARTS_WITH 'Nor'", []),
+        ("Site STARTS_WITH 'nortg'", []),  # what follows all such values is a value here
         ("Site NOT STARTS_WITH 'nor'", [5, 4, 3]),
         ("Site STARTS_WITH ''", [4, 3, 2, 1]),
         ("Site STARTS_WITH '\U0010ffff'", [4]),
