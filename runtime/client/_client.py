@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -107,6 +108,42 @@ class Client(ScheduleMethods):
         config = self._config.copy()
         config["engine"] = config.pop("service_client")  # type: ignore[misc,typeddict-unknown-key] - our name for it
         return config
+
+    @classmethod
+    async def connect(
+        cls,
+        target_host: str = "",
+        *,
+        namespace: str = "default",
+        data_converter: DataConverter = DataConverter.default,
+        plugins: Sequence[Plugin] = (),
+        interceptors: Sequence[Interceptor] = (),
+        default_workflow_query_reject_condition: QueryRejectCondition | None = None,
+        header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC,
+        **server_options: Any,
+    ) -> Client:
+        """A client with an engine in this process, for programs that connect to a server elsewhere.
+
+        There is no server: the engine is this process's, on the journal named by ``OVERWINTER_JOURNAL`` (by default
+        ``overwinter.db`` in the working directory), which it holds until the process ends. `target_host` and what
+        describes a server is accepted and not used. Every `connect` of a process gives a client of the same engine.
+
+        Raises:
+            JournalHeld: another process runs an engine on that journal.
+        """
+        del target_host
+        unknown = sorted(server_options.keys() - _SERVER_OPTIONS)
+        if unknown:
+            raise TypeError(f"Client.connect() got an unexpected keyword argument {unknown[0]!r}")
+        return cls(
+            await _engine_of_this_process(),
+            namespace=namespace,
+            data_converter=data_converter,
+            plugins=plugins,
+            interceptors=interceptors,
+            default_workflow_query_reject_condition=default_workflow_query_reject_condition,
+            header_codec_behavior=header_codec_behavior,
+        )
 
     @classmethod
     @asynccontextmanager
@@ -508,6 +545,30 @@ class WithStartWorkflowOperation(Generic[S, R]):
         """There is none."""
         if not self._handle.done():
             self._handle.set_exception(error)
+
+
+_SERVER_OPTIONS = frozenset(
+    {
+        "api_key", "tls", "retry_config", "keep_alive_config", "connect_timeout", "rpc_metadata", "identity", "lazy",
+        "runtime", "http_connect_proxy_config", "dns_load_balancing_config", "grpc_compression", "payload_limits",
+    }
+)  # fmt: skip
+_engines: dict[asyncio.AbstractEventLoop, tuple[Path, Engine]] = {}
+"""The engines that `Client.connect` has started, by the event loop on which they run."""
+
+
+async def _engine_of_this_process() -> Engine:
+    loop = asyncio.get_running_loop()
+    path = Path(os.environ.get("OVERWINTER_JOURNAL", "overwinter.db")).resolve()
+    for other, (_, engine) in list(_engines.items()):
+        if other.is_closed():
+            del _engines[other]
+            await engine.journal.close()  # Its loop is gone; the file and its lock are free for this one.
+    if loop not in _engines:
+        engine = Engine(await SqliteJournal.open(path), SystemClock(), SystemEntropy())
+        await engine.__aenter__()
+        _engines[loop] = (path, engine)
+    return _engines[loop][1]
 
 
 def _target(workflow: Any, result_type: type | None) -> tuple[str, Any]:

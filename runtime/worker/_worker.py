@@ -10,20 +10,20 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Required, TypedDict
 
-from . import guard
-from .activity import ActivityDefinition, activity_definition
-from .attempts import ActivityQueue
-from .client import Client
-from .core.definition import WorkflowDefinition
-from .core.events import WorkflowStarted
-from .core.instance import Instance
-from .functions import Functions
-from .interceptors import Interceptor, WorkflowInterceptorClassInput
-from .processes import ProcessPool, check_callable_by_name
-from .values import ConvertedValues
-from .workflow._definition import workflow_definition
-from .workflow._handlers import warn_of_unfinished
-from .workflow._intercepting import inbound_of
+from .. import guard
+from ..activity import ActivityDefinition, activity_definition
+from ..attempts import ActivityQueue
+from ..client import Client
+from ..core.definition import WorkflowDefinition
+from ..core.events import WorkflowStarted
+from ..core.instance import Instance
+from ..functions import Functions
+from ..interceptors import Interceptor, WorkflowInterceptorClassInput
+from ..processes import ProcessPool, check_callable_by_name
+from ..values import ConvertedValues
+from ..workflow._definition import workflow_definition
+from ..workflow._handlers import warn_of_unfinished
+from ..workflow._intercepting import inbound_of
 
 _WITHOUT_EFFECT = frozenset(
     {

@@ -1,0 +1,1 @@
+"""Modules that authors import by the names of ``temporalio.contrib``."""
