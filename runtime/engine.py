@@ -1303,7 +1303,9 @@ class Engine:
     async def next_due_us(self) -> int | None:
         """When something is due next, in memory or in the journal; None when nothing is."""
         found = await self.journal.due(self.now_us(), (1 << 63) - 1, 1)  # Memory has what is due soon.
-        due = [at_us for at_us in (self._alarms.next_us(), found[0][0] if found else None) if at_us is not None]
+        due = [
+            at_us for at_us in (self._alarms.next_us(), found[0][0] if found else None) if at_us is not None
+        ]
         return min(due, default=None)
 
     @property

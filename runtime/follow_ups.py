@@ -12,6 +12,7 @@ from .core import events as ev
 from .core import retry
 from .core.payload import Failure
 from .core.state import ExecutionState
+from .cron import next_due
 from .requests import ParentLink, StartRequest
 
 Ending = cmd.CompleteWorkflow | cmd.FailWorkflow | cmd.ContinueAsNew | ev.WorkflowTimedOut
@@ -123,10 +124,5 @@ def cron_wait_s(cron: str, now_us: int) -> float:
     Raises:
         ValueError: it is no cron schedule.
     """
-    from .schedules.spec import next_times, parse_cron
-
     now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
-    following = next(next_times(parse_cron(cron), now), None)
-    if following is None:
-        raise ValueError(f"cron schedule {cron!r} is never due: write one such as '0 6 * * *'")
-    return (following - now).total_seconds()
+    return (next_due(cron, now) - now).total_seconds()

@@ -24,7 +24,9 @@ class Payload:
 
     def SerializeToString(self) -> bytes:  # noqa: N802 - the name that authors of codecs know
         """The payload as bytes, in the wire form of Temporal's ``Payload`` message."""
-        entries = [_field(1, _field(1, name.encode()) + _field(2, value)) for name, value in self.metadata.items()]
+        entries = [
+            _field(1, _field(1, name.encode()) + _field(2, value)) for name, value in self.metadata.items()
+        ]
         return b"".join(entries) + (_field(2, self.data) if self.data else b"")
 
     @classmethod
