@@ -23,9 +23,10 @@ from typing import Any, Final, Protocol
 from overwinter.devices.commands import ANSWER_SIGNAL, AnswerRefused, check_answer, parse_id
 from overwinter.runtime.core.definition import WorkflowDefinition
 from overwinter.runtime.core.events import Signaled
-from overwinter.runtime.engine import AlreadyRunning, Engine, EngineClosed, NoSuchExecution, StartRequest
+from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import StorageFull
 from overwinter.runtime.ports import ParkedMessage
+from overwinter.runtime.requests import AlreadyRunning, EngineClosed, NoSuchExecution, StartRequest
 from overwinter.runtime.values import ConvertedValues
 
 from .decoding import MessageRefused, decode_json

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from overwinter.runtime.converter import PayloadLimitError
 from overwinter.runtime.core.events import Signaled
-from overwinter.runtime.engine import AlreadyRunning, Engine, EngineClosed, NoSuchExecution, StartRequest
+from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import HistoryDamaged, SqliteJournal, StorageFull
 from overwinter.runtime.ports import ExecutionRecord, Journal
+from overwinter.runtime.requests import AlreadyRunning, EngineClosed, NoSuchExecution, StartRequest
 from overwinter.runtime.values import ConvertedValues
 from overwinter.sync.changes import follow
 

@@ -80,7 +80,7 @@ def next_due(expression: str, after: datetime) -> datetime:
     Raises:
         ValueError: it is no cron schedule, or is never due; the message says what was found and what to write.
     """
-    text = expression.split("#")[0].strip()
+    text = expression.split("#", maxsplit=1)[0].strip()
     every = re.fullmatch(r"@every\s+(\S+)", text)
     if every is not None:
         interval = _interval(expression, every[1])
@@ -139,10 +139,7 @@ def _field(expression: str, text: str, name: str, first: int, last: int) -> froz
         try:
             size = int(step) if step else 1
             start = first if low in ("*", "?") else _number(low)
-            if dash:
-                end = _number(high)
-            else:
-                end = last if low in ("*", "?") or step else start
+            end = _number(high) if dash else last if low in ("*", "?") or step else start
         except ValueError:
             size = start = end = -1
         if size < 1 or not first <= start <= end <= last:

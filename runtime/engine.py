@@ -650,6 +650,7 @@ class Engine:
         return len(self._live)
 
     def refuse_when_closing(self, answer: asyncio.Future[Any]) -> bool:
+        """Whether the engine stops, so that the answer is that it does."""
         if self.failure is not None:
             answer.set_exception(EngineClosed(f"the engine has stopped: {self.failure}"))
         elif self._closing:
@@ -742,6 +743,7 @@ class Engine:
             del self._open[live.record.workflow_id]
 
     def spawn(self, coro: Any) -> None:
+        """Run this beside the turns; when it raises, the engine stops."""
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coro)
         self._tasks.add(task)
         task.add_done_callback(self._spawned_ended)
@@ -775,6 +777,7 @@ class Engine:
     # -- the turn ------------------------------------------------------------------------------------
 
     def give(self, live: LiveExecution, incoming: Incoming) -> None:
+        """Hand this to an execution in its next turn."""
         live.incoming.append(incoming)
         self._make_ready(live)
 
@@ -838,7 +841,7 @@ class Engine:
         if end is not None:
             self._end_from_outside(live, incoming, end, at_us)
             return
-        inputs = [item.body for item in incoming]
+        inputs: list[Happening] = [item.body for item in incoming]
         if entry is None or not runs:
             # Nobody runs its code, or the code is blocked and will be tried again: what came is kept for then.
             live.accept(self._batch, at_us, inputs)

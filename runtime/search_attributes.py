@@ -208,8 +208,10 @@ def recorded(key: SearchAttributeKey[Any], value: Any) -> Attribute:
     if not fits or (kind in ("Int", "Double") and isinstance(value, bool)):
         raise TypeError(f"search attribute {key.name!r} is {value!r}, expected {kind}")
     if kind == "Datetime":
-        return (kind, _microseconds(value))
-    return (kind, [str(one) for one in value] if kind == "KeywordList" else value)
+        return (kind, _microseconds(cast("datetime", value)))
+    if kind == "KeywordList":
+        return (kind, [str(one) for one in cast("Sequence[object]", value)])
+    return (kind, cast("object", value))
 
 
 def _untyped(name: str, values: Sequence[Any]) -> Attribute:

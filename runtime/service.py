@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-
-from overwinter import __version__ as __version__
+from importlib.metadata import version
 
 from .exceptions import TemporalError
+
+__version__ = version("overwinter")
 
 
 class RPCStatusCode(enum.IntEnum):

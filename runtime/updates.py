@@ -126,14 +126,17 @@ class Updates:
         answer: asyncio.Future[UpdateTicket] = asyncio.get_running_loop().create_future()
 
         def look(live: LiveExecution | None) -> None:
-            if live is not None and (run_id is None or live.record.run_id == run_id):
-                if (live.record.key, update_id) in self._tickets or update_id in live.state.updates:
-                    answer.set_result(self.send_to(live, UpdateAccepted(update_id, "", ())))
-                    return
+            fits = live is not None and (run_id is None or live.record.run_id == run_id)
+            if live is not None and fits and self._has(live, update_id):
+                answer.set_result(self.send_to(live, UpdateAccepted(update_id, "", ())))
+                return
             self._engine.spawn(self._look_in_closed_run(workflow_id, run_id, update_id, answer))
 
         self._engine.with_live(workflow_id, look)
         return await answer
+
+    def _has(self, live: LiveExecution, update_id: str) -> bool:
+        return (live.record.key, update_id) in self._tickets or update_id in live.state.updates
 
     async def _look_in_closed_run(
         self, workflow_id: str, run_id: str | None, update_id: str, answer: asyncio.Future[UpdateTicket]

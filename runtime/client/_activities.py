@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..common import arg_unset
 from ._interceptors import (
+    NO_METADATA,
     CompleteAsyncActivityInput,
     FailAsyncActivityInput,
     HeartbeatAsyncActivityInput,
@@ -44,7 +45,7 @@ class AsyncActivityHandle:
         self._id_or_token = id_or_token
 
     async def heartbeat(
-        self, *details: Any, rpc_metadata: Metadata = {}, rpc_timeout: timedelta | None = None
+        self, *details: Any, rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
     ) -> None:
         """Say that it is alive.
 
@@ -62,7 +63,11 @@ class AsyncActivityHandle:
         )
 
     async def complete(
-        self, result: Any = arg_unset, *, rpc_metadata: Metadata = {}, rpc_timeout: timedelta | None = None
+        self,
+        result: Any = arg_unset,
+        *,
+        rpc_metadata: Metadata = NO_METADATA,
+        rpc_timeout: timedelta | None = None,
     ) -> None:
         """It ended with this result; when this returns, the result survives power loss."""
         await self._client.calls.complete_async_activity(
@@ -79,7 +84,7 @@ class AsyncActivityHandle:
         error: Exception,
         *,
         last_heartbeat_details: Sequence[Any] = (),
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> None:
         """The attempt failed; the retry policy says what follows."""
@@ -94,7 +99,7 @@ class AsyncActivityHandle:
         )
 
     async def report_cancellation(
-        self, *details: Any, rpc_metadata: Metadata = {}, rpc_timeout: timedelta | None = None
+        self, *details: Any, rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
     ) -> None:
         """It stopped because it was asked to."""
         await self._client.calls.report_cancellation_async_activity(

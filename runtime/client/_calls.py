@@ -59,7 +59,6 @@ from ._interceptors import (
     TerminateWorkflowInput,
     UpdateWithStartStartWorkflowInput,
 )
-from ._schedules import ScheduleCalls
 from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage, patiently
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ _CONFLICT = {
 }
 
 
-class Calls(ScheduleCalls, OutboundInterceptor):
+class Calls(OutboundInterceptor):
     """What a client's methods do."""
 
     def __init__(self, client: Client) -> None:
@@ -93,7 +92,7 @@ class Calls(ScheduleCalls, OutboundInterceptor):
             signal = ev.Signaled(input.start_signal, args, input.headers, "client")
             request = replace(request, signal=signal)
         with translated():
-            record, started = await self._engine.start_checked(
+            record, _ = await self._engine.start_checked(
                 request,
                 reuse=int(input.id_reuse_policy),
                 on_conflict=_CONFLICT.get(input.id_conflict_policy, "fail"),
@@ -312,7 +311,7 @@ class Calls(ScheduleCalls, OutboundInterceptor):
         failures = {attempt.activity: attempt.failures for attempt in attempts}
         return description_of(record, state, self._values, failures)
 
-    async def fetch_workflow_history_events(  # type: ignore[override] - an iterator like that of the default
+    async def fetch_workflow_history_events(
         self, input: FetchWorkflowHistoryEventsInput
     ) -> AsyncIterator[Event]:
         engine = self._engine

@@ -7,7 +7,7 @@ import inspect
 import os
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -39,6 +39,7 @@ from ._errors import WorkflowContinuedAsNewError, WorkflowFailureError
 from ._execution import WorkflowExecutionAsyncIterator, WorkflowExecutionCount
 from ._handle import WorkflowHandle
 from ._interceptors import (
+    NO_METADATA,
     CountWorkflowsInput,
     Interceptor,
     ListWorkflowsInput,
@@ -49,7 +50,6 @@ from ._interceptors import (
     UpdateWithStartUpdateWorkflowInput,
 )
 from ._plugin import ClientConfig, Plugin
-from ._schedules import ScheduleMethods
 from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ R = TypeVar("R")
 Metadata = Mapping[str, str | bytes]
 
 
-class Client(ScheduleMethods):
+class Client:
     """Starts workflows in an engine, and talks to them."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Client(ScheduleMethods):
         header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC,
     ) -> None:
         config = ClientConfig(
-            service_client=engine,
+            engine=engine,
             namespace=namespace,
             data_converter=data_converter,
             plugins=plugins,
@@ -91,11 +91,15 @@ class Client(ScheduleMethods):
         self.identity = f"{uuid.getnode():x}@overwinter"
         self.data_converter = config.get("data_converter", data_converter)
         self.default_workflow_query_reject_condition = config.get("default_workflow_query_reject_condition")
+        self.waiting_for_result: Callable[..., AbstractAsyncContextManager[Any]] = _nothing_while_waiting
+        """Entered while someone waits for a result; a test environment skips time meanwhile."""
         self.values = ConvertedValues(self.data_converter)
         found = list(config.get("interceptors", ()))
         self.worker_interceptors = [i for i in found if isinstance(i, worker_interceptors.Interceptor)]
         """Client interceptors that are worker interceptors too: each worker of this client has them."""
-        self.worker_plugins = [plugin for plugin in plugins if hasattr(plugin, "configure_worker")]
+        self.worker_plugins: list[object] = [
+            plugin for plugin in plugins if hasattr(plugin, "configure_worker")
+        ]
         calls: OutboundInterceptor = Calls(self)
         for interceptor in reversed(found):
             calls = interceptor.intercept_client(calls)
@@ -105,9 +109,7 @@ class Client(ScheduleMethods):
     def config(self, *, active_config: bool = False) -> ClientConfig:
         """The options that this client was made with; made again with `Client(**config)` it is the same."""
         del active_config
-        config = self._config.copy()
-        config["engine"] = config.pop("service_client")  # type: ignore[misc,typeddict-unknown-key] - our name for it
-        return config
+        return self._config.copy()
 
     @classmethod
     async def connect(
@@ -192,7 +194,7 @@ class Client(ScheduleMethods):
         start_delay: timedelta | None = None,
         start_signal: str | None = None,
         start_signal_args: Sequence[Any] = (),
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
         request_eager_start: bool = False,
         priority: Priority = Priority.default,
@@ -296,7 +298,7 @@ class Client(ScheduleMethods):
         args: Sequence[Any] = (),
         id: str | None = None,
         result_type: type | None = None,
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> Any:
         """Send an update, starting the workflow if need be, and wait for what its handler returns."""
@@ -323,7 +325,7 @@ class Client(ScheduleMethods):
         args: Sequence[Any] = (),
         id: str | None = None,
         result_type: type | None = None,
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> WorkflowUpdateHandle[Any]:
         """Send an update, starting the workflow in the same step if none of its id is open.
@@ -362,7 +364,7 @@ class Client(ScheduleMethods):
         limit: int | None = None,
         page_size: int = 1000,
         next_page_token: bytes | None = None,
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> WorkflowExecutionAsyncIterator:
         """Executions that fit a filter, the newest first unless it says otherwise.
@@ -382,7 +384,10 @@ class Client(ScheduleMethods):
         )
 
     async def count_workflows(
-        self, query: str | None = None, rpc_metadata: Metadata = {}, rpc_timeout: timedelta | None = None
+        self,
+        query: str | None = None,
+        rpc_metadata: Metadata = NO_METADATA,
+        rpc_timeout: timedelta | None = None,
     ) -> WorkflowExecutionCount:
         """How many executions fit a filter, by groups where it has ``GROUP BY``."""
         return await self.calls.count_workflows(
@@ -427,12 +432,6 @@ class Client(ScheduleMethods):
             return parse(query, await self.engine.journal.attribute_types())
         except InvalidFilter as error:
             raise RPCError(f"invalid query: {error}", RPCStatusCode.INVALID_ARGUMENT) from error
-
-    @asynccontextmanager
-    async def waiting_for_result(self, *, result: bool = True) -> AsyncGenerator[None]:
-        """Entered while someone waits for a result; a test environment skips time meanwhile."""
-        del result
-        yield
 
     async def result_of(self, workflow_id: str, run_id: str | None, hint: Any, follow_runs: bool) -> Any:
         """What an execution comes to; see `WorkflowHandle.result`."""
@@ -484,7 +483,7 @@ class WithStartWorkflowOperation(Generic[S, R]):
         static_summary: str | None = None,
         static_details: str | None = None,
         start_delay: timedelta | None = None,
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
         priority: Priority = Priority.default,
         versioning_override: Any = None,
@@ -553,6 +552,13 @@ _SERVER_OPTIONS = frozenset(
         "runtime", "http_connect_proxy_config", "dns_load_balancing_config", "grpc_compression", "payload_limits",
     }
 )  # fmt: skip
+
+
+def _nothing_while_waiting(*, result: bool) -> AbstractAsyncContextManager[Any]:
+    del result
+    return nullcontext()
+
+
 _engines: dict[asyncio.AbstractEventLoop, tuple[Path, Engine]] = {}
 """The engines that `Client.connect` has started, by the event loop on which they run."""
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from ..common import SearchAttributes, TypedSearchAttributes, arg_unset
 from ..core import codec
@@ -205,7 +205,7 @@ class WorkflowHistory:
         """
         started = self.events[0].body if self.events else None
         if not isinstance(started, WorkflowStarted):
-            raise RuntimeError("No start event in history: a history begins with WorkflowStarted")
+            raise RuntimeError("No start event in history: a history begins with WorkflowStarted")  # noqa: TRY004 - as the SDK
         return started.run_id
 
     def to_json_dict(self) -> dict[str, Any]:
@@ -237,8 +237,9 @@ class WorkflowHistory:
         Raises:
             ValueError: it is none, or of a newer version.
         """
-        found: Any = json.loads(history) if isinstance(history, str) else history
-        if not isinstance(found, dict) or found.get("format") != "overwinter-history-1":
+        read: Any = json.loads(history) if isinstance(history, str) else history
+        found = cast("dict[str, Any]", read if isinstance(read, dict) else {})
+        if found.get("format") != "overwinter-history-1":
             raise ValueError('no history: expected a JSON object with "format": "overwinter-history-1"')
         events = [
             Event(
@@ -247,7 +248,7 @@ class WorkflowHistory:
                 event["at_us"],
                 codec.decode_body(event["kind"], base64.b64decode(event["data"], validate=True)),
             )
-            for event in found["events"]
+            for event in cast("list[Any]", found["events"])
         ]
         return WorkflowHistory(workflow_id, events)
 

@@ -14,6 +14,7 @@ from ..workflow._definition import query_definition, signal_name, update_definit
 from ._errors import RPCTimeoutOrCancelledError, translated
 from ._execution import WorkflowExecutionDescription, WorkflowHistory, WorkflowHistoryEventFilterType
 from ._interceptors import (
+    NO_METADATA,
     CancelWorkflowInput,
     DescribeWorkflowInput,
     FetchWorkflowHistoryEventsInput,
@@ -75,7 +76,11 @@ class WorkflowHandle(Generic[S, R]):
         return self._first_execution_run_id
 
     async def result(
-        self, *, follow_runs: bool = True, rpc_metadata: Metadata = {}, rpc_timeout: timedelta | None = None
+        self,
+        *,
+        follow_runs: bool = True,
+        rpc_metadata: Metadata = NO_METADATA,
+        rpc_timeout: timedelta | None = None,
     ) -> R:
         """Wait until the workflow has ended; `follow_runs` goes on through the runs that follow it.
 
@@ -86,8 +91,9 @@ class WorkflowHandle(Generic[S, R]):
             RPCError: there is no such execution, or the engine stops.
         """
         del rpc_metadata
+        timer = asyncio.timeout(None if rpc_timeout is None else rpc_timeout.total_seconds())
         try:
-            async with asyncio.timeout(None if rpc_timeout is None else rpc_timeout.total_seconds()) as timer:
+            async with timer:
                 with translated():
                     result = await self._client.result_of(
                         self._id, self._result_run_id, self._result_type, follow_runs
@@ -104,7 +110,7 @@ class WorkflowHandle(Generic[S, R]):
         arg: Any = arg_unset,
         *,
         args: Sequence[Any] = (),
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> None:
         """Send a signal; when this returns, it survives power loss.
@@ -132,7 +138,7 @@ class WorkflowHandle(Generic[S, R]):
         args: Sequence[Any] = (),
         result_type: type | None = None,
         reject_condition: QueryRejectCondition | None = None,
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> Any:
         """Ask a query; a closed execution answers too.
@@ -165,7 +171,7 @@ class WorkflowHandle(Generic[S, R]):
         args: Sequence[Any] = (),
         id: str | None = None,
         result_type: type | None = None,
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> Any:
         """Send an update and wait for what its handler returns; raises what `WorkflowUpdateHandle.result` does."""
@@ -183,7 +189,7 @@ class WorkflowHandle(Generic[S, R]):
         args: Sequence[Any] = (),
         id: str | None = None,
         result_type: type | None = None,
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> WorkflowUpdateHandle[Any]:
         """Send an update; returns when it has come as far as `wait_for_stage`.
@@ -245,7 +251,7 @@ class WorkflowHandle(Generic[S, R]):
         )
 
     async def cancel(
-        self, *, reason: str = "", rpc_metadata: Metadata = {}, rpc_timeout: timedelta | None = None
+        self, *, reason: str = "", rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
     ) -> None:
         """Ask the workflow to end by itself.
 
@@ -267,7 +273,7 @@ class WorkflowHandle(Generic[S, R]):
         self,
         *args: Any,
         reason: str | None = None,
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> None:
         """End the workflow without asking its code; `args` are details for a reader.
@@ -288,7 +294,7 @@ class WorkflowHandle(Generic[S, R]):
         )
 
     async def describe(
-        self, *, rpc_metadata: Metadata = {}, rpc_timeout: timedelta | None = None
+        self, *, rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
     ) -> WorkflowExecutionDescription:
         """What the execution is and waits for.
 
@@ -309,7 +315,7 @@ class WorkflowHandle(Generic[S, R]):
         wait_new_event: bool = False,
         event_filter_type: WorkflowHistoryEventFilterType = WorkflowHistoryEventFilterType.ALL_EVENT,
         skip_archival: bool = False,
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> AsyncIterator[Event]:
         """The events of the run; with `wait_new_event` also those to come, until it closes."""
@@ -335,7 +341,7 @@ class WorkflowHandle(Generic[S, R]):
         *,
         event_filter_type: WorkflowHistoryEventFilterType = WorkflowHistoryEventFilterType.ALL_EVENT,
         skip_archival: bool = False,
-        rpc_metadata: Metadata = {},
+        rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
     ) -> WorkflowHistory:
         """The whole history.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..common import (
@@ -17,7 +18,6 @@ from ..common import (
 from ..core.payload import Payload
 
 if TYPE_CHECKING:
-    from ..schedules.types import Schedule, ScheduleBackfill, ScheduleDescription, ScheduleOverlapPolicy
     from ._activities import AsyncActivityIDReference
     from ._execution import (
         WorkflowExecutionAsyncIterator,
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
         WorkflowHistoryEventFilterType,
     )
     from ._handle import WorkflowHandle
-    from ._schedules import ScheduleAsyncIterator, ScheduleHandle
     from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage
 
 Headers = Mapping[str, Payload]
 Metadata = Mapping[str, str | bytes]
+NO_METADATA: Metadata = MappingProxyType({})
+"""For a server, which there is none: accepted and not used."""
 
 
 class Interceptor:
@@ -281,99 +282,6 @@ class ReportCancellationAsyncActivityInput:
     rpc_timeout: timedelta | None
 
 
-@dataclass
-class CreateScheduleInput:
-    """A schedule that a client makes."""
-
-    id: str
-    schedule: Schedule
-    trigger_immediately: bool
-    backfill: Sequence[ScheduleBackfill]
-    memo: Mapping[str, Any] | None
-    search_attributes: Any
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-
-
-@dataclass
-class ListSchedulesInput:
-    """Schedules that a client lists."""
-
-    page_size: int
-    next_page_token: bytes | None
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-    query: str | None = None
-
-
-@dataclass
-class BackfillScheduleInput:
-    """Times that a schedule runs as if they were now."""
-
-    id: str
-    backfills: Sequence[ScheduleBackfill]
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-
-
-@dataclass
-class DeleteScheduleInput:
-    """A schedule that ends."""
-
-    id: str
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-
-
-@dataclass
-class DescribeScheduleInput:
-    """A schedule that a client asks about."""
-
-    id: str
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-
-
-@dataclass
-class PauseScheduleInput:
-    """A schedule that pauses."""
-
-    id: str
-    note: str | None
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-
-
-@dataclass
-class TriggerScheduleInput:
-    """A schedule that runs now."""
-
-    id: str
-    overlap: ScheduleOverlapPolicy | None
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-
-
-@dataclass
-class UnpauseScheduleInput:
-    """A schedule that goes on."""
-
-    id: str
-    note: str | None
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-
-
-@dataclass
-class UpdateScheduleInput:
-    """A schedule that changes."""
-
-    id: str
-    updater: Any
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
-
-
 class OutboundInterceptor:
     """Stands behind a client's methods. Each default hands the call on."""
 
@@ -441,39 +349,3 @@ class OutboundInterceptor:
     async def report_cancellation_async_activity(self, input: ReportCancellationAsyncActivityInput) -> None:
         """Say that an activity has stopped because it was asked to."""
         await self.next.report_cancellation_async_activity(input)
-
-    async def create_schedule(self, input: CreateScheduleInput) -> ScheduleHandle:
-        """Make a schedule."""
-        return await self.next.create_schedule(input)
-
-    def list_schedules(self, input: ListSchedulesInput) -> ScheduleAsyncIterator:
-        """List schedules."""
-        return self.next.list_schedules(input)
-
-    async def backfill_schedule(self, input: BackfillScheduleInput) -> None:
-        """Run a schedule for times that have passed."""
-        await self.next.backfill_schedule(input)
-
-    async def delete_schedule(self, input: DeleteScheduleInput) -> None:
-        """End a schedule."""
-        await self.next.delete_schedule(input)
-
-    async def describe_schedule(self, input: DescribeScheduleInput) -> ScheduleDescription:
-        """Describe a schedule."""
-        return await self.next.describe_schedule(input)
-
-    async def pause_schedule(self, input: PauseScheduleInput) -> None:
-        """Pause a schedule."""
-        await self.next.pause_schedule(input)
-
-    async def trigger_schedule(self, input: TriggerScheduleInput) -> None:
-        """Run a schedule now."""
-        await self.next.trigger_schedule(input)
-
-    async def unpause_schedule(self, input: UnpauseScheduleInput) -> None:
-        """Let a schedule go on."""
-        await self.next.unpause_schedule(input)
-
-    async def update_schedule(self, input: UpdateScheduleInput) -> None:
-        """Change a schedule."""
-        await self.next.update_schedule(input)

@@ -10,13 +10,14 @@ from ..common import HeaderCodecBehavior, QueryRejectCondition
 from ..converter import DataConverter
 
 if TYPE_CHECKING:
+    from ..engine import Engine
     from ._interceptors import Interceptor
 
 
 class ClientConfig(TypedDict, total=False):
     """The options of a client, as plugins see and change them."""
 
-    service_client: Any
+    engine: Engine
     namespace: str
     data_converter: DataConverter
     plugins: Sequence[Plugin]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..updates import UpdateRejected, UpdateTicket
 from ._errors import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, translated
+from ._interceptors import NO_METADATA
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -61,7 +62,7 @@ class WorkflowUpdateHandle(Generic[R]):
         return self._workflow_run_id
 
     async def result(
-        self, *, rpc_metadata: Mapping[str, str | bytes] = {}, rpc_timeout: timedelta | None = None
+        self, *, rpc_metadata: Mapping[str, str | bytes] = NO_METADATA, rpc_timeout: timedelta | None = None
     ) -> R:
         """Wait for what the handler returns.
 

@@ -664,7 +664,9 @@ class Instance:
 
     def _run_to_end(self, coro: Coroutine[Any, Any, Any]) -> Any:
         try:
-            coro.send(None)
+            for _ in range(_QUERY_YIELDS_MAX):
+                if coro.send(None) is not None:  # A future: someone else would have to act.
+                    break
         except StopIteration as end:
             return end.value
         coro.close()
@@ -814,6 +816,7 @@ class Instance:
         self._externals.clear()
 
 
+_QUERY_YIELDS_MAX = 1000
 STACK_TRACE = "__stack_trace"
 BUILT_IN_QUERIES = ("__enhanced_stack_trace", STACK_TRACE, "__temporal_workflow_metadata")
 """The queries that every workflow answers."""

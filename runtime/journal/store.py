@@ -331,9 +331,8 @@ def read_attributes(
     for key in executions:
         for name, kind, value in connection.execute(query, (key,)):
             before = found.setdefault(key, {}).get(name)
-            if kind == "KeywordList":
-                value = [*(cast("list[object]", before[1]) if before else []), value]
-            found[key][name] = (kind, value)
+            several = [*(cast("list[object]", before[1]) if before else []), value]
+            found[key][name] = (kind, several if kind == "KeywordList" else value)
     return found
 
 

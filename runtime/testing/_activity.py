@@ -21,6 +21,7 @@ from ..functions import raise_into_thread
 from ..interceptors import ActivityOutboundInterceptor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CANCEL_REQUESTED = ActivityCancellationDetails(cancel_requested=True)
 _REASONS = {
     "cancel_requested": "the workflow asked for it",
     "not_found": "the workflow has closed",
@@ -75,9 +76,7 @@ class ActivityEnvironment:
 
     def cancel(
         self,
-        cancellation_details: ActivityCancellationDetails = ActivityCancellationDetails(
-            cancel_requested=True
-        ),
+        cancellation_details: ActivityCancellationDetails = _CANCEL_REQUESTED,
     ) -> None:
         """Ask what runs here to stop. Only the first call has an effect."""
         if self._cancelled:
@@ -99,8 +98,7 @@ class ActivityEnvironment:
         context = _Context(self, replace(self.info))
         scope = contextvars.copy_context()
         scope.run(current_context.set, context)
-        call = fn if inspect.isroutine(fn) else type(fn).__call__.__get__(fn)
-        if inspect.iscoroutinefunction(call):
+        if inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None)):  # noqa: B004 - the method is wanted
             return self._run_async(context, fn, args, kwargs)
         return scope.run(self._run_sync, context, fn, args, kwargs)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -170,11 +170,14 @@ class WorkflowEnvironment:
             plugins=plugins,
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
         )
-        environment._clock = clock
+        environment._clock = clock  # noqa: SLF001 - of this class
         environment.client.engine.timeouts = _ClockTimeouts(environment.client.engine)
-        environment._client.waiting_for_result = environment._while_wanted  # type: ignore[method-assign]
-        environment._skipper = asyncio.get_running_loop().create_task(environment._skip())
+        environment._skip_while_wanted()  # noqa: SLF001 - of this class
         return environment
+
+    def _skip_while_wanted(self) -> None:
+        self._client.waiting_for_result = self._while_wanted
+        self._skipper = asyncio.get_running_loop().create_task(self._skip())
 
     @classmethod
     async def _start(cls, clock: Clock, **options: Any) -> Self:
@@ -221,12 +224,12 @@ class WorkflowEnvironment:
             await asyncio.sleep(seconds)
             return
         due_us = self._clock.now_us() + round(seconds * 1_000_000)
-        arrived = asyncio.get_running_loop().create_future()
-        self._client.engine.alarm(due_us, lambda: arrived.done() or arrived.set_result(None))
+        arrived = asyncio.Event()
+        self._client.engine.alarm(due_us, arrived.set)
         self._asleep += 1
         try:
             async with self._while_wanted():
-                await arrived
+                await arrived.wait()
         finally:
             self._asleep -= 1
 
@@ -240,7 +243,7 @@ class WorkflowEnvironment:
             self._held -= 1
 
     @asynccontextmanager
-    async def _while_wanted(self, *, result: bool = False) -> AsyncIterator[None]:
+    async def _while_wanted(self, *, result: bool = False) -> AsyncGenerator[None]:
         if result and self._held:
             yield
             return

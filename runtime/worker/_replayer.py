@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -148,7 +148,7 @@ class Replayer:
     @asynccontextmanager
     async def workflow_replay_iterator(
         self, histories: AsyncIterator[WorkflowHistory]
-    ) -> AsyncIterator[AsyncIterator[WorkflowReplayResult]]:
+    ) -> AsyncGenerator[AsyncIterator[WorkflowReplayResult]]:
         """Within this block, an iterator over what becomes of each history."""
 
         async def replay_each() -> AsyncIterator[WorkflowReplayResult]:

@@ -118,7 +118,7 @@ class Worker:
     ) -> None:
         unknown = ignored.keys() - _WITHOUT_EFFECT
         if unknown:
-            raise TypeError(f"Worker() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+            raise TypeError(f"Worker() got an unexpected keyword argument {min(unknown)!r}")
         if nexus_service_handlers:
             raise NotImplementedError(
                 "Nexus is not offered: call the other workflow as a child, or signal it"
@@ -143,7 +143,7 @@ class Worker:
             debug_mode=debug_mode,
             on_fatal_error=on_fatal_error,
         )
-        self._plugins = [*client.worker_plugins, *plugins]
+        self._plugins: list[Plugin] = [*(p for p in client.worker_plugins if isinstance(p, Plugin)), *plugins]
         for plugin in self._plugins:
             config = plugin.configure_worker(config)
         self._configure(config)

@@ -197,7 +197,7 @@ def _scheduled(
     instance = current()
     name, hint = _target(activity)
     instance.require_writable("start activity")
-    get = options.get
+    get: Callable[..., Any] = options.get
     return outbound_of(instance).start_activity(
         StartActivityInput(
             activity=name,

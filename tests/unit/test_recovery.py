@@ -8,7 +8,8 @@ from datetime import timedelta
 from overwinter import activity, workflow
 from overwinter.runtime.client import Client
 from overwinter.runtime.core.events import Signaled
-from overwinter.runtime.engine import EngineLimits, StartRequest
+from overwinter.runtime.engine import EngineLimits
+from overwinter.runtime.requests import StartRequest
 from overwinter.runtime.worker import Worker
 from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, engine_on, event_names, until
 

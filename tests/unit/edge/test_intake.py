@@ -23,15 +23,10 @@ from overwinter.runtime.client import Client
 from overwinter.runtime.clock import ManualClock
 from overwinter.runtime.converter import DataConverter
 from overwinter.runtime.core.events import Signaled, WorkflowStarted
-from overwinter.runtime.engine import (
-    AlreadyRunning,
-    Engine,
-    EngineClosed,
-    NoSuchExecution,
-    StartRequest,
-)
+from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import MemoryJournal, StorageFailed, StorageFull
 from overwinter.runtime.ports import Batch, ExecutionRecord, ParkedMessage
+from overwinter.runtime.requests import AlreadyRunning, EngineClosed, NoSuchExecution, StartRequest
 from overwinter.runtime.values import ConvertedValues
 from overwinter.runtime.worker import Worker
 from overwinter.runtime.workflow._definition import workflow_definition
