@@ -243,9 +243,9 @@ class ActivityCancellationDetails:
     not_found: bool = False
     cancel_requested: bool = False
     paused: bool = False
+    reset: bool = False
     timed_out: bool = False
     worker_shutdown: bool = False
-    reset: bool = False
 
 
 def cancellation_details() -> ActivityCancellationDetails | None:

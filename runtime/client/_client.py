@@ -253,7 +253,10 @@ class Client:
         """Begin a workflow and wait for its result; see `start_workflow` and `WorkflowHandle.result`."""
         return await (await self.start_workflow(workflow, arg, args=args, **options)).result()
 
-    execute_workflow.__signature__ = inspect.signature(start_workflow).replace(return_annotation=Any)  # type: ignore[attr-defined]
+    execute_workflow.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [p for p in inspect.signature(start_workflow).parameters.values() if p.name != "stack_level"],
+        return_annotation=Any,
+    )
 
     def get_workflow_handle(
         self,
@@ -483,8 +486,6 @@ class WithStartWorkflowOperation(Generic[S, R]):
         static_summary: str | None = None,
         static_details: str | None = None,
         start_delay: timedelta | None = None,
-        rpc_metadata: Metadata = NO_METADATA,
-        rpc_timeout: timedelta | None = None,
         priority: Priority = Priority.default,
         versioning_override: Any = None,
         stack_level: int = 2,
@@ -512,8 +513,8 @@ class WithStartWorkflowOperation(Generic[S, R]):
             static_summary=static_summary,
             static_details=static_details,
             ret_type=hint,
-            rpc_metadata=rpc_metadata,
-            rpc_timeout=rpc_timeout,
+            rpc_metadata=NO_METADATA,
+            rpc_timeout=None,
             priority=priority,
             versioning_override=versioning_override,
         )

@@ -291,7 +291,7 @@ class Instance:
         self._object = cls(*self._args) if self.definition.init_takes_args else cls()
         if self.definition.dynamic_config is not None:
             config = self.definition.dynamic_config(self._object)
-            self._failure_types = (*self._failure_types, *config.failure_exception_types)
+            self._failure_types = (*self._failure_types, *(config.failure_exception_types or ()))
 
     def _apply(self, body: Happening) -> None:
         match body:

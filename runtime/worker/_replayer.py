@@ -19,6 +19,11 @@ from ..interceptors import Interceptor, WorkflowInterceptorClassInput
 from ..values import ConvertedValues
 from ..workflow._definition import workflow_definition
 from ..workflow._intercepting import inbound_of
+from .workflow_sandbox import SandboxedWorkflowRunner, UnsandboxedWorkflowRunner, WorkflowRunner
+
+
+_SANDBOXED = SandboxedWorkflowRunner()
+_UNSANDBOXED = UnsandboxedWorkflowRunner()
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,8 @@ class Replayer:
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         debug_mode: bool = False,
         workflow_task_executor: Any = None,
-        workflow_runner: Any = None,
-        unsandboxed_workflow_runner: Any = None,
+        workflow_runner: WorkflowRunner = _SANDBOXED,
+        unsandboxed_workflow_runner: WorkflowRunner = _UNSANDBOXED,
         runtime: Any = None,
         disable_safe_workflow_eviction: bool = False,
         header_codec_behavior: Any = None,

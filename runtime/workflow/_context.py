@@ -61,6 +61,8 @@ class Info:
     first_execution_run_id: str
     headers: Mapping[str, Payload]
     namespace: str
+    original_execution_run_id: str
+    """The run that this one came from by a reset; this run when there was none."""
     parent: ParentInfo | None
     root: RootInfo | None
     priority: Priority
@@ -144,6 +146,7 @@ def _info_of(instance: Instance) -> Info:
         first_execution_run_id=start.first_run_id,
         headers=start.headers,
         namespace="default",
+        original_execution_run_id=start.original_run_id or start.run_id,
         parent=ParentInfo("default", start.parent_run_id, start.parent_workflow_id)
         if start.parent_run_id
         else None,

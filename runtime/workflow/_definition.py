@@ -6,7 +6,7 @@ import enum
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast, overload
 
 from ..common import RawValue, VersioningBehavior
@@ -28,7 +28,7 @@ class HandlerUnfinishedPolicy(enum.Enum):
 class DynamicWorkflowConfig:
     """Options that a dynamic workflow chooses for each execution."""
 
-    failure_exception_types: Sequence[type[BaseException]] = field(default_factory=list[type[BaseException]])
+    failure_exception_types: Sequence[type[BaseException]] | None = None
     versioning_behavior: VersioningBehavior = VersioningBehavior.UNSPECIFIED
 
 
@@ -219,16 +219,16 @@ def run(fn: F) -> F:
     return fn
 
 
-def init(fn: F) -> F:
+def init(init_fn: F) -> F:
     """Mark `__init__` as taking the arguments of the run method.
 
     Raises:
         ValueError: it is on another method.
     """
-    if fn.__name__ != "__init__":
-        raise ValueError(f"{fn.__qualname__}: @workflow.init may only be used on __init__")
-    setattr(fn, _INIT, True)
-    return fn
+    if init_fn.__name__ != "__init__":
+        raise ValueError(f"{init_fn.__qualname__}: @workflow.init may only be used on __init__")
+    setattr(init_fn, _INIT, True)
+    return init_fn
 
 
 # -- handlers --------------------------------------------------------------------------------------

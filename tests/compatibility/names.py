@@ -333,10 +333,12 @@ def _plain(value: Any) -> str:
         return "unset"
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"
-    if isinstance(value, list | tuple | dict | set | frozenset) and not value:
+    if isinstance(value, list | tuple | Mapping | set | frozenset) and not value:
         return "empty"
     if isinstance(value, type) or inspect.isroutine(value):
         return value.__name__
+    if type(value).__name__.endswith("WorkflowRunner"):
+        return type(value).__name__  # Its restrictions have no order that stays.
     if dataclasses.is_dataclass(value):
         given = {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.init}
         fields = [f"{name}={_plain(each)}" for name, each in given.items() if each is not None]
