@@ -114,10 +114,10 @@ def spans_of(answer: Json) -> list[Span]:
     begin = str(events[0]["at"]) if events else ""
     spans: dict[tuple[str, int], Span] = {}
     for event in events:
-        kind = "activity" if "Activity" in event["type"] else "timer"
+        kind = next((kind for kind in ("activity", "child") if kind.title() in event["type"]), "timer")
         attributes = cast("Json", event["attributes"])
         key, at_s = (kind, attributes.get("id", 0)), seconds_between(begin, str(event["at"]))
-        if event["type"] in ("ActivityScheduled", "TimerStarted"):
+        if event["type"] in ("ActivityScheduled", "ChildScheduled", "TimerStarted"):
             spans[key] = Span(key[1], kind, _span_name(kind, attributes), at_s)
         elif event["type"] in _ENDINGS and key in spans:
             span = spans[key]
@@ -131,7 +131,7 @@ def spans_of(answer: Json) -> list[Span]:
 
 
 def _span_name(kind: str, attributes: Json) -> str:
-    name = attributes.get("name") or attributes.get("summary")
+    name = attributes.get("name") or attributes.get("workflow_type") or attributes.get("summary")
     return str(name or kind)
 
 

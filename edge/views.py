@@ -82,12 +82,16 @@ def waiting_for(
         return None
     if record.blocked is not None:
         return f"its code to be mended: {record.blocked.cause}"
+    if state.first_due_us is not None:
+        return f"its delayed start, at {instant(state.first_due_us)}"
     if state.unconsumed:
         return f"a worker of task queue {record.task_queue!r} that has {record.workflow_type}"
     known = {attempt.activity: attempt for attempt in attempts}
     reasons = [
         _waiting_for_activity(activity, known.get(number)) for number, activity in state.activities.items()
     ]
+    reasons += [f"child {child.command.workflow_id}" for child in state.children.values()]
+    reasons += [f"execution {request.workflow_id} to be reached" for request in state.externals.values()]
     timer = min(state.timers.values(), key=lambda timer: timer.due_us, default=None)
     if timer is not None:
         what = f" ({timer.command.summary})" if timer.command.summary else ""

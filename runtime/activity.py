@@ -72,7 +72,7 @@ def defn(
             raise ValueError(f"{fn!r}: an activity is either dynamic or has a name, not both")
         target = fn if hasattr(fn, "__name__") else type(fn)
         is_routine: bool = inspect.isroutine(cast("object", fn))
-        owner = fn if isinstance(cast("object", fn), type) else type(fn)
+        owner: Any = cast("Any", fn) if inspect.isclass(cast("object", fn)) else type(fn)
         call: Callable[..., Any] = fn if is_routine else owner.__call__
         is_method = not is_routine or _looks_like_method(fn)
         arg_types, return_type = types_of(call, is_method=is_method)

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import guard
 from ..client import WorkflowHistory
+from ..common import HeaderCodecBehavior
 from ..converter import DataConverter
 from ..core import replay
 from ..core.definition import WorkflowDefinition
@@ -67,7 +68,7 @@ class Replayer:
         unsandboxed_workflow_runner: WorkflowRunner = _UNSANDBOXED,
         runtime: Any = None,
         disable_safe_workflow_eviction: bool = False,
-        header_codec_behavior: Any = None,
+        header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC,
     ) -> None:
         del build_id, identity, debug_mode, workflow_task_executor, workflow_runner
         del unsandboxed_workflow_runner, runtime, disable_safe_workflow_eviction, header_codec_behavior

@@ -16,10 +16,10 @@ const ROW = 26, TOP = 46, GAP = 84;
 export function spansOf(events, pending = []) {
   const begin = events[0]?.at, spans = new Map();
   for (const event of events) {
-    const kind = event.type.includes("Activity") ? "activity" : "timer";
+    const kind = event.type.includes("Activity") ? "activity" : event.type.includes("Child") ? "child" : "timer";
     const of = event.attributes, key = `${kind} ${of.id}`, at = between(begin, event.at);
-    if (event.type === "ActivityScheduled" || event.type === "TimerStarted") {
-      const name = of.name ?? of.summary ?? kind;
+    if (["ActivityScheduled", "ChildScheduled", "TimerStarted"].includes(event.type)) {
+      const name = of.name ?? of.workflow_type ?? of.summary ?? kind;
       spans.set(key, { id: of.id, kind, name: name || kind, begin: at, end: null, outcome: "open", attempts: 1 });
     } else if (ENDINGS[event.type] && spans.has(key)) {
       Object.assign(spans.get(key), { end: at, outcome: ENDINGS[event.type], attempts: of.attempt || 1, failure: of.failure });
