@@ -22,7 +22,6 @@ from ..workflow._definition import workflow_definition
 from ..workflow._intercepting import inbound_of
 from .workflow_sandbox import SandboxedWorkflowRunner, UnsandboxedWorkflowRunner, WorkflowRunner
 
-
 _SANDBOXED = SandboxedWorkflowRunner()
 _UNSANDBOXED = UnsandboxedWorkflowRunner()
 
