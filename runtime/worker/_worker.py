@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Any, Required, TypedDict
@@ -87,7 +87,7 @@ class Worker:
     """Serves one task queue of a client's engine, from entering its context (or `run`) until it is left (or `shutdown`).
 
     `activity_executor` runs what is not asynchronous: a thread pool by default, a `processes.ProcessPool` to use
-    child processes. `graceful_shutdown_timeout` is how long running activities may take to end; what has not ended by
+    child processes (a `ProcessPoolExecutor` is taken as one of its size). `graceful_shutdown_timeout` is how long running activities may take to end; what has not ended by
     then is cancelled, and made again at the next start.
 
     Raises:
@@ -170,8 +170,11 @@ class Worker:
         found = [interceptor.workflow_interceptor_class(class_input) for interceptor in self._interceptors]
         self._inbound = inbound_of([cls for cls in found if cls is not None])
         executor = config.get("activity_executor")
+        self._own_executor = executor is None or isinstance(executor, ProcessPoolExecutor)
+        if isinstance(executor, ProcessPoolExecutor):
+            # It would pickle functions and arguments. Its size is what its owner chose; ours takes its place.
+            executor = ProcessPool(getattr(executor, "_max_workers", None))
         self._check_executor(executor)
-        self._own_executor = executor is None
         self._executor = executor
         self._functions: Functions | None = None
         self._queue: ActivityQueue | None = None
@@ -241,7 +244,9 @@ class Worker:
             self._functions.shutting_down.set()
             await queue.close(self._grace.total_seconds())
             self.client.engine.detach(self.task_queue)
-        if self._own_executor and isinstance(self._executor, Executor):
+        if self._own_executor and isinstance(self._executor, ProcessPool):
+            await self._executor.close()
+        elif self._own_executor and isinstance(self._executor, Executor):
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
         self._stop.set()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,14 @@ def test_children_end_with_a_gateway_that_is_killed() -> None:
     while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
         assert time.monotonic() < deadline, "the child outlives its gateway"
         time.sleep(0.02)
+
+
+async def test_a_standard_process_pool_is_taken_as_one_of_its_size(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(1) as executor:
+        async with (
+            Client.open(tmp_path / "journal.db") as client,
+            Worker(client, task_queue="q", workflows=[Call], activities=ALL, activity_executor=executor),
+        ):
+            args = ["where", {"name": "a", "pixels": 9}, 0.0]
+            result = await client.execute_workflow(Call.run, args=args, id="w", task_queue="q")
+    assert result["pid"] != os.getpid()
