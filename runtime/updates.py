@@ -184,13 +184,14 @@ class Updates:
             ticket.complete(outcome)
 
     def closed(self, live: LiveExecution) -> None:
-        """The execution has closed: updates that it accepted and did not finish fail, the others found nobody."""
-        for key in [key for key in self._tickets if key[0] == live.record.key]:
-            ticket = self._tickets.pop(key)
-            if key[1] in live.state.updates:
-                ticket.complete(CompleteUpdate(key[1], failure=CLOSED_FIRST))
-            else:
-                ticket.fail(NoSuchExecution("workflow execution already completed"))
+        """The execution has closed: updates that it accepted and did not finish fail.
+
+        Those that it has not accepted are turned away with whatever else came too late.
+        """
+        for update_id in live.state.updates:
+            ticket = self._tickets.pop((live.record.key, update_id), None)
+            if ticket is not None:
+                ticket.complete(CompleteUpdate(update_id, failure=CLOSED_FIRST))
 
     def abandon(self, error: BaseException) -> None:
         """The engine stops."""
