@@ -1586,6 +1586,10 @@ def _answer_start(
 
 def _no_open_run(workflow_id: str, run_id: str | None, *, any_run: bool = False) -> NoSuchExecution:
     run = "" if run_id is None else f" (run {run_id})"
+    if any_run:
+        return NoSuchExecution(
+            f"workflow not found for ID: no execution has the workflow id {workflow_id!r}{run}"
+        )
     return NoSuchExecution(
-        f"no {'' if any_run else 'open '}execution has the workflow id {workflow_id!r}{run}"
+        f"workflow execution already completed or not found: no open execution has the workflow id {workflow_id!r}{run}"
     )
