@@ -21,6 +21,12 @@ _ENDINGS: Final = {
     "ActivityFailed": "failed",
     "ActivityTimedOut": "failed",
     "ActivityCanceled": "canceled",
+    "ChildCompleted": "completed",
+    "ChildFailed": "failed",
+    "ChildTimedOut": "failed",
+    "ChildTerminated": "failed",
+    "ChildCanceled": "canceled",
+    "ChildStartFailed": "failed",
     "TimerFired": "fired",
     "TimerCanceled": "canceled",
 }
@@ -28,7 +34,7 @@ _ENDINGS: Final = {
 
 @dataclass(slots=True)
 class Span:
-    """Something with a lifetime: an activity that ran, or a timer that waited. Seconds since the start."""
+    """Something with a lifetime: an activity or a child that ran, or a timer that waited. Seconds since the start."""
 
     id: int
     kind: str
@@ -114,7 +120,7 @@ def spans_of(answer: Json) -> list[Span]:
     begin = str(events[0]["at"]) if events else ""
     spans: dict[tuple[str, int], Span] = {}
     for event in events:
-        kind = next((kind for kind in ("activity", "child") if kind.title() in event["type"]), "timer")
+        kind = _kind_of(str(event["type"]))
         attributes = cast("Json", event["attributes"])
         key, at_s = (kind, attributes.get("id", 0)), seconds_between(begin, str(event["at"]))
         if event["type"] in ("ActivityScheduled", "ChildScheduled", "TimerStarted"):
@@ -128,6 +134,10 @@ def spans_of(answer: Json) -> list[Span]:
         if started is not None:
             started.attempts = int(pending.get("attempt") or 1)
     return list(spans.values())
+
+
+def _kind_of(type_name: str) -> str:
+    return next((kind for kind in ("activity", "child") if kind.title() in type_name), "timer")
 
 
 def _span_name(kind: str, attributes: Json) -> str:
@@ -248,8 +258,8 @@ def _bars(answer: Json, terminal: Terminal, now: str | None) -> Iterator[str]:
 
 
 def _bar(span: Span, scale: TimeScale, end_s: float, terminal: Terminal) -> str:
-    glyphs = {"activity": "█", "retried": "▓", "timer": "─"} if terminal.is_unicode else {}
-    ascii_glyphs = {"activity": "#", "retried": "%", "timer": "-"}
+    glyphs = {"activity": "█", "retried": "▓", "child": "▒", "timer": "─"} if terminal.is_unicode else {}
+    ascii_glyphs = {"activity": "#", "retried": "%", "child": "=", "timer": "-"}
     kind = "retried" if span.kind == "activity" and span.attempts > 1 else span.kind
     until = end_s if span.end_s is None else span.end_s
     left = min(int(scale.column(span.begin_s)), scale.columns - 1)
@@ -306,16 +316,18 @@ def _event(
 
 
 def event_text(event: Json, names: Mapping[tuple[str, int], str]) -> str:
-    """What an event says besides its type, in one line. `names`: of activities and timers, by kind and id."""
+    """What an event says besides its type, in one line. `names`: of activities, children and timers, by kind and id."""
     attributes = cast("Json", event["attributes"])
     type_name = str(event["type"])
-    kind = "activity" if "Activity" in type_name else "timer"
-    if kind == "activity" or type_name.startswith("Timer"):
+    kind = _kind_of(type_name)
+    if kind != "timer" or type_name.startswith("Timer"):
         name = names.get((kind, attributes.get("id", 0)), _span_name(kind, attributes))
         words = [f"#{attributes.get('id', '?')}", escape(name)]
     else:
         words = [
-            escape(str(attributes[key])) for key in ("workflow_type", "name", "topic") if key in attributes
+            escape(str(attributes[key]))
+            for key in ("workflow_type", "name", "topic", "update_id", "patch_id", "workflow_id")
+            if attributes.get(key)
         ]
     attempt = attributes.get("attempt") or 1
     if attempt > 1 and type_name != "WorkflowStarted":

@@ -4,10 +4,11 @@ import { between, duration, elapsed, plain, short, svg } from "./dom.js";
 
 const ENDINGS = {
   ActivityCompleted: "completed", ActivityFailed: "failed", ActivityTimedOut: "failed", ActivityCanceled: "canceled",
-  TimerFired: "fired", TimerCanceled: "canceled",
+  ChildCompleted: "completed", ChildFailed: "failed", ChildTimedOut: "failed", ChildTerminated: "failed",
+  ChildCanceled: "canceled", ChildStartFailed: "failed", TimerFired: "fired", TimerCanceled: "canceled",
 };
 const MARKS = {
-  Signaled: "signal", MessagePublished: "message", CancelRequested: "cancel", WorkflowFailed: "failed",
+  Signaled: "signal", UpdateAccepted: "signal", MessagePublished: "message", CancelRequested: "cancel", WorkflowFailed: "failed",
   WorkflowTimedOut: "failed", WorkflowTerminated: "failed", WorkflowCompleted: "completed", WorkflowCanceled: "cancel",
 };
 export const ROWS = 24;

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from overwinter.edge.terminal import Terminal, cell_width, escape, shorten
-from overwinter.edge.timeline import duration, elapsed, render, scale_of, spans_of
+from overwinter.edge.timeline import duration, elapsed, event_text, render, scale_of, spans_of
 
 GOLDEN = """\
 irrigation/north-3                                                       running
@@ -178,3 +178,19 @@ def test_elapsed_time_lines_up() -> None:
     assert elapsed(7214.11) == "+2:00:14.110"
     assert elapsed(-0.5) == "-0:00:00.500"
     assert elapsed(273_600) == "+3d 04:00:00"
+
+
+def test_children_are_drawn_and_named() -> None:
+    def event(sequence: int, kind: str, second: int, **attributes: Any) -> dict[str, Any]:
+        at = f"2026-11-24T10:00:0{second}Z"
+        return {"sequence": sequence, "activation": 1, "at": at, "type": kind, "attributes": attributes}
+
+    events = [
+        event(1, "WorkflowStarted", 0),
+        event(2, "ChildScheduled", 1, id=1, workflow_type="Irrigate", workflow_id="north"),
+        event(3, "ChildStarted", 2, id=1),
+        event(4, "ChildTerminated", 5, id=1),
+    ]
+    (span,) = spans_of({"events": events})
+    assert (span.kind, span.name, span.begin_s, span.end_s, span.outcome) == ("child", "Irrigate", 1, 5, "failed")
+    assert event_text(events[2], {("child", 1): "Irrigate"}) == "#1 Irrigate"
