@@ -192,5 +192,11 @@ def test_children_are_drawn_and_named() -> None:
         event(4, "ChildTerminated", 5, id=1),
     ]
     (span,) = spans_of({"events": events})
-    assert (span.kind, span.name, span.begin_s, span.end_s, span.outcome) == ("child", "Irrigate", 1, 5, "failed")
+    assert (span.kind, span.name, span.begin_s, span.end_s, span.outcome) == (
+        "child",
+        "Irrigate",
+        1,
+        5,
+        "failed",
+    )
     assert event_text(events[2], {("child", 1): "Irrigate"}) == "#1 Irrigate"
