@@ -10,12 +10,15 @@ import ctypes
 import importlib
 import os
 import queue
+import runpy
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from . import process_frames as frames
@@ -34,6 +37,14 @@ if TYPE_CHECKING:
     from .client import Client
 
 _PR_SET_PDEATHSIG: Final = 1
+
+
+@cache
+def _module(name: str) -> Any:
+    """The module that holds an activity; a program's file is run as multiprocessing does, not as the main program."""
+    if name.startswith("file:"):
+        return SimpleNamespace(**runpy.run_path(name.removeprefix("file:"), run_name="__mp_main__"))
+    return importlib.import_module(name)
 
 
 class Child:
@@ -132,7 +143,7 @@ class Child:
 
     def _call(self, module: str, qualname: str, request: AttemptRequest, started_at_us: int) -> bytes:
         self._info = info_of(request, started_at_us, self._values)
-        fn: Any = importlib.import_module(module)
+        fn: Any = _module(module)
         for part in qualname.split("."):
             fn = getattr(fn, part)
         definition = activity_definition(fn)

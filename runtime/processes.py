@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .attempts import Attempt, AttemptRequest
@@ -40,7 +41,7 @@ class ProcessCall:
     @classmethod
     def of(cls, fn: Callable[..., Any], attempt: Attempt) -> ProcessCall:
         """The call that an attempt makes of a function."""
-        return cls(fn.__module__, fn.__qualname__, attempt.request, attempt.started_at_us)
+        return cls(_module_of(fn), fn.__qualname__, attempt.request, attempt.started_at_us)
 
     def fields(self) -> tuple[object, ...]:
         """What a child is told, see `process_child.request_of`."""
@@ -54,6 +55,18 @@ class ProcessCall:
             (request.scheduled_at_us, request.attempt_scheduled_at_us, self.started_at_us),
             codec.encode_payloads(request.heartbeat),
         )
+
+
+def _module_of(fn: Callable[..., Any]) -> str:
+    """The module by which a child finds a function; of a program that was started as a file, ``file:`` and its path."""
+    if fn.__module__ != "__main__":
+        return fn.__module__
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    path = getattr(main, "__file__", None)
+    if spec is not None:
+        return str(spec.name)
+    return fn.__module__ if path is None else f"file:{Path(path).resolve()}"
 
 
 def check_callable_by_name(fn: Callable[..., Any]) -> None:

@@ -161,3 +161,49 @@ async def test_a_standard_process_pool_is_taken_as_one_of_its_size(tmp_path: Pat
             args = ["where", {"name": "a", "pixels": 9}, 0.0]
             result = await client.execute_workflow(Call.run, args=args, id="w", task_queue="q")
     assert result["pid"] != os.getpid()
+
+
+PROGRAM = """
+import asyncio, os
+from datetime import timedelta
+from overwinter import activity, workflow
+from overwinter.runtime.client import Client
+from overwinter.runtime.processes import ProcessPool
+from overwinter.runtime.worker import Worker
+
+@activity.defn
+def where() -> int:
+    return os.getpid()
+
+@workflow.defn
+class Asks:
+    @workflow.run
+    async def run(self) -> int:
+        return await workflow.execute_activity(where, start_to_close_timeout=timedelta(seconds=20))
+
+async def main():
+    pool = ProcessPool(1)
+    async with (
+        Client.open("journal.db") as client,
+        Worker(client, task_queue="q", workflows=[Asks], activities=[where], activity_executor=pool),
+    ):
+        print(await client.execute_workflow(Asks.run, id="w", task_queue="q") != os.getpid())
+    await pool.close()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_an_activity_of_the_main_program_is_found_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=15,
+    )
+    assert run.stdout == "True\n", run.stderr
