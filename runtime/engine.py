@@ -59,6 +59,7 @@ from .ports import (
 from .recovery import Wakeups
 from .relations import Relations
 from .requests import AlreadyRunning, EngineClosed, NoSuchExecution, NoWorker, StartRequest
+from .schedules.runner import Schedules
 from .timers import Alarm, Alarms
 from .updates import Updates, UpdateTicket
 
@@ -161,6 +162,7 @@ class Engine:
         self._wakeups = Wakeups(journal, clock, self._alarms, self._wake_execution)
         self.updates = Updates(self)
         self.relations = Relations(self)
+        self.schedules = Schedules(self)
         self._key = self._outbox_id = self._parked_id = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -191,6 +193,7 @@ class Engine:
         for record in await self.journal.hot():
             await self._load(record)
         await self.relations.recover()
+        await self.schedules.recover()
         await self._wakeups.look_ahead()
 
     def now_us(self) -> int:
@@ -530,6 +533,23 @@ class Engine:
             return answer
         self._parked_id += 1
         self._batch.parked.append(replace(message, id=self._parked_id))
+        self._answer_with_commit(answer)
+        return answer
+
+    def keep_schedule(self, schedule_id: str, data: bytes | None) -> asyncio.Future[None]:
+        """Record a schedule as it is now, or with None that it is gone; the future is done when that is durable.
+
+        Raises (through the future):
+            EngineClosed, StorageFull: nothing was accepted.
+        """
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.refuse_when_closing(answer):
+            return answer
+        self._batch.schedules[schedule_id] = data
+        self._answer_with_commit(answer)
+        return answer
+
+    def _answer_with_commit(self, answer: asyncio.Future[None]) -> None:
         self._settlers.append(
             lambda error: (
                 None
@@ -540,7 +560,6 @@ class Engine:
             )
         )
         self._wake.set()
-        return answer
 
     def note_sent(self, outbox_ids: Sequence[int]) -> None:
         """Messages were answered: they leave the outbox with the next commit."""
@@ -1064,6 +1083,8 @@ class Engine:
         self.updates.closed(live)
         assert live.state.closing is not None
         self.relations.closed(live, live.state.closing)
+        if live.state.started.schedule_id:
+            self.schedules.closed(live.state.started, live.state.closing)
         if self._settlers or self._batch:
             self._wake.set()
         for waiter in self._results.pop(key, []):

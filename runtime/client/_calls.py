@@ -49,7 +49,6 @@ from ._interceptors import (
     FetchWorkflowHistoryEventsInput,
     HeartbeatAsyncActivityInput,
     ListWorkflowsInput,
-    OutboundInterceptor,
     QueryWorkflowInput,
     ReportCancellationAsyncActivityInput,
     SignalWorkflowInput,
@@ -59,6 +58,7 @@ from ._interceptors import (
     TerminateWorkflowInput,
     UpdateWithStartStartWorkflowInput,
 )
+from ._schedules import ScheduleCalls
 from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage, patiently
 
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ _CONFLICT = {
 }
 
 
-class Calls(OutboundInterceptor):
+class Calls(ScheduleCalls):
     """What a client's methods do."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        super().__init__(client)
         self._engine = client.engine
         self._values = client.values
 

@@ -41,7 +41,9 @@ from ._handle import WorkflowHandle
 from ._interceptors import (
     NO_METADATA,
     CountWorkflowsInput,
+    CreateScheduleInput,
     Interceptor,
+    ListSchedulesInput,
     ListWorkflowsInput,
     OutboundInterceptor,
     StartWorkflowInput,
@@ -50,9 +52,11 @@ from ._interceptors import (
     UpdateWithStartUpdateWorkflowInput,
 )
 from ._plugin import ClientConfig, Plugin
+from ._schedules import ScheduleAsyncIterator, ScheduleHandle
 from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage
 
 if TYPE_CHECKING:
+    from ..schedules import Schedule, ScheduleBackfill
     from ..visibility import Filter
 
 S = TypeVar("S")
@@ -419,6 +423,66 @@ class Client:
                 "Workflow ID, run ID, and activity ID must all be given together, or a task token"
             )
         return AsyncActivityHandle(self, AsyncActivityIDReference(workflow_id, run_id, activity_id))
+
+    async def create_schedule(
+        self,
+        id: str,
+        schedule: Schedule,
+        *,
+        trigger_immediately: bool = False,
+        backfill: Sequence[ScheduleBackfill] = (),
+        memo: Mapping[str, Any] | None = None,
+        search_attributes: Any = None,
+        rpc_metadata: Metadata = NO_METADATA,
+        rpc_timeout: timedelta | None = None,
+    ) -> ScheduleHandle:
+        """Start workflows at the times of a schedule from now on; when this returns, it survives power loss.
+
+        Raises:
+            ScheduleAlreadyRunningError: there is a schedule of this id.
+            ValueError: `limited_actions` and `remaining_actions` contradict each other.
+            RPCError: the spec does not say when, and how to write it; or the journal is full.
+        """
+        return await self.calls.create_schedule(
+            CreateScheduleInput(
+                id=id,
+                schedule=schedule,
+                trigger_immediately=trigger_immediately,
+                backfill=backfill,
+                memo=memo,
+                search_attributes=search_attributes,
+                rpc_metadata=rpc_metadata,
+                rpc_timeout=rpc_timeout,
+            )
+        )
+
+    def get_schedule_handle(self, id: str) -> ScheduleHandle:
+        """A handle for a schedule; whether there is one shows when it is used."""
+        return ScheduleHandle(self, id)
+
+    async def list_schedules(
+        self,
+        query: str | None = None,
+        *,
+        page_size: int = 1000,
+        next_page_token: bytes | None = None,
+        rpc_metadata: Metadata = NO_METADATA,
+        rpc_timeout: timedelta | None = None,
+    ) -> ScheduleAsyncIterator:
+        """Schedules by their ids; `query` is a filter of ScheduleId, TemporalSchedulePaused and search attributes.
+
+        Raises (when it is iterated):
+            RPCError: the filter is none; the message says where and what to write.
+        """
+        return self.calls.list_schedules(
+            ListSchedulesInput(
+                page_size=page_size,
+                next_page_token=next_page_token,
+                rpc_metadata=rpc_metadata,
+                rpc_timeout=rpc_timeout,
+                query=query,
+            )
+        )
 
     # -- used by handles and calls ---------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from ..common import (
 from ..core.payload import Payload
 
 if TYPE_CHECKING:
+    from ..schedules import Schedule, ScheduleBackfill, ScheduleDescription, ScheduleOverlapPolicy
     from ._activities import AsyncActivityIDReference
     from ._execution import (
         WorkflowExecutionAsyncIterator,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         WorkflowHistoryEventFilterType,
     )
     from ._handle import WorkflowHandle
+    from ._schedules import ScheduleAsyncIterator, ScheduleHandle, Updater
     from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage
 
 Headers = Mapping[str, Payload]
@@ -282,6 +284,99 @@ class ReportCancellationAsyncActivityInput:
     rpc_timeout: timedelta | None
 
 
+@dataclass
+class CreateScheduleInput:
+    """A schedule that a client creates."""
+
+    id: str
+    schedule: Schedule
+    trigger_immediately: bool
+    backfill: Sequence[ScheduleBackfill]
+    memo: Mapping[str, Any] | None
+    search_attributes: Any
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass
+class ListSchedulesInput:
+    """Schedules that a client lists."""
+
+    page_size: int
+    next_page_token: bytes | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+    query: str | None = None
+
+
+@dataclass
+class BackfillScheduleInput:
+    """Stretches of time whose actions a client wants taken."""
+
+    id: str
+    backfills: Sequence[ScheduleBackfill]
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass
+class DeleteScheduleInput:
+    """A schedule that a client deletes."""
+
+    id: str
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass
+class DescribeScheduleInput:
+    """A schedule that a client asks about."""
+
+    id: str
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass
+class PauseScheduleInput:
+    """A schedule that a client pauses."""
+
+    id: str
+    note: str | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass
+class TriggerScheduleInput:
+    """A schedule whose action a client wants taken now."""
+
+    id: str
+    overlap: ScheduleOverlapPolicy | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass
+class UnpauseScheduleInput:
+    """A paused schedule that a client lets go on."""
+
+    id: str
+    note: str | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass
+class UpdateScheduleInput:
+    """A schedule that a client changes."""
+
+    id: str
+    updater: Updater
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
 class OutboundInterceptor:
     """Stands behind a client's methods. Each default hands the call on."""
 
@@ -349,3 +444,39 @@ class OutboundInterceptor:
     async def report_cancellation_async_activity(self, input: ReportCancellationAsyncActivityInput) -> None:
         """Say that an activity has stopped because it was asked to."""
         await self.next.report_cancellation_async_activity(input)
+
+    async def create_schedule(self, input: CreateScheduleInput) -> ScheduleHandle:
+        """Create a schedule."""
+        return await self.next.create_schedule(input)
+
+    def list_schedules(self, input: ListSchedulesInput) -> ScheduleAsyncIterator:
+        """List schedules."""
+        return self.next.list_schedules(input)
+
+    async def backfill_schedule(self, input: BackfillScheduleInput) -> None:
+        """Take a schedule's actions of the past."""
+        await self.next.backfill_schedule(input)
+
+    async def delete_schedule(self, input: DeleteScheduleInput) -> None:
+        """Delete a schedule."""
+        await self.next.delete_schedule(input)
+
+    async def describe_schedule(self, input: DescribeScheduleInput) -> ScheduleDescription:
+        """Describe a schedule."""
+        return await self.next.describe_schedule(input)
+
+    async def pause_schedule(self, input: PauseScheduleInput) -> None:
+        """Pause a schedule."""
+        await self.next.pause_schedule(input)
+
+    async def trigger_schedule(self, input: TriggerScheduleInput) -> None:
+        """Take a schedule's action now."""
+        await self.next.trigger_schedule(input)
+
+    async def unpause_schedule(self, input: UnpauseScheduleInput) -> None:
+        """Let a schedule go on."""
+        await self.next.unpause_schedule(input)
+
+    async def update_schedule(self, input: UpdateScheduleInput) -> None:
+        """Change a schedule."""
+        await self.next.update_schedule(input)
