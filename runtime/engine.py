@@ -761,11 +761,12 @@ class Engine:
         if self._open.get(live.record.workflow_id) is live:
             del self._open[live.record.workflow_id]
 
-    def spawn(self, coro: Any) -> None:
+    def spawn(self, coro: Any) -> asyncio.Task[None]:
         """Run this beside the turns; when it raises, the engine stops."""
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coro)
         self._tasks.add(task)
         task.add_done_callback(self._spawned_ended)
+        return task
 
     def _spawned_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

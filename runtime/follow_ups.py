@@ -12,8 +12,8 @@ from .core import events as ev
 from .core import retry
 from .core.payload import Failure
 from .core.state import ExecutionState
-from .cron import next_due
 from .requests import ParentLink, StartRequest
+from .schedules.spec import CronSchedule
 
 Ending = cmd.CompleteWorkflow | cmd.FailWorkflow | cmd.ContinueAsNew | ev.WorkflowTimedOut
 
@@ -122,7 +122,10 @@ def cron_wait_s(cron: str, now_us: int) -> float:
     """Seconds until a cron schedule is next due.
 
     Raises:
-        ValueError: it is no cron schedule.
+        ValueError: it is no cron schedule, or is never due.
     """
     now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
-    return (next_due(cron, now) - now).total_seconds()
+    due = CronSchedule(cron).next_after(now)
+    if due is None:
+        raise ValueError(f"cron schedule {cron!r} is never due: write one such as '0 6 * * *'")
+    return (due - now).total_seconds()

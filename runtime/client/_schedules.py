@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -278,8 +279,20 @@ class ScheduleCalls(OutboundInterceptor):
             raise TypeError(
                 f"action is {type(schedule.action).__name__}, expected ScheduleActionStartWorkflow"
             )
-        copy = schedule_from_json(schedule_to_json(schedule, self._payloads))
-        return replace(copy, spec=_with_calendars(copy.spec))
+        action = copy.copy(schedule.action)
+        # They are plain in the journal, where pages and lists read them, and payloads in a description.
+        action.static_summary = self._plain(action.static_summary)
+        action.static_details = self._plain(action.static_details)
+        policy = action.retry_policy
+        if policy is not None and policy.maximum_interval is None:
+            # As Temporal's server describes it.
+            action.retry_policy = replace(policy, maximum_interval=100 * policy.initial_interval)
+        stored = schedule_to_json(replace(schedule, action=action), self._payloads)
+        prepared = schedule_from_json(stored)
+        return replace(prepared, spec=_with_calendars(prepared.spec))
+
+    def _plain(self, text: str | Payload | None) -> str | None:
+        return self._client.values.decode([text], [str])[0] if isinstance(text, Payload) else text
 
     def _payloads(self, values: Sequence[Any]) -> tuple[Payload, ...]:
         return self._client.values.encode(values)
@@ -306,15 +319,23 @@ def _with_calendars(spec: ScheduleSpec) -> ScheduleSpec:
 
 
 def _described(client: Client, kept: Kept) -> ScheduleDescription:
+    schedule = replace(_copied(kept.schedule), state=replace(kept.progress.state))
+    assert isinstance(schedule.action, ScheduleActionStartWorkflow)
+    schedule.action.static_summary = _encoded_text(client, schedule.action.static_summary)
+    schedule.action.static_details = _encoded_text(client, schedule.action.static_details)
     return ScheduleDescription(
         id=kept.id,
-        schedule=replace(_copied(kept.schedule), state=replace(kept.progress.state)),
+        schedule=schedule,
         info=decide.info(kept.rules, kept.progress, _now(client)),
         typed_search_attributes=typed(kept.attributes),
         search_attributes=untyped(kept.attributes),
         data_converter=client.data_converter,
         _memo=kept.memo,
     )
+
+
+def _encoded_text(client: Client, text: str | Payload | None) -> str | Payload | None:
+    return client.values.encode((text,))[0] if text else text
 
 
 def _copied(schedule: Schedule) -> Schedule:

@@ -149,7 +149,7 @@ def _ranges(text: str, field: _Field, word: str) -> tuple[ScheduleRange, ...]:
 def _range(text: str, field: _Field, part: str) -> ScheduleRange:
     numbers, slash, step = part.partition("/")
     first, dash, last = numbers.partition("-")
-    if numbers == "*":
+    if numbers in ("*", "?"):
         low, high = field.low, 6 if field is _DAY_OF_WEEK else field.high
     else:
         low = _number(text, field, first)

@@ -46,6 +46,8 @@ SCHEDULES_MAX: Final = 10_000
 """They are all in memory, each with its next time."""
 _ROOM_WAIT_S: Final = 1.0
 """How long to wait when the journal had no room."""
+_PATIENCE_S: Final = 5.0
+"""How long a request waits for the starts that it led to; they are durable before."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REJECT_DUPLICATE, _ALLOW_DUPLICATE = 3, 1
 _OUTCOMES: Final[Mapping[type[Closing], Outcome]] = {
@@ -195,10 +197,11 @@ class Schedules:
                     decided.add(decide.trigger(kept.rules, decided.progress, now))
                 if backfills:
                     decided.add(decide.backfill(kept.rules, decided.progress, *backfills))
-                await self._keep(entry, kept, decided)
+                starts = await self._keep(entry, kept, decided)
         except BaseException:
             del self._entries[schedule_id]
             raise
+        await _begun_soon(starts)
 
     async def update(
         self, schedule_id: str, schedule: Schedule, attributes: Mapping[str, Attribute] | None
@@ -305,17 +308,21 @@ class Schedules:
             decided = _Decided(entry.kept)
             for decision in change(entry.kept, self._now()):
                 decided.add(decision)
-            await self._keep(entry, entry.kept, decided)
+            starts = await self._keep(entry, entry.kept, decided)
+        await _begun_soon(starts)
 
-    async def _keep(self, entry: _Entry, kept: Kept, decided: _Decided) -> None:
+    async def _keep(self, entry: _Entry, kept: Kept, decided: _Decided) -> list[asyncio.Task[None]]:
+        """Commit, then act; the starts that were begun."""
         kept = kept.after(decided.decision)
         if kept != entry.kept or not entry.committed:
             await self._engine.keep_schedule(kept.id, kept.to_bytes())
             entry.committed = True
         known, entry.kept = entry.kept.wanted, kept
-        for number, start in kept.wanted:
-            if (number, start) not in known:
-                self._engine.spawn(self._start(entry, number, start))
+        starts = [
+            self._engine.spawn(self._start(entry, number, start))
+            for number, start in kept.wanted
+            if (number, start) not in known
+        ]
         for action in decided.actions:
             match action:
                 case decide.CancelRunning(workflow_id, run_id):
@@ -331,6 +338,7 @@ class Schedules:
                 case StartAction():
                     pass  # Started above.
         self._arm(entry)
+        return starts
 
     async def _inside(self, entry: _Entry, change: Callable[[Kept, datetime], tuple[Kept, Decision]]) -> None:
         """A change that nobody asked for: when the journal has no room it is tried again."""
@@ -501,6 +509,12 @@ class _Decided:
     def decision(self) -> Decision:
         """All of it."""
         return Decision(self.actions, self.progress)
+
+
+async def _begun_soon(starts: list[asyncio.Task[None]]) -> None:
+    """Who asked for an action sees it when the answer comes, unless the journal has no room for long."""
+    if starts:
+        await asyncio.wait(starts, timeout=_PATIENCE_S)
 
 
 def _no_values(values: Any) -> tuple[Payload, ...]:
