@@ -7,11 +7,12 @@ slot until it returns; what it says then is ignored.
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .core.commands import ScheduleActivity
 from .core.events import WorkflowStarted
@@ -198,6 +199,10 @@ class ActivityRunner(Protocol):
 
 
 _Place = tuple[int, int]
+_USUAL_PRIORITY: Final = 3
+"""Of an activity without a priority key; keys go from 1, the first, to 5."""
+_RATE_BURST_S: Final = 0.05
+"""A rate is kept over this: what a late timer missed is made up for, and nothing older."""
 
 
 def _place_of(request: AttemptRequest) -> _Place:
@@ -206,7 +211,10 @@ def _place_of(request: AttemptRequest) -> _Place:
 
 
 class ActivityQueue:
-    """Attempts of one task queue: at most `slots` run at a time, the others wait in order."""
+    """Attempts of one worker: at most `slots` run at a time, and at most `per_second` start in a second.
+
+    The others wait, those of the smallest priority key first.
+    """
 
     def __init__(
         self,
@@ -217,6 +225,7 @@ class ActivityQueue:
         beat_interval_s: float,
         now_us: Callable[[], int],
         timeouts: Timeouts | None = None,
+        per_second: float | None = None,
     ) -> None:
         self._timeouts = timeouts
         self._runner = runner
@@ -224,7 +233,13 @@ class ActivityQueue:
         self._slots = slots
         self._beat_interval_s = beat_interval_s
         self._now_us = now_us
-        self._waiting: OrderedDict[_Place, AttemptRequest] = OrderedDict()
+        self._per_second = per_second
+        self._next_start_s = 0.0
+        self._paced: asyncio.TimerHandle | None = None
+        self._waiting: dict[_Place, AttemptRequest] = {}
+        self._order: list[tuple[int, int, _Place]] = []
+        """A heap of those that wait: priority, order of the calls. What was withdrawn is passed over."""
+        self._number = itertools.count()
         self._cut_off: list[AttemptRequest] = []
         self._running: dict[tuple[int, int], Attempt] = {}
         self._handed_over: dict[tuple[int, int], Attempt] = {}
@@ -238,6 +253,11 @@ class ActivityQueue:
         return len(self._tasks)
 
     @property
+    def load(self) -> float:
+        """How many attempts run or wait, for each slot."""
+        return (len(self._tasks) + len(self._waiting)) / self._slots
+
+    @property
     def queued(self) -> int:
         """How many attempts wait for a slot."""
         return len(self._waiting)
@@ -249,16 +269,48 @@ class ActivityQueue:
             return handed_over
         return self._running.get((execution, activity))
 
-    def submit(self, request: AttemptRequest) -> None:
-        """Start it as soon as a slot is free, unless an attempt of this activity runs or waits already."""
+    def holds(self, request: AttemptRequest) -> bool:
+        """Whether an attempt of this activity runs or waits here already."""
         place = _place_of(request)
         running = self.attempt(*place)
-        if place in self._waiting or (running is not None and not running.reported):
+        return place in self._waiting or (running is not None and not running.reported)
+
+    def submit(self, request: AttemptRequest) -> None:
+        """Start it as soon as a slot is free and the rate allows; by priority, then in the order of the calls."""
+        if self.holds(request):
             return
-        if self.closing or len(self._tasks) >= self._slots:
-            self._waiting[place] = request
-        else:
-            self._start(request)
+        self._waiting[_place_of(request)] = request
+        rank = request.command.priority_key or _USUAL_PRIORITY
+        heapq.heappush(self._order, (rank, next(self._number), _place_of(request)))
+        self._start_some()
+
+    def _start_some(self) -> None:
+        while self._waiting and not self.closing and len(self._tasks) < self._slots:
+            if not self._may_start_now():
+                return
+            _, _, place = heapq.heappop(self._order)
+            request = self._waiting.pop(place, None)
+            if request is not None:  # else it was withdrawn
+                self._start(request)
+        if not self._waiting:
+            self._order.clear()
+
+    def _may_start_now(self) -> bool:
+        """Whether the rate allows a start; if not, it is tried again when it does."""
+        if self._per_second is None:
+            return True
+        loop = asyncio.get_running_loop()
+        wait_s = self._next_start_s - loop.time()
+        if wait_s > 0:
+            if self._paced is None:
+                self._paced = loop.call_later(wait_s, self._go_on)
+            return False
+        self._next_start_s = max(self._next_start_s, loop.time() - _RATE_BURST_S) + 1 / self._per_second
+        return True
+
+    def _go_on(self) -> None:
+        self._paced = None
+        self._start_some()
 
     def withdraw(self, execution: int, activity: int) -> bool:
         """Take back an attempt that has not started; False when there is none."""
@@ -308,8 +360,7 @@ class ActivityQueue:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("an attempt ended in a way that no outcome describes", exc_info=error)
-        while self._waiting and not self.closing and len(self._tasks) < self._slots:
-            self._start(self._waiting.popitem(last=False)[1])
+        self._start_some()
 
     def unfinished(self) -> list[AttemptRequest]:
         """What a closed queue did not begin, or cut off without an outcome; whoever serves next makes them again."""
@@ -318,6 +369,8 @@ class ActivityQueue:
     async def close(self, grace_s: float) -> None:
         """Start nothing more, let what runs end within the grace, then cancel it without an outcome."""
         self.closing = True
+        if self._paced is not None:
+            self._paced.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
         for attempt in [*self._running.values(), *self._handed_over.values()]:

@@ -60,6 +60,7 @@ from .recovery import Wakeups
 from .relations import Relations
 from .requests import AlreadyRunning, EngineClosed, NoSuchExecution, NoWorker, StartRequest
 from .schedules.runner import Schedules
+from .task_queues import ServingWorker, TaskQueues
 from .timers import Alarm, Alarms
 from .updates import Updates, UpdateTicket
 
@@ -106,17 +107,6 @@ class EngineCounters:
     evictions: int = 0
 
 
-@dataclass(slots=True)
-class _WorkerEntry:
-    workflows: Mapping[str | None, WorkflowDefinition]
-    activities: ActivityQueue
-    runner: ActivityRunner
-    make_instance: Callable[[WorkflowDefinition, WorkflowStarted], Instance]
-
-    def definition(self, workflow_type: str) -> WorkflowDefinition | None:
-        return self.workflows.get(workflow_type) or self.workflows.get(None)
-
-
 class Engine:
     """Runs the executions of one journal. Use it as an asynchronous context manager.
 
@@ -148,7 +138,7 @@ class Engine:
         self._effects: list[Callable[[], None]] = []
         self._settlers: list[Callable[[BaseException | None], None]] = []
         self._touched: dict[int, tuple[LiveExecution, list[Incoming]]] = {}
-        self._workers: dict[str, _WorkerEntry] = {}
+        self._workers = TaskQueues()
         self._orphans: dict[str, list[AttemptRequest]] = {}
         self._unread: dict[int, list[Incoming]] = {}
         """What came from inside for executions that are read again because a commit found no room."""
@@ -180,7 +170,7 @@ class Engine:
 
     async def __aexit__(self, *exc: object) -> None:
         self._closing = True
-        for worker in list(self._workers.values()):
+        for worker in list(self._workers):
             await worker.activities.close(0)
         for task in self._tasks:
             task.cancel()
@@ -210,12 +200,9 @@ class Engine:
         make_instance: Callable[[WorkflowDefinition, WorkflowStarted], Instance],
         *,
         activities_max: int | None = None,
+        activities_per_second: float | None = None,
     ) -> ActivityQueue:
-        """Serve a task queue: what waits for it goes on."""
-        if task_queue in self._workers:
-            raise ValueError(
-                f"task queue {task_queue!r} has a worker already: give both their workflows and activities to one"
-            )
+        """Serve a task queue, beside the workers that do already: what waits for it goes on."""
         queue = ActivityQueue(
             runner,
             self,
@@ -223,8 +210,9 @@ class Engine:
             beat_interval_s=self.limits.heartbeat_interval_s,
             now_us=self.now_us,
             timeouts=self.timeouts,
+            per_second=activities_per_second,
         )
-        self._workers[task_queue] = _WorkerEntry(workflows, queue, runner, make_instance)
+        self._workers.add(task_queue, ServingWorker(workflows, queue, runner, make_instance))
         for request in self._orphans.pop(task_queue, []):
             self._submit_if_pending(request)
         for live in list(self._live.values()):
@@ -236,20 +224,22 @@ class Engine:
                 self._make_ready(live)
         return queue
 
-    def detach(self, task_queue: str) -> None:
-        """Stop serving a task queue; executions and unfinished activities wait for the next worker."""
-        worker = self._workers.pop(task_queue, None)
+    def detach(self, task_queue: str, activities: ActivityQueue) -> None:
+        """Stop serving a task queue; executions and unfinished activities wait for another worker of it."""
+        worker = self._workers.remove(task_queue, activities)
         if worker is not None:
             for request in worker.activities.unfinished():
                 self._submit_if_pending(request)
         for live in list(self._live.values()):
             if live.record.task_queue == task_queue:
                 live.drop_instance()
+                if live.incoming or live.waiting:
+                    self._make_ready(live)  # Another worker may serve it.
 
     @property
     def task_queues(self) -> list[str]:
         """The queues that are served."""
-        return list(self._workers)
+        return self._workers.names
 
     # -- requests from outside -----------------------------------------------------------------------
 
@@ -602,9 +592,9 @@ class Engine:
         finally:
             closed.drop_instance()
 
-    def _entry_of(self, live: LiveExecution) -> _WorkerEntry:
-        entry = self._workers.get(live.record.task_queue)
-        if entry is None or entry.definition(live.record.workflow_type) is None:
+    def _entry_of(self, live: LiveExecution) -> ServingWorker:
+        entry = self._workers.for_workflow(live.record.task_queue, live.record.workflow_type)
+        if entry is None:
             raise NoWorker(
                 f"no worker of task queue {live.record.task_queue!r} has the workflow {live.record.workflow_type!r}"
             )
@@ -653,15 +643,11 @@ class Engine:
 
     def attempt_of(self, live: LiveExecution, activity: int) -> Attempt | None:
         """The attempt of an activity that runs now, or None."""
-        for worker in self._workers.values():
-            attempt = worker.activities.attempt(live.record.key, activity)
-            if attempt is not None:
-                return attempt
-        return None
+        return self._workers.attempt(live.record.key, activity)
 
     def activities_running(self) -> int:
         """How many activities run, over all workers."""
-        return sum(worker.activities.running for worker in self._workers.values())
+        return sum(worker.activities.running for worker in self._workers)
 
     @property
     def cached(self) -> int:
@@ -836,8 +822,8 @@ class Engine:
             return
         if self._live.get(live.record.key) is not live:
             return  # It was dropped while it was queued, and whoever waits was told.
-        entry = self._workers.get(live.record.task_queue)
-        served = entry is not None and entry.definition(live.record.workflow_type) is not None
+        entry = self._workers.for_workflow(live.record.task_queue, live.record.workflow_type)
+        served = entry is not None
         if served and not live.rebuildable and live.blocked is None:
             self.spawn(self._reload(live))
             return
@@ -964,7 +950,7 @@ class Engine:
                 error = _no_open_run(live.record.workflow_id, live.record.run_id)
                 self._settlers.append(_settle_with(item.settle, error))
 
-    def _instance(self, live: LiveExecution, entry: _WorkerEntry) -> Instance:
+    def _instance(self, live: LiveExecution, entry: ServingWorker) -> Instance:
         definition = entry.definition(live.record.workflow_type)
         assert definition is not None
         if live.instance is None and live.history:
@@ -1077,8 +1063,7 @@ class Engine:
     def _closed(self, live: LiveExecution) -> None:
         key = live.record.key
         for activity in list(live.state.activities):
-            for worker in self._workers.values():
-                worker.activities.forget(key, activity, "the workflow has closed")
+            self._workers.forget(key, activity, "the workflow has closed")
         self._turn_away(live)
         self._drop(live)
         self.updates.closed(live)
@@ -1423,14 +1408,18 @@ class Engine:
             self._submit(request)
 
     def _submit(self, request: AttemptRequest) -> None:
-        worker = self._workers.get(request.command.task_queue)
+        if self._workers.holds(request):
+            return
+        queue, kind = request.command.task_queue, request.command.activity_type
+        worker = self._workers.for_activity(queue, kind)
         if worker is None:
-            self._orphans.setdefault(request.command.task_queue, []).append(request)
-        elif worker.runner.knows(request.command.activity_type):
+            self._orphans.setdefault(queue, []).append(request)
+        elif worker.runner.knows(kind):
             worker.activities.submit(request)
         else:
-            failure = not_registered("Activity", request.command.activity_type, worker.runner.known())
-            self.attempt_ended(request, failure, request.heartbeat)
+            self.attempt_ended(
+                request, not_registered("Activity", kind, worker.runner.known()), request.heartbeat
+            )
 
     def attempt_ended(
         self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]
@@ -1525,13 +1514,11 @@ class Engine:
         pending = live.state.activities.get(activity)
         if pending is None or self._live.get(live.record.key) is not live:
             return
-        worker = self._workers.get(pending.command.task_queue)
-        attempt = None if worker is None else worker.activities.attempt(live.record.key, activity)
+        attempt = self._workers.attempt(live.record.key, activity)
         record = live.attempts.get(activity)
         if timeout == "SCHEDULE_TO_START" and (attempt is not None or record is not None):
             return
-        if worker is not None:
-            worker.activities.forget(live.record.key, activity, "timed out")
+        self._workers.forget(live.record.key, activity, "timed out")
         cause = None if record is None or record.failure is None else codec.decode_failure(record.failure)
         if timeout == "SCHEDULE_TO_START" or (attempt is None and record is None):
             attributes = {"timeout_type": "SCHEDULE_TO_START"}
@@ -1549,13 +1536,11 @@ class Engine:
         pending = live.state.activities.get(activity)
         if pending is None:
             return
-        worker = self._workers.get(pending.command.task_queue)
-        attempt = None if worker is None else worker.activities.attempt(live.record.key, activity)
+        attempt = self._workers.attempt(live.record.key, activity)
         if attempt is not None and not attempt.reported:
             attempt.cancel("the workflow asked for it")
             return
-        if worker is not None:
-            worker.activities.withdraw(live.record.key, activity)
+        self._workers.withdraw(live.record.key, activity)
         failure = Failure(kind="canceled", message="Cancelled")
         self._end_activity(live, ev.ActivityFailed(activity, failure, "CANCEL_REQUESTED", 0))
 

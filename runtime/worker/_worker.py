@@ -163,6 +163,7 @@ class Worker:
         rate = config.get("max_activities_per_second")
         if rate is not None and rate <= 0:
             raise ValueError("max_activities_per_second must be positive")
+        self._per_second = rate
         self._failure_types = tuple(config.get("workflow_failure_exception_types", ()))
         self._interceptors = [*self.client.worker_interceptors, *config.get("interceptors", ())]
         self._extern_functions: dict[str, Callable[..., Any]] = {}
@@ -209,11 +210,6 @@ class Worker:
         slots = self._max or engine.limits.activities_max
         if self._executor is None:
             self._executor = ThreadPoolExecutor(slots, thread_name_prefix=f"activity {self.task_queue}")
-        if self.task_queue in engine.task_queues:
-            raise RuntimeError(
-                f"Failed to register worker: task queue {self.task_queue!r} has a worker already, give both their "
-                "workflows and activities to one"
-            )
         values = ConvertedValues(self.client.data_converter)
         self._functions = Functions(self._activities, values, self._executor, self.client, self._interceptors)
         engine.unfinished_handlers = warn_of_unfinished
@@ -223,6 +219,7 @@ class Worker:
             self._functions,
             partial(self._instance, values),
             activities_max=slots,
+            activities_per_second=self._per_second,
         )
         return self
 
@@ -243,7 +240,7 @@ class Worker:
         if queue is not None and self._functions is not None:
             self._functions.shutting_down.set()
             await queue.close(self._grace.total_seconds())
-            self.client.engine.detach(self.task_queue)
+            self.client.engine.detach(self.task_queue, queue)
         if self._own_executor and isinstance(self._executor, ProcessPool):
             await self._executor.close()
         elif self._own_executor and isinstance(self._executor, Executor):
