@@ -17,13 +17,16 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from . import listing, timeline
 from .control import ControlClient, GatewayNotRunning, OperationFailed
 from .ports import GatewayReader, Json, OperationRefused, UnknownExecution
 from .settings import GatewaySettings, SettingsError, load
 from .terminal import Terminal, escape
+
+if TYPE_CHECKING:
+    from overwinter.runtime.ports import Journal
 
 OK, FAILED, USAGE, NOT_RUNNING = 0, 1, 2, 3
 READABLE_WHEN_STOPPED: Final = ("list", "show", "quarantine", "status")
@@ -154,6 +157,27 @@ def _parser() -> argparse.ArgumentParser:
     add("status", "show how the gateway is", _status)
     command = add("tail", "print events as they are committed, until interrupted", _tail)
     command.add_argument("--after", type=int, metavar="LSN", help="begin after this position instead of now")
+    command = add("export", "write histories as files of JSON lines, for `overwinter replay`", _export)
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="where; it is made if need be")
+    command.add_argument("--status", choices=STATUSES)
+    command.add_argument("--type", metavar="T", help="only this workflow type")
+    command.add_argument("--limit", type=_count, default=1000, metavar="N", help="at most so many (1000)")
+    command = add("replay", "check that histories fit the code as it is now; nothing is carried out", _replay)
+    command.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="exported files, or folders of them; without any, the open executions of the gateway",
+    )
+    command.add_argument(
+        "--module",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="M",
+        help="a module with workflows, instead of those of the settings; may be given again",
+    )
     add("doctor", "check settings, disk, clock, journal, broker and GPU", _doctor)
     return parser
 
@@ -386,6 +410,74 @@ def _tail(arguments: argparse.Namespace) -> int:
 
     asyncio.run(follow())
     return OK
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from .histories import export
+
+    async def write() -> int:
+        async with _journal_of(arguments) as journal:
+            wanted = {"status": arguments.status, "workflow_type": arguments.type, "limit": arguments.limit}
+            return await export(journal, arguments.folder, _progress("exported"), **wanted)
+
+    count = asyncio.run(write())
+    answer: Json = {"folder": str(arguments.folder), "histories": count}
+    _print(arguments, answer, lambda _terminal: f"{count} histories are in {arguments.folder}\n")
+    return OK
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from . import catalog
+    from .histories import exported, open_histories, replay
+
+    try:
+        if arguments.modules:
+            found = catalog.load(arguments.modules, [Path.cwd()])
+        else:
+            gateway = _load_settings(arguments).gateway
+            found = catalog.load(gateway.modules, gateway.python_path)
+    except catalog.CatalogError as error:
+        raise UsageError(str(error)) from error
+
+    async def check() -> Json:
+        if arguments.paths:
+            return await replay(found, exported(arguments.paths), _progress("replayed"))
+        async with _journal_of(arguments) as journal:
+            return await replay(found, open_histories(journal), _progress("replayed"))
+
+    try:
+        answer = asyncio.run(check())
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    _print(arguments, answer, lambda terminal: listing.replayed(answer, terminal))
+    return OK if answer["fits"] == answer["histories"] else FAILED
+
+
+@asynccontextmanager
+async def _journal_of(arguments: argparse.Namespace) -> AsyncGenerator[Journal]:
+    """The gateway's journal, for reading; the gateway may run."""
+    from overwinter.runtime.journal import JournalError, SqliteJournal
+
+    try:
+        journal = await SqliteJournal.open_read_only(_place(arguments).journal)
+    except JournalError as error:
+        raise OperationRefused(str(error), hint=str(getattr(error, "hint", ""))) from error
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+def _progress(done: str) -> Callable[[int], None]:
+    """Shows how far it is, where a person looks."""
+    if not sys.stderr.isatty():
+        return lambda _count: None
+
+    def show(count: int) -> None:
+        if count % 20 == 0:
+            print(f"\r{done} {count}", end="\r", file=sys.stderr, flush=True)
+
+    return show
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

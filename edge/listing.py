@@ -143,3 +143,18 @@ def tail_line(event: Json, terminal: Terminal) -> str:
     kind = terminal.styled(pad(escape(type_name), 19), style)
     room = terminal.width - len(head) - 19
     return (head + kind + shorten(event_text(event, {}), room)).rstrip()
+
+
+def replayed(answer: Json, terminal: Terminal) -> str:
+    """How many histories fit the code, and for each that does not, both sides of the first difference."""
+    fits, count = cast("int", answer["fits"]), cast("int", answer["histories"])
+    if not count:
+        return "no histories were found: nothing was checked\n"
+    lines: list[str] = []
+    for row in cast("list[Json]", answer["misfits"]):
+        head = f"{row['workflow_id']}  {row['type']}  run {row['run_id']}"
+        lines.append(terminal.styled(escape(str(row["verdict"])), "red", "bold") + "  " + escape(head))
+        labels = [label for label in ("recorded", "replayed", "where", "problem") if row.get(label)]
+        lines += [f"  {label + ':':10}{escape(str(row[label]))}" for label in labels]
+    lines.append(f"{fits} of {count} histories fit the code")
+    return "\n".join(lines) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import enum
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -11,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from ..common import SearchAttributes, TypedSearchAttributes, arg_unset
-from ..core import codec
-from ..core.events import Event, WorkflowStarted, event_name
+from ..core.events import Event, WorkflowStarted
 from ..core.payload import Payload
 from ..core.state import ExecutionState
+from ..histories import FORMAT, event_from_json, event_to_json
 from ..ports import Blocked, ExecutionRecord
 from ..search_attributes import typed, untyped
 from ..values import ConvertedValues
@@ -211,19 +210,9 @@ class WorkflowHistory:
     def to_json_dict(self) -> dict[str, Any]:
         """The history as JSON values, from which `from_json` makes it again."""
         return {
-            "format": "overwinter-history-1",
+            "format": FORMAT,
             "workflow_id": self.workflow_id,
-            "events": [
-                {
-                    "sequence": event.sequence,
-                    "activation": event.activation,
-                    "at_us": event.at_us,
-                    "type": event_name(event.body),
-                    "kind": codec.kind_of(event.body),
-                    "data": base64.b64encode(codec.encode_body(event.body)).decode(),
-                }
-                for event in self.events
-            ],
+            "events": [event_to_json(event) for event in self.events],
         }
 
     def to_json(self) -> str:
@@ -239,17 +228,9 @@ class WorkflowHistory:
         """
         read: Any = json.loads(history) if isinstance(history, str) else history
         found = cast("dict[str, Any]", read if isinstance(read, dict) else {})
-        if found.get("format") != "overwinter-history-1":
-            raise ValueError('no history: expected a JSON object with "format": "overwinter-history-1"')
-        events = [
-            Event(
-                event["sequence"],
-                event["activation"],
-                event["at_us"],
-                codec.decode_body(event["kind"], base64.b64decode(event["data"], validate=True)),
-            )
-            for event in cast("list[Any]", found["events"])
-        ]
+        if found.get("format") != FORMAT or not isinstance(found.get("events"), list):
+            raise ValueError(f'no history: expected a JSON object with "format": "{FORMAT}" and "events"')
+        events = [event_from_json(event) for event in cast("list[Any]", found["events"])]
         return WorkflowHistory(workflow_id, events)
 
 
