@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
@@ -91,6 +91,8 @@ def parse_cron(text: str, *, either_day: bool = False) -> ScheduleSpec:
     fields = fields.strip()
     if fields.split()[:1] == ["@every"]:
         return ScheduleSpec(intervals=[_every(text, fields)], time_zone_name=zone)
+    if either_day:
+        fields = fields.replace("?", "*")  # Cron knows both; Temporal's schedules know the star alone.
     calendar = _calendar(text, fields, comment.strip() or None)
     return ScheduleSpec(
         calendars=_either(calendar, fields) if either_day else [calendar], time_zone_name=zone
@@ -143,13 +145,24 @@ def _calendar(text: str, fields: str, comment: str | None) -> ScheduleCalendarSp
 def _ranges(text: str, field: _Field, word: str) -> tuple[ScheduleRange, ...]:
     if field is _YEAR and word == "*":
         return ()
-    return tuple(_range(text, field, part) for part in word.split(","))
+    ranges = [_range(text, field, part) for part in word.split(",")]
+    if field is _DAY_OF_WEEK and any(each.end == _DAY_OF_WEEK.high for each in ranges):
+        return _with_sunday_first(ranges)
+    return tuple(ranges)
+
+
+def _with_sunday_first(ranges: Sequence[ScheduleRange]) -> tuple[ScheduleRange, ...]:
+    """The same days of the week with 0 for Sunday instead of 7, which calendars do not know."""
+    days = {day % 7 for each in ranges for day in range(each.start, each.end + 1, each.step)}
+    firsts = sorted(day for day in days if day - 1 not in days)
+    lasts = sorted(day for day in days if day + 1 not in days)
+    return tuple(ScheduleRange(first, last) for first, last in zip(firsts, lasts, strict=True))
 
 
 def _range(text: str, field: _Field, part: str) -> ScheduleRange:
     numbers, slash, step = part.partition("/")
     first, dash, last = numbers.partition("-")
-    if numbers in ("*", "?"):
+    if numbers == "*":
         low, high = field.low, 6 if field is _DAY_OF_WEEK else field.high
     else:
         low = _number(text, field, first)

@@ -33,7 +33,7 @@ _BOUNDS: Final = {
     "day_of_month": (1, 31),
     "month": (1, 12),
     "year": (YEAR_MIN, YEAR_MAX),
-    "day_of_week": (0, 7),
+    "day_of_week": (0, 6),
 }
 
 
@@ -214,7 +214,7 @@ def _calendar(place: str, calendar: ScheduleCalendarSpec) -> _Calendar:
         years=_numbers(place, "year", calendar.year),
         months=_numbers(place, "month", calendar.month),
         days=_numbers(place, "day_of_month", calendar.day_of_month),
-        weekdays=frozenset(day % 7 for day in _numbers(place, "day_of_week", calendar.day_of_week)),
+        weekdays=_numbers(place, "day_of_week", calendar.day_of_week),
         seconds=_bits(
             _bits(
                 _bits(1, 1, _numbers(place, "second", calendar.second)),

@@ -94,7 +94,7 @@ class ScheduleCalendarSpec:
     """Unlike the other fields, none at all means every year."""
 
     day_of_week: Sequence[ScheduleRange] = (ScheduleRange(0, 6),)
-    """0 is Sunday, and so is 7."""
+    """0 is Sunday, 6 is Saturday."""
 
     comment: str | None = None
     """What these times are, for people."""
