@@ -58,10 +58,13 @@ class TaskQueues:
 
     def for_workflow(self, task_queue: str, workflow_type: str) -> ServingWorker | None:
         """Who runs workflows of this type: by its name, or else by a dynamic workflow."""
-        workers = self._workers.get(task_queue, ())
-        named = (worker for worker in workers if workflow_type in worker.workflows)
-        dynamic = (worker for worker in workers if None in worker.workflows)
-        return next(named, None) or next(dynamic, None)
+        dynamic: ServingWorker | None = None
+        for worker in self._workers.get(task_queue, ()):  # in every turn of every execution, so a plain loop
+            if workflow_type in worker.workflows:
+                return worker
+            if dynamic is None and None in worker.workflows:
+                dynamic = worker
+        return dynamic
 
     def for_activity(self, task_queue: str, activity_type: str) -> ServingWorker | None:
         """Who makes the next attempt of an activity of this type: the one with the least to do that knows it.
