@@ -22,31 +22,24 @@ from typing import Any
 
 import anyio
 
-from .attempts import (
-    ActivityQueue,
-    ActivityRunner,
-    Attempt,
-    AttemptRequest,
-    Outcome,
-    Timeouts,
-    not_registered,
-)
-from .core import codec, retry
+from .attempts import ActivityQueue, ActivityRunner, Attempt, Timeouts
+from .core import codec
 from .core import commands as cmd
 from .core import events as ev
 from .core.commands import Command
 from .core.definition import WorkflowDefinition
 from .core.events import Closing, Happening, WorkflowStarted
 from .core.instance import ActivationFailed, Instance, RunningHandler
-from .core.payload import Failure, Payload
+from .core.payload import Payload
 from .core.replay import HistoryDiverged
 from .follow_ups import Ending, next_request, with_next_run
+from .handover import first_handover, still_awaited, waits_to_begin
 from .journal.errors import HistoryDamaged, StorageFull
 from .live import Incoming, LiveExecution, blocked_by
+from .pending_activities import PendingActivities
 from .ports import (
     HOT,
     OPEN,
-    AttemptRecord,
     Batch,
     Clock,
     Entropy,
@@ -60,6 +53,7 @@ from .recovery import Wakeups
 from .relations import Relations
 from .requests import AlreadyRunning, EngineClosed, NoSuchExecution, NoWorker, StartRequest
 from .schedules.runner import Schedules
+from .starts import Starts
 from .task_queues import ServingWorker, TaskQueues
 from .timers import Alarm, Alarms
 from .updates import Updates, UpdateTicket
@@ -132,35 +126,37 @@ class Engine:
         """Called after each commit."""
         self._live: OrderedDict[int, LiveExecution] = OrderedDict()
         self._open: dict[str, LiveExecution] = {}
-        self._loading: dict[str, list[Callable[[LiveExecution | None], None]]] = {}
+        self.loading: dict[str, list[Callable[[LiveExecution | None], None]]] = {}
         self._ready: list[LiveExecution] = []
-        self._batch = Batch()
+        self.batch = Batch()
         self._effects: list[Callable[[], None]] = []
         self._settlers: list[Callable[[BaseException | None], None]] = []
         self._touched: dict[int, tuple[LiveExecution, list[Incoming]]] = {}
         self._workers = TaskQueues()
-        self._orphans: dict[str, list[AttemptRequest]] = {}
-        self._unread: dict[int, list[Incoming]] = {}
+        self.unread: dict[int, list[Incoming]] = {}
         """What came from inside for executions that are read again because a commit found no room."""
         self._results: dict[int, list[asyncio.Future[None]]] = {}
         self._commit_waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
-        self._closing = False
+        self.closing = False
         self._committing = False
         self._alarms = Alarms(clock, self._wake_alarms)
         self._alarms_changed = asyncio.Event()
         self._wakeups = Wakeups(journal, clock, self._alarms, self._wake_execution)
+        self.starts = Starts(self)
+        self.activities = PendingActivities(self, self._workers)
         self.updates = Updates(self)
         self.relations = Relations(self)
         self.schedules = Schedules(self)
-        self._key = self._outbox_id = self._parked_id = 0
+        self._outbox_id = self._parked_id = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- life ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Engine:
         last = await self.journal.last_ids()
-        self._key, self._outbox_id, self._parked_id = last.execution, last.outbox, last.parked
+        self._outbox_id, self._parked_id = last.outbox, last.parked
+        self.starts.number_after(last.execution)
         await self._recover()
         # Not a task group of anyio's: it may only be left by the task that entered it, and test fixtures (among others)
         # enter and leave an engine in different tasks.
@@ -169,7 +165,7 @@ class Engine:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._closing = True
+        self.closing = True
         for worker in list(self._workers):
             await worker.activities.close(0)
         for task in self._tasks:
@@ -205,7 +201,7 @@ class Engine:
         """Serve a task queue, beside the workers that do already: what waits for it goes on."""
         queue = ActivityQueue(
             runner,
-            self,
+            self.activities,
             slots=activities_max or self.limits.activities_max,
             beat_interval_s=self.limits.heartbeat_interval_s,
             now_us=self.now_us,
@@ -213,28 +209,26 @@ class Engine:
             per_second=activities_per_second,
         )
         self._workers.add(task_queue, ServingWorker(workflows, queue, runner, make_instance))
-        for request in self._orphans.pop(task_queue, []):
-            self._submit_if_pending(request)
+        self.activities.serve(task_queue)
         for live in list(self._live.values()):
             if live.record.task_queue != task_queue:
                 continue
             if live.blocked is not None:
                 self.spawn(self._reload(live))  # Perhaps this worker brings the mended code.
             elif live.waiting or live.incoming or live.held:
-                self._make_ready(live)
+                self.make_ready(live)
         return queue
 
     def detach(self, task_queue: str, activities: ActivityQueue) -> None:
         """Stop serving a task queue; executions and unfinished activities wait for another worker of it."""
         worker = self._workers.remove(task_queue, activities)
         if worker is not None:
-            for request in worker.activities.unfinished():
-                self._submit_if_pending(request)
+            self.activities.hand_on(worker.activities)
         for live in list(self._live.values()):
             if live.record.task_queue == task_queue:
                 live.drop_instance()
                 if live.incoming or live.waiting:
-                    self._make_ready(live)  # Another worker may serve it.
+                    self.make_ready(live)  # Another worker may serve it.
 
     @property
     def task_queues(self) -> list[str]:
@@ -250,149 +244,14 @@ class Engine:
         on_conflict: str = "fail",
         received: tuple[str, bytes] | None = None,
     ) -> asyncio.Future[tuple[ExecutionRecord, bool]]:
-        """Begin a workflow; the future has its record, and whether it was started by this call.
+        """Begin a workflow; see `Starts.start`."""
+        return self.starts.start(request, on_conflict=on_conflict, received=received)
 
-        `on_conflict` says what an open run of the same id means: ``fail``, ``use_existing`` or
-        ``terminate_existing``. `received` is committed with whatever the outcome is.
-
-        Raises (through the future):
-            AlreadyRunning: there is an open run, and the policy is to fail.
-            StorageFull: nothing was accepted.
-        """
-        answer: asyncio.Future[tuple[ExecutionRecord, bool]] = asyncio.get_running_loop().create_future()
-        if self.refuse_when_closing(answer):
-            return answer
-
-        def begin(existing: LiveExecution | None) -> None:
-            if existing is not None:
-                self._resolve_conflict(request, existing.record, on_conflict, received, answer)
-            else:
-                self._begin(request, on_conflict, received, answer)
-
-        if request.workflow_id in self._loading:
-            self._loading[request.workflow_id].append(begin)
-        else:
-            begin(self._open.get(request.workflow_id))
-        return answer
-
-    def _begin(
-        self,
-        request: StartRequest,
-        on_conflict: str,
-        received: tuple[str, bytes] | None,
-        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
-    ) -> None:
-        try:
-            if request.signal is not None:
-                codec.encode_body(request.signal)
-            live = self._new_execution(request, self.entropy.run_id())
-        except codec.EventUnwritable as error:
-            answer.set_exception(error)
-            return
-
-        def settle(error: BaseException | None) -> None:
-            if answer.done():
-                return
-            if isinstance(error, AlreadyRunning):
-                self._resolve_conflict(request, error.record, on_conflict, received, answer)
-            elif error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result((live.record, True))
-
-        live.incoming[0].settle = settle
-        live.incoming[0].received = received
-        self._make_ready(live)
-
-    def _new_execution(
-        self, request: StartRequest, run_id: str, *, first_run_id: str = "", continued_run_id: str = ""
-    ) -> LiveExecution:
-        self._key += 1
-        parent = request.parent
-        record = ExecutionRecord(
-            key=self._key,
-            workflow_id=request.workflow_id,
-            run_id=run_id,
-            workflow_type=request.workflow_type,
-            task_queue=request.task_queue,
-            started_at_us=self.now_us(),
-            parent_workflow_id=parent.workflow_id if parent else "",
-            parent_run_id=parent.run_id if parent else "",
-            parent_close_policy=parent.close_policy if parent else 0,
-            root_workflow_id=parent.root_workflow_id if parent else "",
-            root_run_id=parent.root_run_id if parent else "",
-            first_run_id=first_run_id or run_id,
-        )
-        live = LiveExecution(record)
-        live.uncommitted = True
-        live.history = ()
-        started = request.started(
-            run_id, self.entropy.seed(), first_run_id=first_run_id, continued_run_id=continued_run_id
-        )
-        codec.encode_body(
-            started
-        )  # A request that cannot be recorded is refused before anything knows of it.
-        live.incoming_start = started
-        live.incoming.append(Incoming(started))
-        if request.signal is not None:
-            live.incoming.append(Incoming(request.signal))
-        if request.update is not None:
-            request.update.ticket = self.updates.send_to(live, request.update.update, with_start=True)
-        if request.search_attributes:
-            self._batch.attributes[record.key] = request.search_attributes
-        self._live[record.key] = live
-        self._open[record.workflow_id] = live
-        return live
-
-    def _resolve_conflict(
-        self,
-        request: StartRequest,
-        existing: ExecutionRecord,
-        on_conflict: str,
-        received: tuple[str, bytes] | None,
-        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
-    ) -> None:
-        # The commit that remembers the message is the one that holds its last effect, and no earlier one.
-        if on_conflict == "terminate_existing":
-            ended = self.terminate(existing.workflow_id, existing.run_id, "replaced by a new run")
-            ended.add_done_callback(partial(self._begin_after, request, received, answer))
-        elif request.signal is not None:
-            again = partial(self._begin, request, on_conflict, received, answer)
-            signal = Incoming(
-                request.signal, lambda error: _answer_start(answer, existing, error), received, again
-            )
-            self.with_live(
-                existing.workflow_id, lambda live: again() if live is None else self.give(live, signal)
-            )
-        elif received is not None:
-            self._batch.received.append((0, received))
-            # The answer may acknowledge a message, so it waits for that commit.
-            self._settlers.append(
-                lambda error: _answer_start(
-                    answer,
-                    existing,
-                    error or (None if on_conflict == "use_existing" else AlreadyRunning(existing)),
-                )
-            )
-            self._wake.set()
-        else:
-            _answer_start(
-                answer, existing, None if on_conflict == "use_existing" else AlreadyRunning(existing)
-            )
-
-    def _begin_after(
-        self,
-        request: StartRequest,
-        received: tuple[str, bytes] | None,
-        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
-        ended: asyncio.Future[None],
-    ) -> None:
-        """Begin when the run in the way has ended, by this request or by itself."""
-        error = ended.exception()
-        if error is None or isinstance(error, NoSuchExecution):
-            self._begin(request, "terminate_existing", received, answer)
-        elif not answer.done():
-            answer.set_exception(error)
+    async def start_checked(
+        self, request: StartRequest, *, reuse: int = 1, on_conflict: str = "fail"
+    ) -> tuple[ExecutionRecord, bool]:
+        """Begin a workflow, unless its id was used before and `reuse` forbids it; see `Starts.start_checked`."""
+        return await self.starts.start_checked(request, reuse=reuse, on_conflict=on_conflict)
 
     def signal(
         self,
@@ -424,21 +283,6 @@ class Engine:
     ) -> asyncio.Future[UpdateTicket]:
         """Hand an update to an open execution; see `Updates.send`."""
         return self.updates.send(workflow_id, run_id, update)
-
-    async def start_checked(
-        self, request: StartRequest, *, reuse: int = 1, on_conflict: str = "fail"
-    ) -> tuple[ExecutionRecord, bool]:
-        """Begin a workflow, unless its id was used before and `reuse` (Temporal's numbers) forbids it.
-
-        Raises:
-            AlreadyRunning: as `start`; also when a closed run is in the way.
-        """
-        if reuse in (2, 3):
-            found = await self.journal.executions(workflow_id=request.workflow_id, limit=1)
-            closed = bool(found) and found[0].status != OPEN
-            if closed and (reuse == 3 or found[0].status in ("completed", "continued_as_new")):
-                raise AlreadyRunning(found[0])
-        return await self.start(request, on_conflict="terminate_existing" if reuse == 4 else on_conflict)
 
     def tell_run(self, workflow_id: str, run_id: str, incoming: Incoming) -> None:
         """Hand something to this very run, if it is still open."""
@@ -522,7 +366,7 @@ class Engine:
         if self.refuse_when_closing(answer):
             return answer
         self._parked_id += 1
-        self._batch.parked.append(replace(message, id=self._parked_id))
+        self.batch.parked.append(replace(message, id=self._parked_id))
         self._answer_with_commit(answer)
         return answer
 
@@ -535,12 +379,12 @@ class Engine:
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.refuse_when_closing(answer):
             return answer
-        self._batch.schedules[schedule_id] = data
+        self.batch.schedules[schedule_id] = data
         self._answer_with_commit(answer)
         return answer
 
     def _answer_with_commit(self, answer: asyncio.Future[None]) -> None:
-        self._settlers.append(
+        self.settle_with_commit(
             lambda error: (
                 None
                 if answer.done()
@@ -549,11 +393,15 @@ class Engine:
                 else answer.set_exception(error)
             )
         )
+
+    def settle_with_commit(self, settle: Callable[[BaseException | None], None]) -> None:
+        """Call this with None once what the batch holds now is durable, else with why it is not."""
+        self._settlers.append(settle)
         self._wake.set()
 
     def note_sent(self, outbox_ids: Sequence[int]) -> None:
         """Messages were answered: they leave the outbox with the next commit."""
-        self._batch.sent.extend(outbox_ids)
+        self.batch.sent.extend(outbox_ids)
         self._wake.set()
 
     async def query(
@@ -622,7 +470,7 @@ class Engine:
                 closing = (await self.journal.history(record)).state.closing
                 if closing is not None:
                     return closing
-            if self._closing:
+            if self.closing:
                 raise EngineClosed("the engine stops")
             # Between the read above and this line nothing else ran, except in `history`: look again if it closed then.
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -641,6 +489,15 @@ class Engine:
         """The execution with this key, when it is in memory."""
         return self._live.get(key)
 
+    def open_run(self, workflow_id: str) -> LiveExecution | None:
+        """The open run of this workflow id, when it is in memory."""
+        return self._open.get(workflow_id)
+
+    def hold(self, live: LiveExecution) -> None:
+        """Keep it in memory, as the open run of its workflow id."""
+        self._live[live.record.key] = live
+        self._open[live.record.workflow_id] = live
+
     def attempt_of(self, live: LiveExecution, activity: int) -> Attempt | None:
         """The attempt of an activity that runs now, or None."""
         return self._workers.attempt(live.record.key, activity)
@@ -658,7 +515,7 @@ class Engine:
         """Whether the engine stops, so that the answer is that it does."""
         if self.failure is not None:
             answer.set_exception(EngineClosed(f"the engine has stopped: {self.failure}"))
-        elif self._closing:
+        elif self.closing:
             answer.set_exception(EngineClosed("the engine stops"))
         return answer.done()
 
@@ -666,15 +523,15 @@ class Engine:
 
     def with_live(self, workflow_id: str, action: Callable[[LiveExecution | None], None]) -> None:
         """Act on the open run of a workflow id, read from the journal if need be; in the order of the calls."""
-        if workflow_id in self._loading:
-            self._loading[workflow_id].append(action)
+        if workflow_id in self.loading:
+            self.loading[workflow_id].append(action)
             return
         live = self._open.get(workflow_id)
         if live is not None:
             self._live.move_to_end(live.record.key)
             action(live)
             return
-        self._loading[workflow_id] = [action]
+        self.loading[workflow_id] = [action]
         self.spawn(self._load_open_run(workflow_id))
 
     async def _load_open_run(self, workflow_id: str) -> None:
@@ -697,27 +554,21 @@ class Engine:
         if record.key in self._live or history.state.closing is not None:
             return
         live.load(history, attempts)
-        self._live[record.key] = live
-        self._open[record.workflow_id] = live
+        self.hold(live)
         ended = {i.body.id for i in inside if isinstance(i.body, ev.ActivityCompleted | ev.ActivityFailed)}
-        for activity in list(live.state.activities.values()):
-            if activity.command.id in ended:
-                continue  # A result that is in hand is not asked for again.
-            self._begin_activity(live, activity.command, activity.scheduled_at_us)
-            if activity.cancel_requested:
-                self._cancel_activity(live, activity.command.id)
+        self.activities.resume(live, ended)
         self.relations.resume(live)
         self._arm(live)
         for item in inside:
             self.give(live, item)
         if live.waiting:
-            self._make_ready(live)
+            self.make_ready(live)
 
     def _set_aside(self, live: LiveExecution, error: HistoryDamaged) -> None:
         _log.error("%s: it is stopped, the others go on", error)
         live.blocked = blocked_by(error, live.blocked, self.now_us())
         record = live.record
-        self._batch.changes[record.key] = ExecutionChange(record.key, record.status, None, None, live.blocked)
+        self.batch.changes[record.key] = ExecutionChange(record.key, record.status, None, None, live.blocked)
         self._wake.set()
 
     def _wake_execution(self, record: ExecutionRecord) -> None:
@@ -785,9 +636,18 @@ class Engine:
     def give(self, live: LiveExecution, incoming: Incoming) -> None:
         """Hand this to an execution in its next turn."""
         live.incoming.append(incoming)
-        self._make_ready(live)
+        self.make_ready(live)
 
-    def _make_ready(self, live: LiveExecution) -> None:
+    def wake(self) -> None:
+        """There is something to write: a turn follows."""
+        self._wake.set()
+
+    def after_commit(self, effect: Callable[[], None]) -> None:
+        """Do this when what the batch holds now is durable, and not at all if it does not become so."""
+        self._effects.append(effect)
+
+    def make_ready(self, live: LiveExecution) -> None:
+        """Look at an execution in the next turn."""
         if not live.queued:
             live.queued = True
             self._ready.append(live)
@@ -799,7 +659,7 @@ class Engine:
                 await self._wake.wait()
                 self._wake.clear()
                 self._turn()
-                if self._batch or self._settlers or self._effects:
+                if self.batch or self._settlers or self._effects:
                     await self._commit()
                 else:
                     # Nothing to write, but others must get their turn.
@@ -827,7 +687,7 @@ class Engine:
         if served and not live.rebuildable and live.blocked is None:
             self.spawn(self._reload(live))
             return
-        runs = served and live.rebuildable and not self._waits_to_begin(live)
+        runs = served and live.rebuildable and not waits_to_begin(live, self.now_us())
         incoming, live.incoming = live.incoming, []
         if runs:
             incoming, live.held = incoming + live.held, []
@@ -835,9 +695,9 @@ class Engine:
             live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
             incoming = [item for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
         if live.uncommitted and live.state.start is None and len(incoming) > 1:
-            incoming, live.incoming = _first_handover(incoming)
+            incoming, live.incoming = first_handover(incoming)
         at_us = max(self.now_us(), live.state.at_us)
-        incoming = self._drop_stale(live, incoming)
+        incoming = still_awaited(live, incoming)
         if not incoming and not (live.waiting and runs):
             return
         self._touch(live, incoming)
@@ -850,7 +710,7 @@ class Engine:
         inputs: list[Happening] = [item.body for item in incoming]
         if entry is None or not runs:
             # Nobody runs its code, or the code is blocked and will be tried again: what came is kept for then.
-            live.accept(self._batch, at_us, inputs)
+            live.accept(self.batch, at_us, inputs)
             self._record_change(live)
             self._effects.append(lambda: self._arm(live))
             return
@@ -859,7 +719,7 @@ class Engine:
             finish = partial(
                 with_next_run, start=live.first_event(), now_us=at_us, new_run_id=self.entropy.run_id
             )
-            commands = live.activate(self._batch, at_us, inputs, instance, finish)
+            commands = live.activate(self.batch, at_us, inputs, instance, finish)
         except (ActivationFailed, HistoryDiverged) as error:
             live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
             inputs = [body for body in inputs if not isinstance(body, ev.UpdateAccepted)]
@@ -878,19 +738,6 @@ class Engine:
         live.failures = 0
         self._carry_out(live, commands, at_us)
 
-    def _waits_to_begin(self, live: LiveExecution) -> bool:
-        """Whether its first activation is delayed, and nothing has come that brings it forward."""
-        start = live.state.start or live.incoming_start
-        if start is None or not start.first_delay_s or live.state.activation:
-            return False
-        due_us = live.state.first_due_us
-        if due_us is not None and due_us <= self.now_us():
-            return False
-        messages = (ev.Signaled, ev.UpdateAccepted)
-        came = any(isinstance(item.body, messages) for item in live.incoming + live.held)
-        came = came or any(isinstance(body, messages) for body in live.waiting)
-        return bool(start.cron) or start.attempt > 1 or not came
-
     def _touch(self, live: LiveExecution, incoming: list[Incoming]) -> None:
         """Remember what this batch took from an execution, in case it is not written."""
         key = live.record.key
@@ -900,42 +747,7 @@ class Engine:
             self._touched[key] = (live, incoming)
         for item in incoming:
             if item.received is not None:
-                self._batch.received.append((key if live.uncommitted else 0, item.received))
-
-    def _drop_stale(self, live: LiveExecution, incoming: list[Incoming]) -> list[Incoming]:
-        """Leave out what no longer has a counterpart: the timer was cancelled, the activity has ended."""
-        fresh: list[Incoming] = []
-        timers = set(live.state.timers)
-        activities = set(live.state.activities)
-        for item in incoming:
-            body = item.body
-            if isinstance(body, ev.TimerFired):
-                if body.id not in timers:
-                    continue
-                timers.discard(body.id)
-            elif isinstance(body, ev.ActivityCompleted | ev.ActivityFailed):
-                if body.id not in activities:
-                    continue
-                activities.discard(body.id)
-            elif not self._is_awaited(live, body, fresh):
-                continue
-            if isinstance(body, ev.ChildClosed) and _start_is_news(live, body, fresh):
-                fresh.append(Incoming(ev.ChildStarted(body.id, body.run_id)))
-            fresh.append(item)
-        return fresh
-
-    def _is_awaited(self, live: LiveExecution, body: Happening, before: list[Incoming]) -> bool:
-        """Whether what children and other executions say still has someone who waits for it, and was not said."""
-        if isinstance(body, ev.ChildStarted | ev.ChildStartFailed | ev.ChildClosed):
-            child = live.state.children.get(body.id)
-            said = [i.body for i in before if isinstance(i.body, type(body)) and i.body.id == body.id]
-            closed = [i for i in before if isinstance(i.body, ev.ChildClosed) and i.body.id == body.id]
-            if child is None or said or closed:
-                return False
-            return isinstance(body, ev.ChildClosed) or not child.run_id
-        if isinstance(body, ev.ExternalResolved):
-            return body.id in live.state.externals and not any(i.body == body for i in before)
-        return True
+                self.batch.received.append((key if live.uncommitted else 0, item.received))
 
     def _turn_away(self, live: LiveExecution) -> None:
         incoming, live.incoming = live.incoming, []
@@ -945,10 +757,10 @@ class Engine:
                 item.turned_away()
                 continue
             if item.received is not None:
-                self._batch.received.append((0, item.received))
+                self.batch.received.append((0, item.received))
             if item.settle is not None:
                 error = _no_open_run(live.record.workflow_id, live.record.run_id)
-                self._settlers.append(_settle_with(item.settle, error))
+                self.settle_with_commit(_settle_with(item.settle, error))
 
     def _instance(self, live: LiveExecution, entry: ServingWorker) -> Instance:
         definition = entry.definition(live.record.workflow_type)
@@ -981,9 +793,9 @@ class Engine:
         for command in commands:
             match command:
                 case cmd.ScheduleActivity():
-                    effects.append(partial(self._begin_activity, live, command, at_us))
+                    effects.append(partial(self.activities.begin, live, command, at_us))
                 case cmd.CancelActivity():
-                    effects.append(partial(self._cancel_activity, live, command.id))
+                    effects.append(partial(self.activities.cancel, live, command.id))
                 case cmd.PublishMessage():
                     self._post(live, command, at_us)
                 case cmd.StartChild():
@@ -993,7 +805,7 @@ class Engine:
                 case cmd.SignalExternal() | cmd.CancelExternal():
                     effects.append(partial(self.relations.reach, live, command))
                 case cmd.UpsertSearchAttributes():
-                    self._batch.attributes[live.record.key] = dict(live.state.search_attributes)
+                    self.batch.attributes[live.record.key] = dict(live.state.search_attributes)
                 case cmd.CompleteUpdate():
                     effects.append(partial(self.updates.completed, live, command))
                 case cmd.ContinueAsNew() | cmd.CompleteWorkflow() | cmd.FailWorkflow():
@@ -1012,7 +824,7 @@ class Engine:
     def _post(self, live: LiveExecution, command: cmd.PublishMessage, at_us: int) -> None:
         self._outbox_id += 1
         expires_at_us = None if command.expires_s is None else at_us + round(command.expires_s * 1_000_000)
-        self._batch.outgoing.append(
+        self.batch.outgoing.append(
             OutgoingMessage(
                 self._outbox_id,
                 live.record.key,
@@ -1030,7 +842,7 @@ class Engine:
         """Begin the run that an ending names, in the commit that holds the ending."""
         at_us = max(self.now_us(), live.state.at_us)
         start = live.state.started
-        follower = self._new_execution(
+        follower = self.starts.new_execution(
             next_request(ending, live.state, at_us, live.record.started_at_us),
             ending.new_run_id,
             first_run_id=start.first_run_id,
@@ -1039,17 +851,17 @@ class Engine:
         incoming, follower.incoming = follower.incoming, []
         if live.uncommitted:
             # Starts are written in this order: the run that ends must not find its follower in its way.
-            self._batch.starts.setdefault(live.record.key, live.record)
-        self._batch.starts[follower.record.key] = follower.record
-        self._batch.continues[follower.record.key] = live.record.key
+            self.batch.starts.setdefault(live.record.key, live.record)
+        self.batch.starts[follower.record.key] = follower.record
+        self.batch.continues[follower.record.key] = live.record.key
         self._touch(follower, incoming)
-        follower.accept(self._batch, at_us, [item.body for item in incoming])
+        follower.accept(self.batch, at_us, [item.body for item in incoming])
         follower.record = replace(follower.record, wake_at_us=follower.wake_at_us())
-        self._batch.starts[follower.record.key] = follower.record
+        self.batch.starts[follower.record.key] = follower.record
         # Signals that nobody handled yet belong to whoever runs now.
         follower.incoming, live.incoming = live.incoming, []
         self._effects.append(lambda: self._arm(follower))
-        self._effects.append(lambda: self._make_ready(follower))
+        self._effects.append(lambda: self.make_ready(follower))
 
     def _close(self, live: LiveExecution, closing: Closing, at_us: int) -> None:
         record = replace(
@@ -1057,7 +869,7 @@ class Engine:
         )
         self._write_record(live, record)
         for activity in live.attempts:
-            self._batch.attempts[record.key, activity] = None
+            self.batch.attempts[record.key, activity] = None
         self._effects.append(lambda: self._closed(live))
 
     def _closed(self, live: LiveExecution) -> None:
@@ -1071,7 +883,7 @@ class Engine:
         self.relations.closed(live, live.state.closing)
         if live.state.started.schedule_id:
             self.schedules.closed(live.state.started, live.state.closing)
-        if self._settlers or self._batch:
+        if self._settlers or self.batch:
             self._wake.set()
         for waiter in self._results.pop(key, []):
             if not waiter.done():
@@ -1082,9 +894,9 @@ class Engine:
     ) -> None:
         others = [item.body for item in incoming if item is not end and not _ends(item.body)]
         if others:
-            live.accept(self._batch, at_us, others)
+            live.accept(self.batch, at_us, others)
         body = with_next_run(end.body, live.first_event(), at_us, self.entropy.run_id)
-        live.append(self._batch, 0, at_us, [body])
+        live.append(self.batch, 0, at_us, [body])
         live.drop_instance()
         assert live.state.closing is not None
         if isinstance(body, ev.WorkflowTimedOut) and body.new_run_id:
@@ -1094,7 +906,7 @@ class Engine:
     def _block(self, live: LiveExecution, error: BaseException, inputs: list[Happening], at_us: int) -> None:
         """The code has a bug: nothing that it asked for counts, what reached it is kept for the code that is mended."""
         if inputs:
-            live.accept(self._batch, at_us, inputs)
+            live.accept(self.batch, at_us, inputs)
         live.drop_instance()
         live.history = None
         previous = live.blocked
@@ -1130,7 +942,7 @@ class Engine:
             if live.rebuildable or history.state.sequence == live.state.sequence:
                 if not live.rebuildable:
                     live.history = history.events
-                self._make_ready(live)
+                self.make_ready(live)
                 return
             await self.next_commit()  # What was read lacks events that are being written now.
 
@@ -1144,16 +956,16 @@ class Engine:
     def _write_record(self, live: LiveExecution, record: ExecutionRecord) -> None:
         live.record = record
         if live.uncommitted:
-            self._batch.starts[record.key] = record
+            self.batch.starts[record.key] = record
         else:
-            self._batch.changes[record.key] = ExecutionChange(
+            self.batch.changes[record.key] = ExecutionChange(
                 record.key, record.status, record.closed_at_us, record.wake_at_us, record.blocked
             )
 
     # -- the commit ----------------------------------------------------------------------------------
 
     async def _commit(self) -> None:
-        batch, self._batch = self._batch, Batch()
+        batch, self.batch = self.batch, Batch()
         effects, self._effects = self._effects, []
         settlers, self._settlers = self._settlers, []
         touched, self._touched = self._touched, {}
@@ -1179,7 +991,7 @@ class Engine:
                 if item.settle is not None:
                     item.settle(None)
             if live.incoming:  # It came before it was known that this run exists.
-                self._make_ready(live)
+                self.make_ready(live)
         for effect in effects:
             effect()
         for settle in settlers:
@@ -1225,7 +1037,7 @@ class Engine:
         for settle in settlers:
             settle(error)
         # Parked messages and answered ones are asked for again by those who are told of the error, or sent again.
-        self._batch.sent = batch.sent + self._batch.sent
+        self.batch.sent = batch.sent + self.batch.sent
         kept: list[tuple[ExecutionRecord, list[Incoming]]] = []
         for live, incoming in touched.values():
             inside = [item for item in incoming + live.incoming if item.settle is None]
@@ -1237,8 +1049,8 @@ class Engine:
             if not live.uncommitted:
                 kept.append((live.record, inside))
                 # Who asks for it meanwhile waits until it was read again.
-                self._loading.setdefault(live.record.workflow_id, [])
-                self._unread[live.record.key] = inside
+                self.loading.setdefault(live.record.workflow_id, [])
+                self.unread[live.record.key] = inside
         await asyncio.sleep(_FULL_WAIT_S)
         for record, inside in kept:
             self.spawn(self._read_again(record, inside))
@@ -1251,12 +1063,12 @@ class Engine:
             if current.status == OPEN:
                 await self._load(current, inside)
         finally:
-            self._unread.pop(record.key, None)
+            self.unread.pop(record.key, None)
             self._answer_loading(record.workflow_id)
 
     def _answer_loading(self, workflow_id: str) -> None:
         """Let those go on who asked for an execution while it was read."""
-        for action in self._loading.pop(workflow_id, []):
+        for action in self.loading.pop(workflow_id, []):
             action(self._open.get(workflow_id))
         self._evict_some()  # Not before: it was read because something is about to happen to it.
 
@@ -1291,7 +1103,7 @@ class Engine:
             self.give(live, Incoming(ev.WorkflowTimedOut(self._timeout_kind(live))))
             return
         if live.state.first_due_us is not None and live.state.first_due_us <= now:
-            self._make_ready(live)
+            self.make_ready(live)
         for due_us, timer_id in due:
             self.give(live, Incoming(ev.TimerFired(timer_id, due_us)))
         if not due and not waiting:  # those that wait are armed for again after their activation
@@ -1321,8 +1133,8 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether something goes on that needs no timer: a turn, a commit, a read."""
-        working = self._ready or self._batch or self._effects or self._settlers or self._committing
-        return bool(working or self._loading or len(self._tasks) > 2)
+        working = self._ready or self.batch or self._effects or self._settlers or self._committing
+        return bool(working or self.loading or len(self._tasks) > 2)
 
     def _wake_alarms(self) -> None:
         self._alarms_changed.set()
@@ -1346,204 +1158,6 @@ class Engine:
         except Exception as error:
             self._fail(error)
 
-    # -- activities ----------------------------------------------------------------------------------
-
-    def _begin_activity(
-        self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int
-    ) -> None:
-        """Go on with an activity that was recorded, now or in an earlier life of this process."""
-        if command.id in live.state.activities:
-            self._watch_deadlines(live, command, scheduled_at_us)
-            self._dispatch(live, command, scheduled_at_us)
-
-    def _dispatch(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:
-        """Make the next attempt of an activity when it is due."""
-        if command.id not in live.state.activities:
-            return
-        record = live.attempts.get(command.id)
-        request = AttemptRequest(
-            execution=live.record.key,
-            workflow=live.state.started,
-            command=command,
-            attempt=1 if record is None else record.failures + 1,
-            scheduled_at_us=scheduled_at_us,
-            attempt_scheduled_at_us=scheduled_at_us
-            if record is None
-            else max(record.next_at_us, scheduled_at_us),
-            heartbeat=()
-            if record is None or record.heartbeat is None
-            else codec.decode_payloads(record.heartbeat),
-        )
-        if record is not None and record.next_at_us > self.now_us():
-            self._alarms.at(record.next_at_us, lambda: self._submit_if_pending(request, live))
-        else:
-            self._submit(request)
-
-    def _watch_deadlines(
-        self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int
-    ) -> None:
-        """Give up on an activity when the timeouts over all its attempts have passed."""
-        deadlines = (
-            (command.schedule_to_close_s, "SCHEDULE_TO_CLOSE"),
-            (command.schedule_to_start_s, "SCHEDULE_TO_START"),
-        )
-        for limit_s, timeout in deadlines:
-            if limit_s is not None:
-                self._alarms.at(
-                    scheduled_at_us + round(limit_s * 1_000_000),
-                    partial(self._give_up, live, command.id, timeout),
-                )
-
-    def _submit_if_pending(self, request: AttemptRequest, of: LiveExecution | None = None) -> None:
-        """Submit it, unless the activity has ended meanwhile or its execution was read again."""
-        live = self._live.get(request.execution)
-        if live is None or (of is not None and of is not live):
-            return
-        pending = live.state.activities.get(request.command.id)
-        if pending is None:
-            return
-        if pending.cancel_requested:
-            self._cancel_activity(live, request.command.id)
-        else:
-            self._submit(request)
-
-    def _submit(self, request: AttemptRequest) -> None:
-        if self._workers.holds(request):
-            return
-        queue, kind = request.command.task_queue, request.command.activity_type
-        worker = self._workers.for_activity(queue, kind)
-        if worker is None:
-            self._orphans.setdefault(queue, []).append(request)
-        elif worker.runner.knows(kind):
-            worker.activities.submit(request)
-        else:
-            self.attempt_ended(
-                request, not_registered("Activity", kind, worker.runner.known()), request.heartbeat
-            )
-
-    def attempt_ended(
-        self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]
-    ) -> None:
-        """See `attempts.Reports`."""
-        live = self._live.get(request.execution)
-        if live is None:
-            self._keep_outcome(request, outcome)
-            return
-        pending = live.state.activities.get(request.command.id)
-        if pending is None or not live.state.open or self._closing:
-            return
-        if isinstance(outcome, Payload):
-            self._end_activity(live, ev.ActivityCompleted(request.command.id, outcome, request.attempt))
-            return
-        command = request.command
-        close_s = command.schedule_to_close_s
-        record = live.attempts.get(command.id)
-        if outcome.kind == "timeout" and record is not None and record.failure is not None:
-            outcome = replace(outcome, cause=codec.decode_failure(record.failure))
-        decision = retry.after_failure(
-            command.retry,
-            outcome,
-            attempt=request.attempt,
-            now_us=self.now_us(),
-            close_at_us=None if close_s is None else request.scheduled_at_us + round(close_s * 1_000_000),
-        )
-        if isinstance(decision, retry.RetryAt) and not pending.cancel_requested:
-            self._retry_attempt(live, request, outcome, heartbeat, decision.at_us)
-        else:
-            state = "CANCEL_REQUESTED"
-            if isinstance(decision, retry.NoRetry) and not pending.cancel_requested:
-                state = decision.state
-            # As Temporal's server tells it: time has run out once an attempt was repeated, else the failure stands.
-            if state == "TIMEOUT" and outcome.kind != "timeout" and record is not None and record.failure:
-                outcome = _out_of_time(outcome)
-            self._end_activity(live, ev.ActivityFailed(command.id, outcome, state, request.attempt))
-
-    def _keep_outcome(self, request: AttemptRequest, outcome: Outcome) -> None:
-        """Its execution is being read again: a result waits for that; a failed attempt is made again."""
-        inside = self._unread.get(request.execution)
-        if inside is not None and isinstance(outcome, Payload):
-            inside.append(Incoming(ev.ActivityCompleted(request.command.id, outcome, request.attempt)))
-
-    def _retry_attempt(
-        self,
-        live: LiveExecution,
-        request: AttemptRequest,
-        failure: Failure,
-        heartbeat: tuple[Payload, ...],
-        at_us: int,
-    ) -> None:
-        activity = request.command.id
-        record = AttemptRecord(
-            live.record.key,
-            activity,
-            request.attempt,
-            at_us,
-            codec.encode_failure(failure),
-            codec.encode_payloads(heartbeat) if heartbeat else None,
-        )
-        live.attempts[activity] = record
-        self._batch.attempts[live.record.key, activity] = record
-        self._effects.append(lambda: self._dispatch(live, request.command, request.scheduled_at_us))
-        self._wake.set()
-
-    def attempt_beat(self, request: AttemptRequest, heartbeat: tuple[Payload, ...]) -> None:
-        """See `attempts.Reports`."""
-        live = self._live.get(request.execution)
-        if live is None or not live.state.open or request.command.id not in live.state.activities:
-            return
-        activity = request.command.id
-        last = live.attempts.get(activity)
-        record = AttemptRecord(
-            live.record.key,
-            activity,
-            request.attempt - 1,
-            0 if last is None else last.next_at_us,
-            None if last is None else last.failure,
-            codec.encode_payloads(heartbeat),
-        )
-        live.attempts[activity] = record
-        self._batch.attempts[live.record.key, activity] = record
-        self._wake.set()
-
-    def _end_activity(self, live: LiveExecution, body: ev.ActivityCompleted | ev.ActivityFailed) -> None:
-        if live.attempts.pop(body.id, None) is not None:
-            self._batch.attempts[live.record.key, body.id] = None
-        self.give(live, Incoming(body))
-
-    def _give_up(self, live: LiveExecution, activity: int, timeout: str) -> None:
-        pending = live.state.activities.get(activity)
-        if pending is None or self._live.get(live.record.key) is not live:
-            return
-        attempt = self._workers.attempt(live.record.key, activity)
-        record = live.attempts.get(activity)
-        if timeout == "SCHEDULE_TO_START" and (attempt is not None or record is not None):
-            return
-        self._workers.forget(live.record.key, activity, "timed out")
-        cause = None if record is None or record.failure is None else codec.decode_failure(record.failure)
-        if timeout == "SCHEDULE_TO_START" or (attempt is None and record is None):
-            attributes = {"timeout_type": "SCHEDULE_TO_START"}
-            failure = Failure(
-                kind="timeout", message="activity ScheduleToStart timeout", attributes=attributes
-            )
-        else:
-            failure = _out_of_time(cause)
-        self._end_activity(
-            live,
-            ev.ActivityFailed(activity, failure, "TIMEOUT", 1 if record is None else record.failures + 1),
-        )
-
-    def _cancel_activity(self, live: LiveExecution, activity: int) -> None:
-        pending = live.state.activities.get(activity)
-        if pending is None:
-            return
-        attempt = self._workers.attempt(live.record.key, activity)
-        if attempt is not None and not attempt.reported:
-            attempt.cancel("the workflow asked for it")
-            return
-        self._workers.withdraw(live.record.key, activity)
-        failure = Failure(kind="canceled", message="Cancelled")
-        self._end_activity(live, ev.ActivityFailed(activity, failure, "CANCEL_REQUESTED", 0))
-
 
 def _nothing_of(_batch: Batch) -> None:
     pass
@@ -1557,38 +1171,6 @@ def _settle_with(
     settle: Callable[[BaseException | None], None], error: BaseException
 ) -> Callable[[BaseException | None], None]:
     return lambda commit_error: settle(commit_error or error)
-
-
-def _start_is_news(live: LiveExecution, closed: ev.ChildClosed, before: list[Incoming]) -> bool:
-    """Whether a child was so quick that its parent hears of its end before it has heard of its start."""
-    told = any(isinstance(i.body, ev.ChildStarted) and i.body.id == closed.id for i in before)
-    return not told and not live.state.children[closed.id].run_id
-
-
-def _out_of_time(cause: Failure | None) -> Failure:
-    return Failure(
-        kind="timeout",
-        message="Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying",
-        cause=cause,
-        attributes={"timeout_type": "SCHEDULE_TO_CLOSE"},
-    )
-
-
-def _first_handover(incoming: list[Incoming]) -> tuple[list[Incoming], list[Incoming]]:
-    """The start and its own signal; what came later waits until it is known that this run exists."""
-    own = [i for i in incoming if i.settle is None or i.begins or isinstance(i.body, WorkflowStarted)]
-    return own, [item for item in incoming if item not in own]
-
-
-def _answer_start(
-    answer: asyncio.Future[tuple[ExecutionRecord, bool]], record: ExecutionRecord, error: BaseException | None
-) -> None:
-    if answer.done():
-        return
-    if error is None:
-        answer.set_result((record, False))
-    else:
-        answer.set_exception(error)
 
 
 def _no_open_run(workflow_id: str, run_id: str | None, *, any_run: bool = False) -> NoSuchExecution:

@@ -1,0 +1,70 @@
+"""What of the things that happened to an execution is handed to its code now, later, or not at all."""
+
+from __future__ import annotations
+
+from .core import events as ev
+from .core.events import Happening, WorkflowStarted
+from .live import Incoming, LiveExecution
+
+
+def waits_to_begin(live: LiveExecution, now_us: int) -> bool:
+    """Whether its first activation is delayed, and nothing has come that brings it forward."""
+    start = live.state.start or live.incoming_start
+    if start is None or not start.first_delay_s or live.state.activation:
+        return False
+    due_us = live.state.first_due_us
+    if due_us is not None and due_us <= now_us:
+        return False
+    messages = (ev.Signaled, ev.UpdateAccepted)
+    came = any(isinstance(item.body, messages) for item in live.incoming + live.held)
+    came = came or any(isinstance(body, messages) for body in live.waiting)
+    return bool(start.cron) or start.attempt > 1 or not came
+
+
+def first_handover(incoming: list[Incoming]) -> tuple[list[Incoming], list[Incoming]]:
+    """The start and its own signal; what came later waits until it is known that this run exists."""
+    own = [i for i in incoming if i.settle is None or i.begins or isinstance(i.body, WorkflowStarted)]
+    return own, [item for item in incoming if item not in own]
+
+
+def still_awaited(live: LiveExecution, incoming: list[Incoming]) -> list[Incoming]:
+    """Leave out what no longer has a counterpart: the timer was cancelled, the activity has ended."""
+    fresh: list[Incoming] = []
+    timers = set(live.state.timers)
+    activities = set(live.state.activities)
+    for item in incoming:
+        body = item.body
+        if isinstance(body, ev.TimerFired):
+            if body.id not in timers:
+                continue
+            timers.discard(body.id)
+        elif isinstance(body, ev.ActivityCompleted | ev.ActivityFailed):
+            if body.id not in activities:
+                continue
+            activities.discard(body.id)
+        elif not _is_awaited(live, body, fresh):
+            continue
+        if isinstance(body, ev.ChildClosed) and _start_is_news(live, body, fresh):
+            fresh.append(Incoming(ev.ChildStarted(body.id, body.run_id)))
+        fresh.append(item)
+    return fresh
+
+
+def _is_awaited(live: LiveExecution, body: Happening, before: list[Incoming]) -> bool:
+    """Whether what children and other executions say still has someone who waits for it, and was not said."""
+    if isinstance(body, ev.ChildStarted | ev.ChildStartFailed | ev.ChildClosed):
+        child = live.state.children.get(body.id)
+        said = [i.body for i in before if isinstance(i.body, type(body)) and i.body.id == body.id]
+        closed = [i for i in before if isinstance(i.body, ev.ChildClosed) and i.body.id == body.id]
+        if child is None or said or closed:
+            return False
+        return isinstance(body, ev.ChildClosed) or not child.run_id
+    if isinstance(body, ev.ExternalResolved):
+        return body.id in live.state.externals and not any(i.body == body for i in before)
+    return True
+
+
+def _start_is_news(live: LiveExecution, closed: ev.ChildClosed, before: list[Incoming]) -> bool:
+    """Whether a child was so quick that its parent hears of its end before it has heard of its start."""
+    told = any(isinstance(i.body, ev.ChildStarted) and i.body.id == closed.id for i in before)
+    return not told and not live.state.children[closed.id].run_id

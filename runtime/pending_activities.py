@@ -1,0 +1,256 @@
+"""Activities that were recorded and have no outcome yet: their attempts, retries, time limits and cancellation.
+
+The history has the request and the outcome; what lies between is one row of the journal for each activity that has failed
+or beaten, replaced each time. After a crash an activity without an outcome is attempted again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .attempts import ActivityQueue, AttemptRequest, Outcome, not_registered
+from .core import codec, retry
+from .core import commands as cmd
+from .core import events as ev
+from .core.payload import Failure, Payload
+from .live import Incoming, LiveExecution
+from .ports import AttemptRecord
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .task_queues import TaskQueues
+
+
+class PendingActivities:
+    """The activities of an engine that have no outcome yet."""
+
+    def __init__(self, engine: Engine, workers: TaskQueues) -> None:
+        self._engine = engine
+        self._workers = workers
+        self._orphans: dict[str, list[AttemptRequest]] = {}
+        """By task queue: attempts that nobody serves."""
+
+    def resume(self, live: LiveExecution, ended: set[int]) -> None:
+        """Go on with those of an execution that was read, except those whose outcome is in hand."""
+        for activity in list(live.state.activities.values()):
+            if activity.command.id in ended:
+                continue
+            self.begin(live, activity.command, activity.scheduled_at_us)
+            if activity.cancel_requested:
+                self.cancel(live, activity.command.id)
+
+    def serve(self, task_queue: str) -> None:
+        """A worker serves this queue now: what waited for one begins."""
+        for request in self._orphans.pop(task_queue, []):
+            self._submit_if_pending(request)
+
+    def hand_on(self, queue: ActivityQueue) -> None:
+        """Its worker has gone: what it did not finish is for another one."""
+        for request in queue.unfinished():
+            self._submit_if_pending(request)
+
+    def begin(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:
+        """Go on with an activity that was recorded, now or in an earlier life of this process."""
+        if command.id in live.state.activities:
+            self._watch_deadlines(live, command, scheduled_at_us)
+            self._dispatch(live, command, scheduled_at_us)
+
+    def _dispatch(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:
+        """Make the next attempt of an activity when it is due."""
+        if command.id not in live.state.activities:
+            return
+        record = live.attempts.get(command.id)
+        request = AttemptRequest(
+            execution=live.record.key,
+            workflow=live.state.started,
+            command=command,
+            attempt=1 if record is None else record.failures + 1,
+            scheduled_at_us=scheduled_at_us,
+            attempt_scheduled_at_us=scheduled_at_us
+            if record is None
+            else max(record.next_at_us, scheduled_at_us),
+            heartbeat=()
+            if record is None or record.heartbeat is None
+            else codec.decode_payloads(record.heartbeat),
+        )
+        if record is not None and record.next_at_us > self._engine.now_us():
+            self._engine.alarm(record.next_at_us, lambda: self._submit_if_pending(request, live))
+        else:
+            self._submit(request)
+
+    def _watch_deadlines(
+        self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int
+    ) -> None:
+        """Give up on an activity when the timeouts over all its attempts have passed."""
+        deadlines = (
+            (command.schedule_to_close_s, "SCHEDULE_TO_CLOSE"),
+            (command.schedule_to_start_s, "SCHEDULE_TO_START"),
+        )
+        for limit_s, timeout in deadlines:
+            if limit_s is not None:
+                self._engine.alarm(
+                    scheduled_at_us + round(limit_s * 1_000_000),
+                    partial(self._give_up, live, command.id, timeout),
+                )
+
+    def _submit_if_pending(self, request: AttemptRequest, of: LiveExecution | None = None) -> None:
+        """Submit it, unless the activity has ended meanwhile or its execution was read again."""
+        live = self._engine.live(request.execution)
+        if live is None or (of is not None and of is not live):
+            return
+        pending = live.state.activities.get(request.command.id)
+        if pending is None:
+            return
+        if pending.cancel_requested:
+            self.cancel(live, request.command.id)
+        else:
+            self._submit(request)
+
+    def _submit(self, request: AttemptRequest) -> None:
+        if self._workers.holds(request):
+            return
+        queue, kind = request.command.task_queue, request.command.activity_type
+        worker = self._workers.for_activity(queue, kind)
+        if worker is None:
+            self._orphans.setdefault(queue, []).append(request)
+        elif worker.runner.knows(kind):
+            worker.activities.submit(request)
+        else:
+            self.attempt_ended(
+                request, not_registered("Activity", kind, worker.runner.known()), request.heartbeat
+            )
+
+    def attempt_ended(
+        self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]
+    ) -> None:
+        """See `attempts.Reports`."""
+        live = self._engine.live(request.execution)
+        if live is None:
+            self._keep_outcome(request, outcome)
+            return
+        pending = live.state.activities.get(request.command.id)
+        if pending is None or not live.state.open or self._engine.closing:
+            return
+        if isinstance(outcome, Payload):
+            self._end(live, ev.ActivityCompleted(request.command.id, outcome, request.attempt))
+            return
+        command = request.command
+        close_s = command.schedule_to_close_s
+        record = live.attempts.get(command.id)
+        if outcome.kind == "timeout" and record is not None and record.failure is not None:
+            outcome = replace(outcome, cause=codec.decode_failure(record.failure))
+        decision = retry.after_failure(
+            command.retry,
+            outcome,
+            attempt=request.attempt,
+            now_us=self._engine.now_us(),
+            close_at_us=None if close_s is None else request.scheduled_at_us + round(close_s * 1_000_000),
+        )
+        if isinstance(decision, retry.RetryAt) and not pending.cancel_requested:
+            self._retry_attempt(live, request, outcome, heartbeat, decision.at_us)
+        else:
+            state = "CANCEL_REQUESTED"
+            if isinstance(decision, retry.NoRetry) and not pending.cancel_requested:
+                state = decision.state
+            # As Temporal's server tells it: time has run out once an attempt was repeated, else the failure stands.
+            if state == "TIMEOUT" and outcome.kind != "timeout" and record is not None and record.failure:
+                outcome = _out_of_time(outcome)
+            self._end(live, ev.ActivityFailed(command.id, outcome, state, request.attempt))
+
+    def _keep_outcome(self, request: AttemptRequest, outcome: Outcome) -> None:
+        """Its execution is being read again: a result waits for that; a failed attempt is made again."""
+        inside = self._engine.unread.get(request.execution)
+        if inside is not None and isinstance(outcome, Payload):
+            inside.append(Incoming(ev.ActivityCompleted(request.command.id, outcome, request.attempt)))
+
+    def _retry_attempt(
+        self,
+        live: LiveExecution,
+        request: AttemptRequest,
+        failure: Failure,
+        heartbeat: tuple[Payload, ...],
+        at_us: int,
+    ) -> None:
+        activity = request.command.id
+        record = AttemptRecord(
+            live.record.key,
+            activity,
+            request.attempt,
+            at_us,
+            codec.encode_failure(failure),
+            codec.encode_payloads(heartbeat) if heartbeat else None,
+        )
+        live.attempts[activity] = record
+        self._engine.batch.attempts[live.record.key, activity] = record
+        self._engine.after_commit(lambda: self._dispatch(live, request.command, request.scheduled_at_us))
+        self._engine.wake()
+
+    def attempt_beat(self, request: AttemptRequest, heartbeat: tuple[Payload, ...]) -> None:
+        """See `attempts.Reports`."""
+        live = self._engine.live(request.execution)
+        if live is None or not live.state.open or request.command.id not in live.state.activities:
+            return
+        activity = request.command.id
+        last = live.attempts.get(activity)
+        record = AttemptRecord(
+            live.record.key,
+            activity,
+            request.attempt - 1,
+            0 if last is None else last.next_at_us,
+            None if last is None else last.failure,
+            codec.encode_payloads(heartbeat),
+        )
+        live.attempts[activity] = record
+        self._engine.batch.attempts[live.record.key, activity] = record
+        self._engine.wake()
+
+    def _end(self, live: LiveExecution, body: ev.ActivityCompleted | ev.ActivityFailed) -> None:
+        if live.attempts.pop(body.id, None) is not None:
+            self._engine.batch.attempts[live.record.key, body.id] = None
+        self._engine.give(live, Incoming(body))
+
+    def _give_up(self, live: LiveExecution, activity: int, timeout: str) -> None:
+        pending = live.state.activities.get(activity)
+        if pending is None or self._engine.live(live.record.key) is not live:
+            return
+        attempt = self._workers.attempt(live.record.key, activity)
+        record = live.attempts.get(activity)
+        if timeout == "SCHEDULE_TO_START" and (attempt is not None or record is not None):
+            return
+        self._workers.forget(live.record.key, activity, "timed out")
+        cause = None if record is None or record.failure is None else codec.decode_failure(record.failure)
+        if timeout == "SCHEDULE_TO_START" or (attempt is None and record is None):
+            attributes = {"timeout_type": "SCHEDULE_TO_START"}
+            failure = Failure(
+                kind="timeout", message="activity ScheduleToStart timeout", attributes=attributes
+            )
+        else:
+            failure = _out_of_time(cause)
+        self._end(
+            live,
+            ev.ActivityFailed(activity, failure, "TIMEOUT", 1 if record is None else record.failures + 1),
+        )
+
+    def cancel(self, live: LiveExecution, activity: int) -> None:
+        """Ask its attempt to stop; without one it has ended as cancelled."""
+        pending = live.state.activities.get(activity)
+        if pending is None:
+            return
+        attempt = self._workers.attempt(live.record.key, activity)
+        if attempt is not None and not attempt.reported:
+            attempt.cancel("the workflow asked for it")
+            return
+        self._workers.withdraw(live.record.key, activity)
+        failure = Failure(kind="canceled", message="Cancelled")
+        self._end(live, ev.ActivityFailed(activity, failure, "CANCEL_REQUESTED", 0))
+
+
+def _out_of_time(cause: Failure | None) -> Failure:
+    return Failure(
+        kind="timeout",
+        message="Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying",
+        cause=cause,
+        attributes={"timeout_type": "SCHEDULE_TO_CLOSE"},
+    )

@@ -1,0 +1,211 @@
+"""Starts of workflows: what an open or a closed run of the same id means for one, and the execution that it makes.
+
+That an id has no open run is checked by a unique index inside the commit that holds the start, so that nothing is read
+before; a start that was left out is resolved as if the run in the way had been known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .core import codec
+from .live import Incoming, LiveExecution
+from .ports import OPEN, ExecutionRecord
+from .requests import AlreadyRunning, NoSuchExecution, StartRequest
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+class Starts:
+    """The starts of an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._last_key = 0
+
+    def number_after(self, last_key: int) -> None:
+        """Give new executions the keys after this one, the last in the journal."""
+        self._last_key = last_key
+
+    def start(
+        self,
+        request: StartRequest,
+        *,
+        on_conflict: str = "fail",
+        received: tuple[str, bytes] | None = None,
+    ) -> asyncio.Future[tuple[ExecutionRecord, bool]]:
+        """Begin a workflow; the future has its record, and whether it was started by this call.
+
+        `on_conflict` says what an open run of the same id means: ``fail``, ``use_existing`` or
+        ``terminate_existing``. `received` is committed with whatever the outcome is.
+
+        Raises (through the future):
+            AlreadyRunning: there is an open run, and the policy is to fail.
+            StorageFull: nothing was accepted.
+        """
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]] = asyncio.get_running_loop().create_future()
+        if self._engine.refuse_when_closing(answer):
+            return answer
+
+        def begin(existing: LiveExecution | None) -> None:
+            if existing is not None:
+                self._resolve_conflict(request, existing.record, on_conflict, received, answer)
+            else:
+                self._begin(request, on_conflict, received, answer)
+
+        if request.workflow_id in self._engine.loading:
+            self._engine.loading[request.workflow_id].append(begin)
+        else:
+            begin(self._engine.open_run(request.workflow_id))
+        return answer
+
+    def _begin(
+        self,
+        request: StartRequest,
+        on_conflict: str,
+        received: tuple[str, bytes] | None,
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
+    ) -> None:
+        try:
+            if request.signal is not None:
+                codec.encode_body(request.signal)
+            live = self.new_execution(request, self._engine.entropy.run_id())
+        except codec.EventUnwritable as error:
+            answer.set_exception(error)
+            return
+
+        def settle(error: BaseException | None) -> None:
+            if answer.done():
+                return
+            if isinstance(error, AlreadyRunning):
+                self._resolve_conflict(request, error.record, on_conflict, received, answer)
+            elif error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result((live.record, True))
+
+        live.incoming[0].settle = settle
+        live.incoming[0].received = received
+        self._engine.make_ready(live)
+
+    def new_execution(
+        self, request: StartRequest, run_id: str, *, first_run_id: str = "", continued_run_id: str = ""
+    ) -> LiveExecution:
+        """An execution in memory that the next commit begins; what it is started with waits to be handed over.
+
+        Raises:
+            EventUnwritable: the request cannot be recorded; nothing knows of it.
+        """
+        self._last_key += 1
+        parent = request.parent
+        record = ExecutionRecord(
+            key=self._last_key,
+            workflow_id=request.workflow_id,
+            run_id=run_id,
+            workflow_type=request.workflow_type,
+            task_queue=request.task_queue,
+            started_at_us=self._engine.now_us(),
+            parent_workflow_id=parent.workflow_id if parent else "",
+            parent_run_id=parent.run_id if parent else "",
+            parent_close_policy=parent.close_policy if parent else 0,
+            root_workflow_id=parent.root_workflow_id if parent else "",
+            root_run_id=parent.root_run_id if parent else "",
+            first_run_id=first_run_id or run_id,
+        )
+        live = LiveExecution(record)
+        live.uncommitted = True
+        live.history = ()
+        started = request.started(
+            run_id, self._engine.entropy.seed(), first_run_id=first_run_id, continued_run_id=continued_run_id
+        )
+        codec.encode_body(started)  # Refused here, before anything knows of it.
+        live.incoming_start = started
+        live.incoming.append(Incoming(started))
+        if request.signal is not None:
+            live.incoming.append(Incoming(request.signal))
+        if request.update is not None:
+            request.update.ticket = self._engine.updates.send_to(live, request.update.update, with_start=True)
+        if request.search_attributes:
+            self._engine.batch.attributes[record.key] = request.search_attributes
+        self._engine.hold(live)
+        return live
+
+    def _resolve_conflict(
+        self,
+        request: StartRequest,
+        existing: ExecutionRecord,
+        on_conflict: str,
+        received: tuple[str, bytes] | None,
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
+    ) -> None:
+        # The commit that remembers the message is the one that holds its last effect, and no earlier one.
+        if on_conflict == "terminate_existing":
+            ended = self._engine.terminate(existing.workflow_id, existing.run_id, "replaced by a new run")
+            ended.add_done_callback(partial(self._begin_after, request, received, answer))
+        elif request.signal is not None:
+            again = partial(self._begin, request, on_conflict, received, answer)
+            signal = Incoming(
+                request.signal, lambda error: _answer_start(answer, existing, error), received, again
+            )
+            self._engine.with_live(
+                existing.workflow_id,
+                lambda live: again() if live is None else self._engine.give(live, signal),
+            )
+        elif received is not None:
+            self._engine.batch.received.append((0, received))
+            # The answer may acknowledge a message, so it waits for that commit.
+            self._engine.settle_with_commit(
+                lambda error: _answer_start(
+                    answer,
+                    existing,
+                    error or (None if on_conflict == "use_existing" else AlreadyRunning(existing)),
+                )
+            )
+            self._engine.wake()
+        else:
+            _answer_start(
+                answer, existing, None if on_conflict == "use_existing" else AlreadyRunning(existing)
+            )
+
+    def _begin_after(
+        self,
+        request: StartRequest,
+        received: tuple[str, bytes] | None,
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
+        ended: asyncio.Future[None],
+    ) -> None:
+        """Begin when the run in the way has ended, by this request or by itself."""
+        error = ended.exception()
+        if error is None or isinstance(error, NoSuchExecution):
+            self._begin(request, "terminate_existing", received, answer)
+        elif not answer.done():
+            answer.set_exception(error)
+
+    async def start_checked(
+        self, request: StartRequest, *, reuse: int = 1, on_conflict: str = "fail"
+    ) -> tuple[ExecutionRecord, bool]:
+        """Begin a workflow, unless its id was used before and `reuse` (Temporal's numbers) forbids it.
+
+        Raises:
+            AlreadyRunning: as `start`; also when a closed run is in the way.
+        """
+        if reuse in (2, 3):
+            found = await self._engine.journal.executions(workflow_id=request.workflow_id, limit=1)
+            closed = bool(found) and found[0].status != OPEN
+            if closed and (reuse == 3 or found[0].status in ("completed", "continued_as_new")):
+                raise AlreadyRunning(found[0])
+        return await self.start(request, on_conflict="terminate_existing" if reuse == 4 else on_conflict)
+
+
+def _answer_start(
+    answer: asyncio.Future[tuple[ExecutionRecord, bool]], record: ExecutionRecord, error: BaseException | None
+) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result((record, False))
+    else:
+        answer.set_exception(error)
