@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
-from . import listing, timeline
+from overwinter.runtime.display import timeline
+from overwinter.runtime.display.terminal import Terminal, escape
+
+from . import listing
 from .control import ControlClient, GatewayNotRunning, OperationFailed
 from .ports import GatewayReader, Json, OperationRefused, UnknownExecution
 from .settings import GatewaySettings, SettingsError, load
-from .terminal import Terminal, escape
 
 if TYPE_CHECKING:
     from overwinter.runtime.ports import Journal

@@ -20,10 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from overwinter.runtime.display.terminal import Terminal, escape
+
 from .listing import byte_size
 from .mqtt_settings import MqttSettings
 from .settings import GatewaySettings, SettingsError, load
-from .terminal import Terminal, escape
 
 Level = Literal["ok", "warning", "problem"]
 

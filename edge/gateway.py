@@ -23,13 +23,14 @@ import anyio
 from overwinter.runtime.client import Client
 from overwinter.runtime.clock import SystemClock, SystemEntropy
 from overwinter.runtime.converter import DataConverter
+from overwinter.runtime.display import views
 from overwinter.runtime.engine import Engine, EngineLimits
 from overwinter.runtime.journal import JournalError, SqliteJournal, StorageFailed
 from overwinter.runtime.ports import Batch
 from overwinter.runtime.values import ConvertedValues
 from overwinter.runtime.worker import Worker
 
-from . import catalog, control, views
+from . import catalog, control
 from .intake import Intake
 from .mqtt import MqttSession
 from .operations import Operations

@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, cast
 
+from overwinter.runtime.display.terminal import Terminal, escape, pad, shorten
+from overwinter.runtime.display.timeline import duration, event_text, moment, seconds_between
+
 from .ports import Json
-from .terminal import Terminal, escape, pad, shorten
-from .timeline import duration, event_text, moment, seconds_between
 
 
 def executions(answer: Json, terminal: Terminal, now: str | None = None) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from overwinter.runtime.converter import PayloadLimitError
 from overwinter.runtime.core.events import Signaled
+from overwinter.runtime.display import views
 from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import HistoryDamaged, SqliteJournal, StorageFull
 from overwinter.runtime.ports import ExecutionRecord, Journal
@@ -16,7 +17,6 @@ from overwinter.runtime.requests import AlreadyRunning, EngineClosed, NoSuchExec
 from overwinter.runtime.values import ConvertedValues
 from overwinter.sync.changes import follow
 
-from . import views
 from .ports import BadRequest, Json, OperationRefused, UnknownExecution
 
 _LIMIT_MAX: Final = 1000

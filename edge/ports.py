@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
-Json = dict[str, Any]
+from overwinter.runtime.display import Json
+
+__all__ = ["BadRequest", "GatewayOperations", "GatewayReader", "Json", "OperationRefused", "UnknownExecution"]
 
 
 class OperationRefused(Exception):

@@ -19,7 +19,7 @@ import pytest
 from overwinter.edge import cli, doctor
 from overwinter.edge.doctor import Finding
 from overwinter.edge.mqtt_settings import MqttSettings
-from overwinter.edge.terminal import Terminal
+from overwinter.runtime.display.terminal import Terminal
 
 MOUNTS = """\
 /dev/mmcblk0p2 / ext4 rw 0 0

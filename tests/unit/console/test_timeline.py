@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from overwinter.edge.terminal import Terminal, cell_width, escape, shorten
-from overwinter.edge.timeline import duration, elapsed, event_text, render, scale_of, spans_of
+from overwinter.runtime.display.terminal import Terminal, cell_width, escape, shorten
+from overwinter.runtime.display.timeline import duration, elapsed, event_text, render, scale_of, spans_of
 
 GOLDEN = """\
 irrigation/north-3                                                       running

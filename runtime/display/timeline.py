@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Final, cast
 
-from .ports import Json
+from . import Json
 from .terminal import Terminal, cell_width, compact, escape, pad, shorten
 
 GAP_COLUMNS: Final = 5

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from overwinter.runtime.converter import PayloadConverter
-from overwinter.runtime.core import codec
-from overwinter.runtime.core import commands as cmd
-from overwinter.runtime.core import events as ev
-from overwinter.runtime.core.events import Event, event_name
-from overwinter.runtime.core.payload import Failure, Payload
-from overwinter.runtime.core.retry import RetryRule
-from overwinter.runtime.core.state import ExecutionState, PendingActivity
-from overwinter.runtime.journal import SqliteJournal
-from overwinter.runtime.ports import (
+from ..converter import PayloadConverter
+from ..core import codec
+from ..core import commands as cmd
+from ..core import events as ev
+from ..core.events import Event, event_name
+from ..core.payload import Failure, Payload
+from ..core.retry import RetryRule
+from ..core.state import ExecutionState, PendingActivity
+from ..journal import SqliteJournal
+from ..ports import (
     STATUSES,
     AttemptRecord,
     Change,
@@ -26,8 +26,7 @@ from overwinter.runtime.ports import (
     Journal,
     ParkedMessage,
 )
-
-from .ports import Json
+from . import Json
 
 __all__ = ["STATUSES", "change", "execution", "journal", "parked", "shown", "waiting_for"]
 
