@@ -26,8 +26,8 @@ from ..common import (
 from ..converter import DataConverter
 from ..core import commands as cmd
 from ..engine import Engine, EngineLimits
+from ..frontend import EngineFrontend, Frontend
 from ..journal import SqliteJournal
-from ..ports import ExecutionRecord
 from ..relations import closing_failure
 from ..values import ConvertedValues
 from ..workflow._arguments import arguments
@@ -57,7 +57,6 @@ from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage
 
 if TYPE_CHECKING:
     from ..schedules import Schedule, ScheduleBackfill
-    from ..visibility import Filter
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -91,6 +90,8 @@ class Client:
             config = plugin.configure_client(config)
         self._config = config
         self.engine = engine
+        self.frontend: Frontend = EngineFrontend(engine)
+        """What its calls ask."""
         self.namespace = namespace
         self.identity = f"{uuid.getnode():x}@overwinter"
         self.data_converter = config.get("data_converter", data_converter)
@@ -486,29 +487,15 @@ class Client:
 
     # -- used by handles and calls ---------------------------------------------------------------------------
 
-    async def filter_of(self, query: str) -> Filter:
-        """A filter of its text, with the search attributes in use.
-
-        Raises:
-            RPCError: it is none.
-        """
-        from ..service import RPCError, RPCStatusCode
-        from ..visibility import InvalidFilter, parse
-
-        try:
-            return parse(query, await self.engine.journal.attribute_types())
-        except InvalidFilter as error:
-            raise RPCError(f"invalid query: {error}", RPCStatusCode.INVALID_ARGUMENT) from error
-
     async def result_of(self, workflow_id: str, run_id: str | None, hint: Any, follow_runs: bool) -> Any:
         """What an execution comes to; see `WorkflowHandle.result`."""
-        record = await self.engine.find(workflow_id, run_id)
+        run_id = run_id or (await self.frontend.find_workflow(workflow_id, None)).run_id
         while True:
             async with self.waiting_for_result(result=True):
-                closing = await self.engine.closing_event(record)
+                closing = await self.frontend.workflow_closed(workflow_id, run_id)
             new_run_id: str = getattr(closing, "new_run_id", "")
             if new_run_id and follow_runs:
-                record = await self._run(record, new_run_id)
+                run_id = new_run_id
                 continue
             if new_run_id:
                 raise WorkflowContinuedAsNewError(new_run_id)
@@ -516,10 +503,6 @@ class Client:
                 return self.values.decode([closing.result], None if hint is None else [hint])[0]
             failure, _ = closing_failure(closing)
             raise WorkflowFailureError(cause=self.values.error_of(failure))
-
-    async def _run(self, record: ExecutionRecord, run_id: str) -> ExecutionRecord:
-        (found,) = await self.engine.journal.executions(workflow_id=record.workflow_id, run_id=run_id)
-        return found
 
 
 class WithStartWorkflowOperation(Generic[S, R]):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..exceptions import TemporalError
-from ..requests import AlreadyRunning, EngineClosed, NoSuchExecution
-from ..service import RPCError, RPCStatusCode
 from ._execution import WorkflowExecutionStatus
 
 
@@ -94,33 +92,3 @@ class AsyncActivityCancelledError(TemporalError):
     def __init__(self, details: Any = None) -> None:
         super().__init__("Activity cancelled")
         self.details = details
-
-
-class translated:  # noqa: N801 - used as a statement
-    """Engine errors, within this block, as the errors that callers of a client know."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
-        from ..journal import StorageFull
-
-        match error:
-            case AlreadyRunning():
-                from ..exceptions import WorkflowAlreadyStartedError
-
-                record = error.record
-                raise WorkflowAlreadyStartedError(
-                    record.workflow_id,
-                    record.workflow_type,
-                    run_id=record.run_id,
-                    first_run_id=record.first_run_id or None,
-                ) from error
-            case NoSuchExecution():
-                raise RPCError(str(error), RPCStatusCode.NOT_FOUND) from error
-            case StorageFull():
-                raise RPCError(str(error), RPCStatusCode.RESOURCE_EXHAUSTED) from error
-            case EngineClosed():
-                raise RPCError(str(error), RPCStatusCode.UNAVAILABLE) from error
-            case _:
-                pass

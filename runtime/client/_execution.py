@@ -12,9 +12,9 @@ from typing import Any, cast
 from ..common import SearchAttributes, TypedSearchAttributes, arg_unset
 from ..core.events import Event, WorkflowStarted
 from ..core.payload import Payload
-from ..core.state import ExecutionState
+from ..frontend import ExecutionDetails, ExecutionSummary
 from ..histories import FORMAT, event_from_json, event_to_json
-from ..ports import Blocked, ExecutionRecord
+from ..ports import Blocked
 from ..search_attributes import typed, untyped
 from ..values import ConvertedValues
 
@@ -120,20 +120,18 @@ class WorkflowExecutionDescription(WorkflowExecution):
         return self._details or None
 
 
-def execution_of(
-    record: ExecutionRecord, state: ExecutionState, values: ConvertedValues
-) -> WorkflowExecution:
-    """A record as a list shows it."""
-    return WorkflowExecution(**_fields(record, state, values))
+def execution_of(summary: ExecutionSummary, values: ConvertedValues) -> WorkflowExecution:
+    """An execution as a list shows it."""
+    return WorkflowExecution(**_fields(summary, values))
 
 
-def _fields(record: ExecutionRecord, state: ExecutionState, values: ConvertedValues) -> dict[str, Any]:
-    start = state.started
+def _fields(summary: ExecutionSummary, values: ConvertedValues) -> dict[str, Any]:
+    record = summary.record
     began = instant(record.started_at_us)
     return {
         "close_time": None if record.closed_at_us is None else instant(record.closed_at_us),
-        "execution_time": began + timedelta(seconds=start.first_delay_s),
-        "history_length": state.sequence,
+        "execution_time": began + timedelta(seconds=summary.first_delay_s),
+        "history_length": summary.history_length,
         "id": record.workflow_id,
         "namespace": "default",
         "parent_id": record.parent_workflow_id or None,
@@ -141,42 +139,35 @@ def _fields(record: ExecutionRecord, state: ExecutionState, values: ConvertedVal
         "root_id": record.root_workflow_id or record.workflow_id,
         "root_run_id": record.root_run_id or record.run_id,
         "run_id": record.run_id,
-        "search_attributes": untyped(state.search_attributes),
+        "search_attributes": untyped(summary.search_attributes),
         "start_time": began,
         "status": WorkflowExecutionStatus[record.status.upper()],
         "task_queue": record.task_queue,
-        "typed_search_attributes": typed(state.search_attributes),
+        "typed_search_attributes": typed(summary.search_attributes),
         "workflow_type": record.workflow_type,
         "blocked": record.blocked,
-        "_memo": dict(state.memo),
+        "_memo": summary.memo,
         "_values": values,
     }
 
 
-def description_of(
-    record: ExecutionRecord, state: ExecutionState, values: ConvertedValues, failures: Mapping[int, int]
-) -> WorkflowExecutionDescription:
-    """A record with what it waits for; `failures` counts the failed attempts of its pending activities."""
-    running = record.status == "running"
-    due_us = state.next_due_us() if running else None
+def description_of(details: ExecutionDetails, values: ConvertedValues) -> WorkflowExecutionDescription:
+    """An execution with what it waits for."""
+    due_us = details.next_due_us
     return WorkflowExecutionDescription(
-        **_fields(record, state, values),
+        **_fields(details.summary, values),
         pending_activities=[
-            PendingActivity(
-                pending.command.activity_id, pending.command.activity_type, failures.get(number, 0) + 1
-            )
-            for number, pending in state.activities.items()
-            if running
+            PendingActivity(each.activity_id, each.activity_type, each.attempt)
+            for each in details.pending_activities
         ],
         pending_children=[
-            PendingChildWorkflow(child.command.workflow_id, child.run_id, child.command.workflow_type)
-            for child in state.children.values()
-            if running
+            PendingChildWorkflow(each.workflow_id, each.run_id, each.workflow_type)
+            for each in details.pending_children
         ],
         next_timer=None if due_us is None else instant(due_us),
-        cancel_requested=state.cancel_requested,
-        _summary=state.started.summary,
-        _details=state.started.details,
+        cancel_requested=details.cancel_requested,
+        _summary=details.static_summary,
+        _details=details.static_details,
     )
 
 

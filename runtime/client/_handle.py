@@ -11,7 +11,7 @@ from ..common import QueryRejectCondition, arg_unset
 from ..core.events import Event
 from ..workflow._arguments import arguments
 from ..workflow._definition import query_definition, signal_name, update_definition
-from ._errors import RPCTimeoutOrCancelledError, translated
+from ._errors import RPCTimeoutOrCancelledError
 from ._execution import WorkflowExecutionDescription, WorkflowHistory, WorkflowHistoryEventFilterType
 from ._interceptors import (
     NO_METADATA,
@@ -94,10 +94,9 @@ class WorkflowHandle(Generic[S, R]):
         timer = asyncio.timeout(None if rpc_timeout is None else rpc_timeout.total_seconds())
         try:
             async with timer:
-                with translated():
-                    result = await self._client.result_of(
-                        self._id, self._result_run_id, self._result_type, follow_runs
-                    )
+                result = await self._client.result_of(
+                    self._id, self._result_run_id, self._result_type, follow_runs
+                )
         except TimeoutError:
             if timer.expired():
                 raise RPCTimeoutOrCancelledError("Timeout waiting for the result") from None

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ..core.payload import Attribute, Payload
+from ..frontend import ScheduleSnapshot
 from ..schedules import (
     Schedule,
     ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
     ScheduleBackfill,
     ScheduleDescription,
     ScheduleListActionStartWorkflow,
@@ -23,19 +21,15 @@ from ..schedules import (
     ScheduleListSchedule,
     ScheduleListState,
     ScheduleOverlapPolicy,
-    ScheduleSpec,
     ScheduleUpdate,
     ScheduleUpdateInput,
     decide,
-    parse_cron,
     schedule_from_json,
     schedule_to_json,
 )
-from ..schedules.runner import Kept, NoSuchSchedule, ScheduleExists
 from ..search_attributes import attributes_of, typed, untyped
 from ..service import RPCError, RPCStatusCode
-from ..visibility import InvalidFilter, parse
-from ._errors import translated
+from ._execution import instant
 from ._interceptors import (
     NO_METADATA,
     BackfillScheduleInput,
@@ -54,7 +48,6 @@ from ._interceptors import (
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from ..visibility.fields import Field, Scalar
     from ._client import Client
 
 Updater = Callable[[ScheduleUpdateInput], "ScheduleUpdate | Awaitable[ScheduleUpdate | None] | None"]
@@ -186,9 +179,9 @@ class ScheduleAsyncIterator:
         """
         size = page_size or self._input.page_size
         after = self._token.decode() if self._token else ""
-        found = [kept for kept in _fitting(self._client, self._input.query) if kept.id > after]
-        self._page = [_listed(self._client, kept) for kept in found[:size]]
-        self._token = found[size - 1].id.encode() if len(found) > size else None
+        page = await self._client.frontend.list_schedules(self._input.query or "", after, size)
+        self._page = [_listed(self._client, found) for found in page.schedules]
+        self._token = None if page.after_id is None else page.after_id.encode()
         self._index = 0
 
     def __aiter__(self) -> ScheduleAsyncIterator:
@@ -211,7 +204,7 @@ class ScheduleCalls(OutboundInterceptor):
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._schedules = client.engine.schedules
+        self._frontend = client.frontend
 
     async def create_schedule(self, input: CreateScheduleInput) -> ScheduleHandle:
         state = input.schedule.state
@@ -222,47 +215,36 @@ class ScheduleCalls(OutboundInterceptor):
         if not input.id:
             raise RPCError("schedule ID is empty: write an id", RPCStatusCode.INVALID_ARGUMENT)
         memo = {name: self._payloads((value,))[0] for name, value in (input.memo or {}).items()}
-        with _translated():
-            await self._schedules.create(
-                input.id,
-                self._prepared(input.schedule),
-                memo=memo,
-                attributes=attributes_of(input.search_attributes),
-                trigger=input.trigger_immediately,
-                backfills=tuple(input.backfill),
-            )
+        schedule = self._prepared(input.schedule)
+        attributes = attributes_of(input.search_attributes)
+        await self._frontend.create_schedule(
+            input.id, schedule, memo, attributes, input.trigger_immediately, tuple(input.backfill)
+        )
         return ScheduleHandle(self._client, input.id)
 
     def list_schedules(self, input: ListSchedulesInput) -> ScheduleAsyncIterator:
         return ScheduleAsyncIterator(self._client, input)
 
     async def backfill_schedule(self, input: BackfillScheduleInput) -> None:
-        with _translated():
-            await self._schedules.backfill(input.id, *input.backfills)
+        await self._frontend.backfill_schedule(input.id, tuple(input.backfills))
 
     async def delete_schedule(self, input: DeleteScheduleInput) -> None:
-        with _translated():
-            await self._schedules.delete(input.id)
+        await self._frontend.delete_schedule(input.id)
 
     async def describe_schedule(self, input: DescribeScheduleInput) -> ScheduleDescription:
-        with _translated():
-            return _described(self._client, self._schedules.get(input.id))
+        return _described(self._client, await self._frontend.describe_schedule(input.id))
 
     async def pause_schedule(self, input: PauseScheduleInput) -> None:
-        with _translated():
-            await self._schedules.pause(input.id, input.note or "Paused via Python SDK")
+        await self._frontend.pause_schedule(input.id, input.note or "Paused via Python SDK")
 
     async def trigger_schedule(self, input: TriggerScheduleInput) -> None:
-        with _translated():
-            await self._schedules.trigger(input.id, input.overlap)
+        await self._frontend.trigger_schedule(input.id, input.overlap)
 
     async def unpause_schedule(self, input: UnpauseScheduleInput) -> None:
-        with _translated():
-            await self._schedules.unpause(input.id, input.note or "Unpaused via Python SDK")
+        await self._frontend.unpause_schedule(input.id, input.note or "Unpaused via Python SDK")
 
     async def update_schedule(self, input: UpdateScheduleInput) -> None:
-        with _translated():
-            description = _described(self._client, self._schedules.get(input.id))
+        description = _described(self._client, await self._frontend.describe_schedule(input.id))
         found = input.updater(ScheduleUpdateInput(description))
         update = await found if inspect.isawaitable(found) else found
         if update is None:
@@ -270,11 +252,10 @@ class ScheduleCalls(OutboundInterceptor):
         attributes: Mapping[str, Attribute] | None = None
         if update.search_attributes is not None:
             attributes = attributes_of(update.search_attributes)
-        with _translated():
-            await self._schedules.update(input.id, self._prepared(update.schedule), attributes)
+        await self._frontend.update_schedule(input.id, self._prepared(update.schedule), attributes)
 
     def _prepared(self, schedule: Schedule) -> Schedule:
-        """A copy of its own, with payloads for values and calendars for cron expressions."""
+        """A copy of its own, with payloads for values."""
         if not isinstance(schedule.action, ScheduleActionStartWorkflow):
             raise TypeError(
                 f"action is {type(schedule.action).__name__}, expected ScheduleActionStartWorkflow"
@@ -288,8 +269,7 @@ class ScheduleCalls(OutboundInterceptor):
             # As Temporal's server describes it.
             action.retry_policy = replace(policy, maximum_interval=100 * policy.initial_interval)
         stored = schedule_to_json(replace(schedule, action=action), self._payloads)
-        prepared = schedule_from_json(stored)
-        return replace(prepared, spec=_with_calendars(prepared.spec))
+        return schedule_from_json(stored)
 
     def _plain(self, text: str | Payload | None) -> str | None:
         return self._client.values.decode([text], [str])[0] if isinstance(text, Payload) else text
@@ -298,27 +278,8 @@ class ScheduleCalls(OutboundInterceptor):
         return self._client.values.encode(values)
 
 
-def _with_calendars(spec: ScheduleSpec) -> ScheduleSpec:
-    """The spec as Temporal's server describes it: what its cron expressions say is among its calendars and intervals.
-
-    Raises:
-        ValueError: an expression is none, or two name different zones.
-    """
-    crons = [parse_cron(text) for text in spec.cron_expressions]
-    named = [spec.time_zone_name or "", *(cron.time_zone_name or "" for cron in crons)]
-    zones = {zone for zone in named if zone}
-    if len(zones) > 1 or (zones and not spec.time_zone_name and "" in named[1:]):
-        return spec  # What is wrong with it is said when it is validated.
-    return replace(
-        spec,
-        calendars=[*spec.calendars, *(calendar for cron in crons for calendar in cron.calendars)],
-        intervals=[*spec.intervals, *(interval for cron in crons for interval in cron.intervals)],
-        cron_expressions=[],
-        time_zone_name=next(iter(zones), None),
-    )
-
-
-def _described(client: Client, kept: Kept) -> ScheduleDescription:
+def _described(client: Client, found: ScheduleSnapshot) -> ScheduleDescription:
+    kept = found.kept
     schedule = replace(_copied(kept.schedule), state=replace(kept.progress.state))
     assert isinstance(schedule.action, ScheduleActionStartWorkflow)
     schedule.action.static_summary = _encoded_text(client, schedule.action.static_summary)
@@ -326,7 +287,7 @@ def _described(client: Client, kept: Kept) -> ScheduleDescription:
     return ScheduleDescription(
         id=kept.id,
         schedule=schedule,
-        info=decide.info(kept.rules, kept.progress, _now(client)),
+        info=decide.info(kept.rules, kept.progress, instant(found.now_us)),
         typed_search_attributes=typed(kept.attributes),
         search_attributes=untyped(kept.attributes),
         data_converter=client.data_converter,
@@ -343,8 +304,9 @@ def _copied(schedule: Schedule) -> Schedule:
     return schedule_from_json(schedule_to_json(schedule, tuple))
 
 
-def _listed(client: Client, kept: Kept) -> ScheduleListDescription:
-    info = decide.info(kept.rules, kept.progress, _now(client))
+def _listed(client: Client, found: ScheduleSnapshot) -> ScheduleListDescription:
+    kept = found.kept
+    info = decide.info(kept.rules, kept.progress, instant(found.now_us))
     state = kept.progress.state
     return ScheduleListDescription(
         id=kept.id,
@@ -359,48 +321,3 @@ def _listed(client: Client, kept: Kept) -> ScheduleListDescription:
         data_converter=client.data_converter,
         _memo=kept.memo,
     )
-
-
-@dataclass(frozen=True)
-class _Filtered:
-    """A schedule as a filter reads it."""
-
-    kept: Kept
-    key: int = 0
-
-    def values(self, field: Field) -> Sequence[Scalar]:
-        """See `visibility.Record.values`."""
-        own = {"ScheduleId": self.kept.id, "TemporalSchedulePaused": int(self.kept.progress.state.paused)}
-        value: Any = own.get(field.name, self.kept.attributes.get(field.name, ("", None))[1])
-        if value is None:
-            return ()
-        return cast("list[Scalar]", value) if isinstance(value, list) else [value]
-
-
-def _fitting(client: Client, query: str | None) -> list[Kept]:
-    every = client.engine.schedules.all()
-    if not query:
-        return every
-    types = {name: kind for kept in every for name, (kind, _) in kept.attributes.items()}
-    try:
-        wanted = parse(query, {**types, **_FILTERED})
-    except InvalidFilter as error:
-        raise RPCError(f"invalid query: {error}", RPCStatusCode.INVALID_ARGUMENT) from error
-    return [kept for kept in every if wanted.matches(_Filtered(kept))]
-
-
-def _now(client: Client) -> datetime:
-    return datetime.fromtimestamp(client.engine.now_us() / 1_000_000, UTC)
-
-
-@contextmanager
-def _translated() -> Generator[None]:
-    with translated():
-        try:
-            yield
-        except ScheduleExists as error:
-            raise ScheduleAlreadyRunningError from error
-        except NoSuchSchedule as error:
-            raise RPCError(str(error.args[0]), RPCStatusCode.NOT_FOUND) from error
-        except ValueError as error:
-            raise RPCError(f"Invalid schedule spec: {error}", RPCStatusCode.INVALID_ARGUMENT) from error

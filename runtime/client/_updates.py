@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..updates import UpdateRejected, UpdateTicket
-from ._errors import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, translated
+from ..core.commands import CompleteUpdate
+from ..frontend import UpdateRejected
+from ._errors import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from ._interceptors import NO_METADATA
 
 if TYPE_CHECKING:
@@ -37,14 +39,14 @@ class WorkflowUpdateHandle(Generic[R]):
         *,
         workflow_run_id: str | None = None,
         result_type: Any = None,
-        ticket: UpdateTicket | None = None,
+        known_outcome: CompleteUpdate | None = None,
     ) -> None:
         self._client = client
         self._id = id
         self._workflow_id = workflow_id
         self._workflow_run_id = workflow_run_id
         self._result_type = result_type
-        self._ticket = ticket
+        self._outcome = known_outcome
 
     @property
     def id(self) -> str:
@@ -72,12 +74,12 @@ class WorkflowUpdateHandle(Generic[R]):
             RPCError: there is no such update.
         """
         del rpc_metadata
-        with translated():
-            if self._ticket is None:
-                self._ticket = await self._client.engine.updates.find(
+        async with patiently(rpc_timeout, self._client):
+            if self._outcome is None:
+                self._outcome = await self._client.frontend.update_outcome(
                     self._workflow_id, self._workflow_run_id, self._id
                 )
-            outcome = await patiently(self._ticket.completed, rpc_timeout, self._client)
+        outcome = self._outcome
         values = self._client.values
         if outcome.failure is not None:
             raise WorkflowUpdateFailedError(values.error_of(outcome.failure))
@@ -87,11 +89,12 @@ class WorkflowUpdateHandle(Generic[R]):
         return result
 
 
-async def patiently(future: asyncio.Future[Any], timeout: timedelta | None, client: Client) -> Any:
-    """What an update's future comes to, with the errors that a client knows."""
+@asynccontextmanager
+async def patiently(timeout: timedelta | None, client: Client) -> AsyncGenerator[None]:
+    """Within this block an update is waited for so long, and what it comes to are errors that a client knows."""
     try:
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
-            return await asyncio.shield(future)
+            yield
     except (TimeoutError, asyncio.CancelledError) as error:
         raise WorkflowUpdateRPCTimeoutOrCancelledError from error
     except UpdateRejected as error:

@@ -1,0 +1,319 @@
+"""An engine's side of the port: calls to executions, their updates, and activities that someone else completes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..attempts import Attempt
+from ..common import QueryRejectCondition
+from ..core.commands import CompleteUpdate
+from ..core.events import Closing, Event, Signaled, UpdateAccepted
+from ..core.payload import Failure, Payload
+from ..core.state import ExecutionState
+from ..engine import Engine
+from ..exceptions import FailureError
+from ..follow_ups import cron_wait_s
+from ..ports import OPEN, ExecutionRecord
+from ..requests import EngineClosed, NoSuchExecution, NoWorker, StartRequest, WithUpdate
+from ..service import RPCError, RPCStatusCode
+from ..updates import UpdateRejected, UpdateTicket
+from ..visibility import Filter, parse
+from .errors import translated
+from .records import (
+    ActivityById,
+    ActivityCancelled,
+    Begun,
+    BegunWithUpdate,
+    CountedGroup,
+    EventPage,
+    ExecutionDetails,
+    ExecutionPage,
+    ExecutionSummary,
+    PendingActivity,
+    PendingChild,
+    QueryFailed,
+    QueryRejected,
+    UpdateProgress,
+)
+from .schedules import ScheduleCalls
+
+_ORDERED_MAX = 10_000
+"""Executions that a filter with an order of its own lists, in one page."""
+_WORKER_LOOK_S = 0.01
+
+
+class EngineFrontend(ScheduleCalls):
+    """A `Frontend` in the process of its engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._journal = engine.journal
+
+    # -- starts ----------------------------------------------------------------------------------------
+
+    async def start_workflow(self, request: StartRequest, reuse: int, on_conflict: str) -> Begun:
+        """See `Frontend`."""
+        with translated():
+            return Begun(
+                *await self._engine.start_checked(self._timed(request), reuse=reuse, on_conflict=on_conflict)
+            )
+
+    def _timed(self, request: StartRequest) -> StartRequest:
+        if not request.cron or request.first_delay_s:
+            return request
+        return replace(request, first_delay_s=cron_wait_s(request.cron, self._engine.now_us()))
+
+    async def start_workflow_with_update(
+        self, request: StartRequest, update: UpdateAccepted, reuse: int, on_conflict: str
+    ) -> BegunWithUpdate:
+        """See `Frontend`."""
+        attached = WithUpdate(update)
+        with translated():
+            record = await self._run_that_had(request.workflow_id, update.update_id)
+            if record is None:
+                record, started = await self._engine.start_checked(
+                    replace(self._timed(request), update=attached), reuse=reuse, on_conflict=on_conflict
+                )
+                if not started:
+                    attached.ticket = None
+            ticket = attached.ticket
+            try:
+                if ticket is None:
+                    ticket = await self._engine.update(record.workflow_id, record.run_id, update)
+                return BegunWithUpdate(record, await _accepted(ticket), None)
+            except UpdateRejected as error:
+                return BegunWithUpdate(record, None, error.failure)
+
+    async def _run_that_had(self, workflow_id: str, update_id: str) -> ExecutionRecord | None:
+        """The latest run, when it has had this update already: it is open, or the update has completed."""
+        runs = await self._journal.executions(workflow_id=workflow_id, limit=1)
+        if not runs:
+            return None
+        known = (await self._journal.history(runs[0])).state.updates.get(update_id)
+        if known is not None and (runs[0].status == OPEN or known.completed is not None):
+            return runs[0]
+        return None
+
+    # -- messages --------------------------------------------------------------------------------------
+
+    async def signal_workflow(self, workflow_id: str, run_id: str | None, signal: Signaled) -> None:
+        """See `Frontend`."""
+        with translated():
+            await self._engine.signal(workflow_id, run_id, signal)
+
+    async def query_workflow(
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        query: str,
+        args: tuple[Payload, ...],
+        headers: Mapping[str, Payload],
+        reject_condition: int | None,
+        patience_s: float,
+    ) -> Payload:
+        """See `Frontend`."""
+        with translated():
+            if reject_condition not in (None, QueryRejectCondition.NONE):
+                await self._check_status(workflow_id, run_id, reject_condition)
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + patience_s
+            while True:
+                try:
+                    return await self._engine.query(workflow_id, run_id, query, args, headers)
+                except NoWorker as error:
+                    if loop.time() >= deadline:
+                        raise RPCError(
+                            f"Timeout expired: {error}", RPCStatusCode.DEADLINE_EXCEEDED
+                        ) from error
+                    await asyncio.sleep(_WORKER_LOOK_S)
+                except (NoSuchExecution, EngineClosed):
+                    raise
+                except Exception as error:  # whatever the handler raised
+                    raise _query_failed(error) from None
+
+    async def _check_status(self, workflow_id: str, run_id: str | None, condition: int) -> None:
+        status = (await self._engine.find(workflow_id, run_id)).status
+        if status != OPEN and (condition == QueryRejectCondition.NOT_OPEN or status != "completed"):
+            raise QueryRejected(status)
+
+    async def update_workflow(
+        self, workflow_id: str, run_id: str | None, update: UpdateAccepted
+    ) -> UpdateProgress:
+        """See `Frontend`."""
+        with translated():
+            return await _accepted(await self._engine.update(workflow_id, run_id, update))
+
+    async def update_outcome(self, workflow_id: str, run_id: str | None, update_id: str) -> CompleteUpdate:
+        """See `Frontend`."""
+        with translated():
+            ticket = await self._engine.updates.find(workflow_id, run_id, update_id)
+            return await asyncio.shield(ticket.completed)
+
+    # -- ends ------------------------------------------------------------------------------------------
+
+    async def cancel_workflow(
+        self, workflow_id: str, run_id: str | None, reason: str, first_run_id: str | None
+    ) -> None:
+        """See `Frontend`."""
+        with translated():
+            try:
+                await self._engine.cancel(workflow_id, run_id, reason, only_chain=first_run_id)
+            except NoSuchExecution:
+                await self._engine.find(workflow_id, run_id)  # One that has ended needs no cancelling.
+
+    async def terminate_workflow(
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        reason: str,
+        details: tuple[Payload, ...],
+        first_run_id: str | None,
+    ) -> None:
+        """See `Frontend`."""
+        with translated():
+            await self._engine.terminate(workflow_id, run_id, reason, details, only_chain=first_run_id)
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    async def find_workflow(self, workflow_id: str, run_id: str | None) -> ExecutionRecord:
+        """See `Frontend`."""
+        with translated():
+            return await self._engine.find(workflow_id, run_id)
+
+    async def workflow_closed(self, workflow_id: str, run_id: str | None) -> Closing:
+        """See `Frontend`."""
+        with translated():
+            return await self._engine.closing_event(await self._engine.find(workflow_id, run_id))
+
+    async def describe_workflow(self, workflow_id: str, run_id: str | None) -> ExecutionDetails:
+        """See `Frontend`."""
+        with translated():
+            record = await self._engine.find(workflow_id, run_id)
+            state = (await self._journal.history(record)).state
+            attempts = await self._journal.attempts(record.key)
+        failures = {attempt.activity: attempt.failures for attempt in attempts}
+        return _details_of(record, state, failures)
+
+    async def workflow_events(
+        self, workflow_id: str, run_id: str | None, after: int, wait: bool, last_only: bool
+    ) -> EventPage:
+        """See `Frontend`."""
+        with translated():
+            record = await self._engine.find(workflow_id, run_id)
+            while True:
+                committed = self._engine.next_commit()  # Asked for before the look, or one between is missed.
+                history = await self._journal.history(record)
+                closed = history.state.closing is not None
+                if last_only:
+                    events: Sequence[Event] = history.events[-1:] if closed or not wait else ()
+                else:
+                    events = history.events[after:]
+                if events or closed or not wait:
+                    return EventPage(record.run_id, tuple(events), wait and not closed)
+                await committed
+
+    async def list_workflows(self, query: str, before_key: int | None, limit: int) -> ExecutionPage:
+        """See `Frontend`."""
+        ordered = False
+        if query:
+            wanted = await self._filter(query)
+            ordered = bool(wanted.sql().order_by)
+            if ordered:  # There is no key to go on from.
+                records = await self._journal.select(wanted, limit=_ORDERED_MAX)
+            else:
+                records = await self._journal.select(wanted, before_key=before_key, limit=limit)
+        else:
+            records = await self._journal.executions(before_key=before_key, limit=limit)
+        more = not ordered and len(records) == limit
+        found = [_summary_of(record, (await self._journal.history(record)).state) for record in records]
+        return ExecutionPage(tuple(found), records[-1].key if more else None)
+
+    async def count_workflows(self, query: str) -> tuple[CountedGroup, ...]:
+        """See `Frontend`."""
+        rows = await self._journal.count(await self._filter(query))
+        return tuple(CountedGroup(values, count) for values, count in rows)
+
+    async def _filter(self, query: str) -> Filter:
+        with translated():
+            return parse(query, await self._journal.attribute_types())
+
+    # -- activities that someone else completes ----------------------------------------------------------
+
+    async def heartbeat_activity(self, place: ActivityById | bytes, details: tuple[Payload, ...]) -> None:
+        """See `Frontend`."""
+        attempt = await self._attempt(place)
+        if attempt.cancel_reason is not None:
+            raise ActivityCancelled
+        attempt.beat(details)
+
+    async def end_activity(
+        self, place: ActivityById | bytes, outcome: Payload | Failure, heartbeat: tuple[Payload, ...]
+    ) -> None:
+        """See `Frontend`."""
+        attempt = await self._attempt(place)
+        if heartbeat:
+            attempt.beat(heartbeat)
+        committed = self._engine.next_commit()
+        attempt.report(outcome)
+        await committed
+
+    async def _attempt(self, place: ActivityById | bytes) -> Attempt:
+        if isinstance(place, bytes):
+            attempt = await self._engine.find_attempt(place)
+        else:
+            attempt = await self._engine.find_attempt_by_id(
+                place.workflow_id, place.run_id, place.activity_id
+            )
+        if attempt is None:
+            raise RPCError("activity not found, or it has ended", RPCStatusCode.NOT_FOUND)
+        return attempt
+
+
+async def _accepted(ticket: UpdateTicket) -> UpdateProgress:
+    await asyncio.shield(ticket.accepted)
+    done = ticket.completed
+    return UpdateProgress(
+        ticket.update_id, ticket.workflow_id, ticket.run_id, done.result() if done.done() else None
+    )
+
+
+def _query_failed(error: Exception) -> QueryFailed:
+    cause = error.__cause__ or error
+    return QueryFailed(cause.message if isinstance(cause, FailureError) else str(cause))
+
+
+def _summary_of(record: ExecutionRecord, state: ExecutionState) -> ExecutionSummary:
+    return ExecutionSummary(
+        record=record,
+        history_length=state.sequence,
+        first_delay_s=state.started.first_delay_s,
+        search_attributes=dict(state.search_attributes),
+        memo=dict(state.memo),
+    )
+
+
+def _details_of(
+    record: ExecutionRecord, state: ExecutionState, failures: Mapping[int, int]
+) -> ExecutionDetails:
+    running = record.status == OPEN
+    activities = state.activities.items() if running else ()
+    children = state.children.values() if running else ()
+    return ExecutionDetails(
+        summary=_summary_of(record, state),
+        pending_activities=tuple(
+            PendingActivity(
+                pending.command.activity_id, pending.command.activity_type, failures.get(number, 0) + 1
+            )
+            for number, pending in activities
+        ),
+        pending_children=tuple(
+            PendingChild(child.command.workflow_id, child.run_id, child.command.workflow_type)
+            for child in children
+        ),
+        next_due_us=state.next_due_us() if running else None,
+        cancel_requested=state.cancel_requested,
+        static_summary=state.started.summary,
+        static_details=state.started.details,
+    )

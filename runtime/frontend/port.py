@@ -1,0 +1,215 @@
+"""The port between clients and engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ..core.commands import CompleteUpdate
+from ..core.events import Closing, Signaled, UpdateAccepted
+from ..core.payload import Attribute, Failure, Payload
+from ..ports import ExecutionRecord
+from ..requests import StartRequest
+from ..schedules import Schedule, ScheduleBackfill, ScheduleOverlapPolicy
+from .records import (
+    ActivityById,
+    Begun,
+    BegunWithUpdate,
+    CountedGroup,
+    EventPage,
+    ExecutionDetails,
+    ExecutionPage,
+    SchedulePage,
+    ScheduleSnapshot,
+    UpdateProgress,
+)
+
+
+class Frontend(Protocol):
+    """What a client asks of an engine.
+
+    When a call that changes state returns, the change survives power loss. Without a run id a call is for the open run, or
+    where it only reads for the latest one. Besides what each call names, all of them raise `RPCError`: NOT_FOUND when there
+    is no such execution (update, activity, schedule), RESOURCE_EXHAUSTED when the journal is full and nothing was accepted,
+    UNAVAILABLE when the engine stops, INVALID_ARGUMENT for a filter or a schedule that is none; and `ValueError` for what
+    cannot be recorded.
+    """
+
+    # -- executions ------------------------------------------------------------------------------------
+
+    async def start_workflow(self, request: StartRequest, reuse: int, on_conflict: str) -> Begun:
+        """Begin a workflow. `reuse` is Temporal's number of the reuse policy, `on_conflict` as for `Engine.start`.
+
+        A request with a cron schedule and no delay waits for the schedule's next time.
+
+        Raises:
+            WorkflowAlreadyStartedError: the id is in use, or may not be used again.
+        """
+        ...
+
+    async def start_workflow_with_update(
+        self, request: StartRequest, update: UpdateAccepted, reuse: int, on_conflict: str
+    ) -> BegunWithUpdate:
+        """Hand an update to the open run, or to one that begins with it; returns when it is accepted or rejected.
+
+        Raises:
+            WorkflowAlreadyStartedError: as `start_workflow`; the update was sent to nobody.
+        """
+        ...
+
+    async def signal_workflow(self, workflow_id: str, run_id: str | None, signal: Signaled) -> None:
+        """The signal is in the history of an open run."""
+        ...
+
+    async def query_workflow(
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        query: str,
+        args: tuple[Payload, ...],
+        headers: Mapping[str, Payload],
+        reject_condition: int | None,
+        patience_s: float,
+    ) -> Payload:
+        """What a query's handler answers, in a run that may have closed; waits so long for a worker.
+
+        Raises:
+            QueryFailed: it did not answer.
+            QueryRejected: the status is one that the condition (Temporal's number) names.
+            RPCError: DEADLINE_EXCEEDED when no worker came.
+        """
+        ...
+
+    async def cancel_workflow(
+        self, workflow_id: str, run_id: str | None, reason: str, first_run_id: str | None
+    ) -> None:
+        """The open run was asked to end; one that has ended needs no asking. With `first_run_id`, one of that chain."""
+        ...
+
+    async def terminate_workflow(
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        reason: str,
+        details: tuple[Payload, ...],
+        first_run_id: str | None,
+    ) -> None:
+        """The open run has ended. With `first_run_id`, only one of that chain."""
+        ...
+
+    async def find_workflow(self, workflow_id: str, run_id: str | None) -> ExecutionRecord:
+        """The record of a run."""
+        ...
+
+    async def workflow_closed(self, workflow_id: str, run_id: str | None) -> Closing:
+        """How a run ended, once it has."""
+        ...
+
+    async def describe_workflow(self, workflow_id: str, run_id: str | None) -> ExecutionDetails:
+        """A run, with what it waits for."""
+        ...
+
+    async def workflow_events(
+        self, workflow_id: str, run_id: str | None, after: int, wait: bool, last_only: bool
+    ) -> EventPage:
+        """Events of a run after this sequence, as many as fit into a page; `last_only` the last one of all.
+
+        With `wait` it returns when there is one, with both when there is the one that closes the run.
+        """
+        ...
+
+    async def list_workflows(self, query: str, before_key: int | None, limit: int) -> ExecutionPage:
+        """Executions that fit a filter, the newest first; a filter with an order of its own gives one page."""
+        ...
+
+    async def count_workflows(self, query: str) -> tuple[CountedGroup, ...]:
+        """How many executions fit a filter, by its groups."""
+        ...
+
+    # -- updates ---------------------------------------------------------------------------------------
+
+    async def update_workflow(
+        self, workflow_id: str, run_id: str | None, update: UpdateAccepted
+    ) -> UpdateProgress:
+        """Hand an update to an open run; returns when it is accepted. One that the run has had is not handed over again.
+
+        Raises:
+            UpdateRejected: its validator refused it.
+        """
+        ...
+
+    async def update_outcome(self, workflow_id: str, run_id: str | None, update_id: str) -> CompleteUpdate:
+        """How an update ended that was sent before, once it has.
+
+        Raises:
+            UpdateRejected: its validator refused it.
+        """
+        ...
+
+    # -- activities that someone else completes ----------------------------------------------------------
+
+    async def heartbeat_activity(self, place: ActivityById | bytes, details: tuple[Payload, ...]) -> None:
+        """The activity, by its id or its token, is alive.
+
+        Raises:
+            ActivityCancelled: it was asked to stop.
+        """
+        ...
+
+    async def end_activity(
+        self, place: ActivityById | bytes, outcome: Payload | Failure, heartbeat: tuple[Payload, ...]
+    ) -> None:
+        """An attempt of an activity ended; a failure is retried as the policy says, with this last heartbeat if any."""
+        ...
+
+    # -- schedules -------------------------------------------------------------------------------------
+
+    async def create_schedule(
+        self,
+        schedule_id: str,
+        schedule: Schedule,
+        memo: Mapping[str, Payload],
+        attributes: Mapping[str, Attribute],
+        trigger: bool,
+        backfills: tuple[ScheduleBackfill, ...],
+    ) -> None:
+        """Times from now on are the schedule's own. Arguments, memo and headers of its action are payloads.
+
+        Raises:
+            ScheduleAlreadyRunningError: there is one of this id.
+        """
+        ...
+
+    async def update_schedule(
+        self, schedule_id: str, schedule: Schedule, attributes: Mapping[str, Attribute] | None
+    ) -> None:
+        """The schedule is this one; None leaves its search attributes."""
+        ...
+
+    async def trigger_schedule(self, schedule_id: str, overlap: ScheduleOverlapPolicy | None) -> None:
+        """Its action is taken once, now."""
+        ...
+
+    async def backfill_schedule(self, schedule_id: str, backfills: tuple[ScheduleBackfill, ...]) -> None:
+        """The actions of these stretches of time are taken."""
+        ...
+
+    async def pause_schedule(self, schedule_id: str, note: str) -> None:
+        """Times pass without actions."""
+        ...
+
+    async def unpause_schedule(self, schedule_id: str, note: str) -> None:
+        """The schedule goes on."""
+        ...
+
+    async def delete_schedule(self, schedule_id: str) -> None:
+        """The schedule is gone."""
+        ...
+
+    async def describe_schedule(self, schedule_id: str) -> ScheduleSnapshot:
+        """The schedule as it is."""
+        ...
+
+    async def list_schedules(self, query: str, after_id: str, limit: int) -> SchedulePage:
+        """Schedules that fit a filter of ScheduleId, TemporalSchedulePaused and search attributes, by their ids."""
+        ...

@@ -1,0 +1,180 @@
+"""The answers and errors of a frontend, beside the records of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..core.commands import CompleteUpdate
+from ..core.events import Event
+from ..core.payload import Attribute, Failure, Payload
+from ..ports import ExecutionRecord
+from ..schedules.runner import Kept
+from ..updates import UpdateRejected
+
+__all__ = [
+    "ActivityById",
+    "ActivityCancelled",
+    "Begun",
+    "BegunWithUpdate",
+    "CountedGroup",
+    "EventPage",
+    "ExecutionDetails",
+    "ExecutionPage",
+    "ExecutionSummary",
+    "PendingActivity",
+    "PendingChild",
+    "QueryFailed",
+    "QueryRejected",
+    "SchedulePage",
+    "ScheduleSnapshot",
+    "UpdateProgress",
+    "UpdateRejected",
+]
+
+
+# -- executions ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The run that a start led to; `started` is false when it was open before."""
+
+    record: ExecutionRecord
+    started: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionSummary:
+    """One execution, as a list needs it."""
+
+    record: ExecutionRecord
+    history_length: int
+    first_delay_s: float
+    search_attributes: Mapping[str, Attribute]
+    memo: Mapping[str, Payload]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingActivity:
+    """An activity that has not ended."""
+
+    activity_id: str
+    activity_type: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChild:
+    """A child that has not closed; without a run id it has not started."""
+
+    workflow_id: str
+    run_id: str
+    workflow_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionDetails:
+    """One execution, with what it waits for."""
+
+    summary: ExecutionSummary
+    pending_activities: tuple[PendingActivity, ...]
+    pending_children: tuple[PendingChild, ...]
+    next_due_us: int | None
+    cancel_requested: bool
+    static_summary: str
+    static_details: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionPage:
+    """Executions, and the key before which the next page begins; None when there is none."""
+
+    executions: tuple[ExecutionSummary, ...]
+    before_key: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountedGroup:
+    """How many executions have these values of the fields that a filter groups by; one without values has no groups."""
+
+    values: tuple[object, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events of one run; `more` says whether there are others, or will be while it is open."""
+
+    run_id: str
+    events: tuple[Event, ...]
+    more: bool
+
+
+class QueryFailed(Exception):
+    """The query's handler raised, there is none, or the code does not fit its history."""
+
+
+class QueryRejected(Exception):
+    """The execution has a status in which the caller wanted no answer."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the execution is {status}")
+        self.status = status
+
+
+# -- updates -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateProgress:
+    """An update that was accepted; its outcome once it has one."""
+
+    update_id: str
+    workflow_id: str
+    run_id: str
+    outcome: CompleteUpdate | None
+
+
+@dataclass(frozen=True, slots=True)
+class BegunWithUpdate:
+    """The run that an update-with-start led to, and how its update fared: it was accepted, or rejected."""
+
+    record: ExecutionRecord
+    progress: UpdateProgress | None
+    rejection: Failure | None
+
+
+# -- activities ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityById:
+    """An activity by its id within an execution; of the open run without a run id."""
+
+    workflow_id: str
+    run_id: str | None
+    activity_id: str
+
+
+class ActivityCancelled(Exception):
+    """The activity was asked to stop."""
+
+
+# -- schedules -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSnapshot:
+    """A schedule as it was at this instant of the engine's clock."""
+
+    kept: Kept
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePage:
+    """Schedules by their ids, and the id after which the next page begins; None when there is none."""
+
+    schedules: tuple[ScheduleSnapshot, ...]
+    after_id: str | None
