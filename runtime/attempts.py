@@ -1,24 +1,17 @@
-"""Attempts of activities: waiting for a slot, running, beating, timing out, being cancelled.
-
-An attempt's outcome is reported once. A function that does not stop when it timed out or was cancelled keeps its
-slot until it returns; what it says then is ignored.
-"""
+"""Attempts of activities: beating, timing out, being cancelled. An attempt's outcome is reported once."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from .core.commands import ScheduleActivity
 from .core.events import WorkflowStarted
 from .core.payload import Failure, Payload
 
-_log = logging.getLogger(__name__)
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +25,11 @@ class AttemptRequest:
     scheduled_at_us: int
     attempt_scheduled_at_us: int
     heartbeat: tuple[Payload, ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """The activity that this is an attempt of: the key of its execution, and its id there."""
+        return (self.execution, self.command.id)
 
     @property
     def idempotency_key(self) -> str:
@@ -196,192 +194,6 @@ class ActivityRunner(Protocol):
     async def run(self, attempt: Attempt) -> Outcome | CompletesLater:
         """Run the function; its exceptions come back as failures."""
         ...
-
-
-_Place = tuple[int, int]
-_USUAL_PRIORITY: Final = 3
-"""Of an activity without a priority key; keys go from 1, the first, to 5."""
-_RATE_BURST_S: Final = 0.05
-"""A rate is kept over this: what a late timer missed is made up for, and nothing older."""
-
-
-def _place_of(request: AttemptRequest) -> _Place:
-    """The activity that this is an attempt of: the key of its execution, and its id there."""
-    return (request.execution, request.command.id)
-
-
-class ActivityQueue:
-    """Attempts of one worker: at most `slots` run at a time, and at most `per_second` start in a second.
-
-    The others wait, those of the smallest priority key first.
-    """
-
-    def __init__(
-        self,
-        runner: ActivityRunner,
-        reports: Reports,
-        *,
-        slots: int,
-        beat_interval_s: float,
-        now_us: Callable[[], int],
-        timeouts: Timeouts | None = None,
-        per_second: float | None = None,
-    ) -> None:
-        self._timeouts = timeouts
-        self._runner = runner
-        self._reports = reports
-        self._slots = slots
-        self._beat_interval_s = beat_interval_s
-        self._now_us = now_us
-        self._per_second = per_second
-        self._next_start_s = 0.0
-        self._paced: asyncio.TimerHandle | None = None
-        self._waiting: dict[_Place, AttemptRequest] = {}
-        self._order: list[tuple[int, int, _Place]] = []
-        """A heap of those that wait: priority, order of the calls. What was withdrawn is passed over."""
-        self._number = itertools.count()
-        self._cut_off: list[AttemptRequest] = []
-        self._running: dict[tuple[int, int], Attempt] = {}
-        self._handed_over: dict[tuple[int, int], Attempt] = {}
-        """Attempts whose function has returned, and whose outcome someone else will report."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.closing = False
-
-    @property
-    def running(self) -> int:
-        """How many functions run, those included whose outcome is known already."""
-        return len(self._tasks)
-
-    @property
-    def load(self) -> float:
-        """How many attempts run or wait, for each slot."""
-        return (len(self._tasks) + len(self._waiting)) / self._slots
-
-    @property
-    def queued(self) -> int:
-        """How many attempts wait for a slot."""
-        return len(self._waiting)
-
-    def attempt(self, execution: int, activity: int) -> Attempt | None:
-        """The attempt of this activity that runs now, or that was handed over and has no outcome yet."""
-        handed_over = self._handed_over.get((execution, activity))
-        if handed_over is not None and not handed_over.reported:
-            return handed_over
-        return self._running.get((execution, activity))
-
-    def holds(self, request: AttemptRequest) -> bool:
-        """Whether an attempt of this activity runs or waits here already."""
-        place = _place_of(request)
-        running = self.attempt(*place)
-        return place in self._waiting or (running is not None and not running.reported)
-
-    def submit(self, request: AttemptRequest) -> None:
-        """Start it as soon as a slot is free and the rate allows; by priority, then in the order of the calls."""
-        if self.holds(request):
-            return
-        self._waiting[_place_of(request)] = request
-        rank = request.command.priority_key or _USUAL_PRIORITY
-        heapq.heappush(self._order, (rank, next(self._number), _place_of(request)))
-        self._start_some()
-
-    def _start_some(self) -> None:
-        while self._waiting and not self.closing and len(self._tasks) < self._slots:
-            if not self._may_start_now():
-                return
-            _, _, place = heapq.heappop(self._order)
-            request = self._waiting.pop(place, None)
-            if request is not None:  # else it was withdrawn
-                self._start(request)
-        if not self._waiting:
-            self._order.clear()
-
-    def _may_start_now(self) -> bool:
-        """Whether the rate allows a start; if not, it is tried again when it does."""
-        if self._per_second is None:
-            return True
-        loop = asyncio.get_running_loop()
-        wait_s = self._next_start_s - loop.time()
-        if wait_s > 0:
-            if self._paced is None:
-                self._paced = loop.call_later(wait_s, self._go_on)
-            return False
-        self._next_start_s = max(self._next_start_s, loop.time() - _RATE_BURST_S) + 1 / self._per_second
-        return True
-
-    def _go_on(self) -> None:
-        self._paced = None
-        self._start_some()
-
-    def withdraw(self, execution: int, activity: int) -> bool:
-        """Take back an attempt that has not started; False when there is none."""
-        return self._waiting.pop((execution, activity), None) is not None
-
-    def forget(self, execution: int, activity: int, reason: str) -> None:
-        """Nobody wants the outcome any more: withdraw the attempt, or stop it and hear nothing of it."""
-        attempt = self.attempt(execution, activity)
-        if attempt is None:
-            self.withdraw(execution, activity)
-        else:
-            attempt.silence()
-            attempt.cancel(reason)
-
-    def _start(self, request: AttemptRequest) -> None:
-        attempt = Attempt(
-            request,
-            self._reports,
-            self._beat_interval_s,
-            started_at_us=self._now_us(),
-            timeouts=self._timeouts,
-        )
-        self._running[_place_of(request)] = attempt
-        task = asyncio.get_running_loop().create_task(self._run(attempt))
-        attempt.task = task
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    async def _run(self, attempt: Attempt) -> None:
-        place = _place_of(attempt.request)
-        try:
-            outcome = await self._runner.run(attempt)
-        except asyncio.CancelledError:
-            # The gateway stops: without an outcome the attempt is made again at the next start.
-            attempt.silence()
-            raise
-        finally:
-            if self._running.get(place) is attempt:
-                del self._running[place]
-        if isinstance(outcome, CompletesLater):
-            self._handed_over = {p: a for p, a in self._handed_over.items() if not a.reported}
-            self._handed_over[place] = attempt
-        else:
-            attempt.report(outcome)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("an attempt ended in a way that no outcome describes", exc_info=error)
-        self._start_some()
-
-    def unfinished(self) -> list[AttemptRequest]:
-        """What a closed queue did not begin, or cut off without an outcome; whoever serves next makes them again."""
-        return [*self._cut_off, *self._waiting.values()]
-
-    async def close(self, grace_s: float) -> None:
-        """Start nothing more, let what runs end within the grace, then cancel it without an outcome."""
-        self.closing = True
-        if self._paced is not None:
-            self._paced.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_s)
-        for attempt in [*self._running.values(), *self._handed_over.values()]:
-            if not attempt.reported:
-                self._cut_off.append(replace(attempt.request, heartbeat=attempt.heartbeat))
-            attempt.silence()
-            attempt.cancel("the worker shuts down")
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=max(grace_s, 1.0))
 
 
 def not_registered(what: str, name: str, known: list[str]) -> Failure:

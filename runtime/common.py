@@ -186,23 +186,27 @@ class RawValue:
 class Priority:
     """What goes first when there is more work than workers.
 
+    What is None is that of the workflow which asks for the activity or child.
+
     Raises:
-        TypeError, ValueError: ``priority_key`` is not a whole number of 1 or more.
+        TypeError, ValueError: `priority_key` is not a whole number of 1 or more, or `fairness_key` is too long.
     """
 
     priority_key: int | None = None
-    """1 goes first; None inherits, and counts as the middle."""
+    """1 goes first, 5 last; None counts as 3."""
 
     fairness_key: str | None = None
-    """Work of different keys gets its turn in proportion to the weights."""
+    """What waits is taken from the keys in turns, in proportion to their weights; at most 64 bytes."""
 
     fairness_weight: float | None = None
-    """The share of this key; None counts as 1."""
+    """The share of this key, from 0.001 to 1000; None counts as 1."""
 
     default: ClassVar[Priority]
     """Nothing set."""
 
     def __post_init__(self) -> None:
+        if len((self.fairness_key or "").encode()) > 64:
+            raise ValueError(f"fairness_key {self.fairness_key!r} has more than 64 bytes")
         if self.priority_key is None:
             return
         if not isinstance(self.priority_key, int):  # pyright: ignore[reportUnnecessaryIsInstance] - unchecked callers

@@ -22,7 +22,8 @@ from typing import Any
 
 import anyio
 
-from .attempts import ActivityQueue, ActivityRunner, Attempt, Timeouts
+from .activity_slots import ActivitySlots
+from .attempts import ActivityRunner, Attempt, Timeouts
 from .core import codec
 from .core import commands as cmd
 from .core import events as ev
@@ -166,6 +167,8 @@ class Engine:
 
     async def __aexit__(self, *exc: object) -> None:
         self.closing = True
+        for worker in self._workers:
+            worker.activities.closing = True
         for worker in list(self._workers):
             await worker.activities.close(0)
         for task in self._tasks:
@@ -196,19 +199,26 @@ class Engine:
         make_instance: Callable[[WorkflowDefinition, WorkflowStarted], Instance],
         *,
         activities_max: int | None = None,
+        local_activities_max: int | None = None,
         activities_per_second: float | None = None,
-    ) -> ActivityQueue:
-        """Serve a task queue, beside the workers that do already: what waits for it goes on."""
-        queue = ActivityQueue(
+        queue_activities_per_second: float | None = None,
+    ) -> ActivitySlots:
+        """Serve a task queue, beside the workers that do already: what waits for it goes on.
+
+        `queue_activities_per_second` is for all workers of the queue together; of several, the lowest holds.
+        """
+        slots = ActivitySlots(
             runner,
             self.activities,
             slots=activities_max or self.limits.activities_max,
+            local_slots=local_activities_max or self.limits.activities_max,
             beat_interval_s=self.limits.heartbeat_interval_s,
             now_us=self.now_us,
             timeouts=self.timeouts,
             per_second=activities_per_second,
         )
-        self._workers.add(task_queue, ServingWorker(workflows, queue, runner, make_instance))
+        worker = ServingWorker(workflows, slots, runner, make_instance, queue_activities_per_second)
+        self._workers.add(task_queue, worker)
         self.activities.serve(task_queue)
         for live in list(self._live.values()):
             if live.record.task_queue != task_queue:
@@ -217,13 +227,13 @@ class Engine:
                 self.spawn(self._reload(live))  # Perhaps this worker brings the mended code.
             elif live.waiting or live.incoming or live.held:
                 self.make_ready(live)
-        return queue
+        return slots
 
-    def detach(self, task_queue: str, activities: ActivityQueue) -> None:
+    def detach(self, task_queue: str, activities: ActivitySlots) -> None:
         """Stop serving a task queue; executions and unfinished activities wait for another worker of it."""
         worker = self._workers.remove(task_queue, activities)
         if worker is not None:
-            self.activities.hand_on(worker.activities)
+            self.activities.hand_on(task_queue, worker.activities)
         for live in list(self._live.values()):
             if live.record.task_queue == task_queue:
                 live.drop_instance()
@@ -500,11 +510,20 @@ class Engine:
 
     def attempt_of(self, live: LiveExecution, activity: int) -> Attempt | None:
         """The attempt of an activity that runs now, or None."""
-        return self._workers.attempt(live.record.key, activity)
+        return self._workers.attempt((live.record.key, activity))
 
     def activities_running(self) -> int:
         """How many activities run, over all workers."""
         return sum(worker.activities.running for worker in self._workers)
+
+    def activities_waiting(self) -> int:
+        """How many activities wait for a slot, a rate or a worker."""
+        return self._workers.waiting
+
+    @property
+    def working(self) -> bool:
+        """Whether activities run, or would if a rate allowed."""
+        return self.activities_running() > 0 or self._workers.held_up
 
     @property
     def cached(self) -> int:
@@ -875,7 +894,7 @@ class Engine:
     def _closed(self, live: LiveExecution) -> None:
         key = live.record.key
         for activity in list(live.state.activities):
-            self._workers.forget(key, activity, "the workflow has closed")
+            self._workers.forget((key, activity), "the workflow has closed")
         self._turn_away(live)
         self._drop(live)
         self.updates.closed(live)

@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .attempts import ActivityQueue, AttemptRequest, Outcome, not_registered
+from .activity_slots import ActivitySlots
+from .attempts import AttemptRequest, Outcome, not_registered
 from .core import codec, retry
 from .core import commands as cmd
 from .core import events as ev
@@ -29,8 +30,6 @@ class PendingActivities:
     def __init__(self, engine: Engine, workers: TaskQueues) -> None:
         self._engine = engine
         self._workers = workers
-        self._orphans: dict[str, list[AttemptRequest]] = {}
-        """By task queue: attempts that nobody serves."""
 
     def resume(self, live: LiveExecution, ended: set[int]) -> None:
         """Go on with those of an execution that was read, except those whose outcome is in hand."""
@@ -42,14 +41,15 @@ class PendingActivities:
                 self.cancel(live, activity.command.id)
 
     def serve(self, task_queue: str) -> None:
-        """A worker serves this queue now: what waited for one begins."""
-        for request in self._orphans.pop(task_queue, []):
+        """Other workers serve this queue now: what waited for them begins, what they do not know fails."""
+        for request in self._workers.start_some(task_queue):
             self._submit_if_pending(request)
 
-    def hand_on(self, queue: ActivityQueue) -> None:
-        """Its worker has gone: what it did not finish is for another one."""
-        for request in queue.unfinished():
+    def hand_on(self, task_queue: str, slots: ActivitySlots) -> None:
+        """A worker has gone: what it did not finish is for another one."""
+        for request in slots.unfinished():
             self._submit_if_pending(request)
+        self.serve(task_queue)
 
     def begin(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:
         """Go on with an activity that was recorded, now or in an earlier life of this process."""
@@ -109,18 +109,13 @@ class PendingActivities:
             self._submit(request)
 
     def _submit(self, request: AttemptRequest) -> None:
-        if self._workers.holds(request):
+        if self._workers.holds(request.place):
             return
-        queue, kind = request.command.task_queue, request.command.activity_type
-        worker = self._workers.for_activity(queue, kind)
-        if worker is None:
-            self._orphans.setdefault(queue, []).append(request)
-        elif worker.runner.knows(kind):
-            worker.activities.submit(request)
+        queue, kind = self._workers.queue(request.command.task_queue), request.command.activity_type
+        if queue.knows(kind):
+            queue.submit(request)
         else:
-            self.attempt_ended(
-                request, not_registered("Activity", kind, worker.runner.known()), request.heartbeat
-            )
+            self.attempt_ended(request, not_registered("Activity", kind, queue.known()), request.heartbeat)
 
     def attempt_ended(
         self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]
@@ -215,11 +210,11 @@ class PendingActivities:
         pending = live.state.activities.get(activity)
         if pending is None or self._engine.live(live.record.key) is not live:
             return
-        attempt = self._workers.attempt(live.record.key, activity)
+        attempt = self._workers.attempt((live.record.key, activity))
         record = live.attempts.get(activity)
         if timeout == "SCHEDULE_TO_START" and (attempt is not None or record is not None):
             return
-        self._workers.forget(live.record.key, activity, "timed out")
+        self._workers.forget((live.record.key, activity), "timed out")
         cause = None if record is None or record.failure is None else codec.decode_failure(record.failure)
         if timeout == "SCHEDULE_TO_START" or (attempt is None and record is None):
             attributes = {"timeout_type": "SCHEDULE_TO_START"}
@@ -238,11 +233,11 @@ class PendingActivities:
         pending = live.state.activities.get(activity)
         if pending is None:
             return
-        attempt = self._workers.attempt(live.record.key, activity)
+        attempt = self._workers.attempt((live.record.key, activity))
         if attempt is not None and not attempt.reported:
             attempt.cancel("the workflow asked for it")
             return
-        self._workers.withdraw(live.record.key, activity)
+        self._workers.withdraw((live.record.key, activity))
         failure = Failure(kind="canceled", message="Cancelled")
         self._end(live, ev.ActivityFailed(activity, failure, "CANCEL_REQUESTED", 0))
 

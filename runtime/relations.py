@@ -87,6 +87,9 @@ class Relations:
             caused_by=f"workflow {parent.workflow_id}",
             summary=command.summary,
             details=command.details,
+            priority_key=command.priority_key,
+            fairness_key=command.fairness_key,
+            fairness_weight=command.fairness_weight,
         )
         self._engine.spawn(self._start_child(live.record, request, command))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from .common import Priority, RetryPolicy
+from .core.events import WorkflowStarted
 from .core.retry import RetryRule
 
 
@@ -43,4 +44,14 @@ def priority_of(key: int, fairness_key: str, weight: float) -> Priority:
     """The priority of its recorded parts."""
     return Priority(
         priority_key=key or None, fairness_key=fairness_key or None, fairness_weight=weight or None
+    )
+
+
+def inherited(priority: Priority | None, start: WorkflowStarted) -> tuple[int, str, float]:
+    """The recorded parts of a priority; those that it leaves open are those of the workflow."""
+    given = priority or Priority.default
+    return (
+        given.priority_key or start.priority_key,
+        given.fairness_key or start.fairness_key,
+        given.fairness_weight or start.fairness_weight,
     )

@@ -1,17 +1,29 @@
-"""Who serves which task queue: the workers of a process, and which of them takes what."""
+"""Who serves which task queue: the workers of a process, what waits for them, and which of them takes what."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
 
-from .attempts import ActivityQueue, ActivityRunner, Attempt, AttemptRequest
+from .activity_slots import ActivitySlots
+from .attempts import ActivityRunner, Attempt, AttemptRequest, Place
 from .core.definition import WorkflowDefinition
 from .core.events import WorkflowStarted
 from .core.instance import Instance
+from .fairness import Claim, FairLine
+from .pace import Pace
 
 _log = logging.getLogger(__name__)
+
+
+class _Kind(NamedTuple):
+    """What a worker must have to take an attempt."""
+
+    activity_type: str
+    local: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -19,85 +31,232 @@ class ServingWorker:
     """A worker as the engine knows it."""
 
     workflows: Mapping[str | None, WorkflowDefinition]
-    activities: ActivityQueue
+    activities: ActivitySlots
     runner: ActivityRunner
     make_instance: Callable[[WorkflowDefinition, WorkflowStarted], Instance]
+    queue_per_second: float | None = None
+    """The rate that it asks for on behalf of all workers of its queue."""
 
     def definition(self, workflow_type: str) -> WorkflowDefinition | None:
         """The workflow of this type, or the dynamic one; None when there is neither."""
         return self.workflows.get(workflow_type) or self.workflows.get(None)
 
+    def can_start(self, kind: _Kind) -> bool:
+        """Whether it takes an attempt of this kind now."""
+        slots = self.activities
+        return (
+            slots.has_room(local=kind.local)
+            and (kind.local or slots.pace.wait_s() <= 0)
+            and self.runner.knows(kind.activity_type)
+        )
+
+
+class TaskQueue:
+    """One task queue: its workers, those that came first in front, and the activities that wait for them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.workers: list[ServingWorker] = []
+        self._line: FairLine[AttemptRequest] = FairLine()
+        self._pace = Pace()
+        self._later: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts wait."""
+        return len(self._line)
+
+    @property
+    def held_up(self) -> bool:
+        """Whether something waits for nothing but a rate."""
+        return self._later is not None
+
+    def add(self, worker: ServingWorker) -> None:
+        """The worker serves this queue, beside those that do already."""
+        self.workers.append(worker)
+        worker.activities.freed = self.start_some
+        self._agree_on_rate()
+
+    def remove(self, worker: ServingWorker) -> None:
+        """The worker serves it no more."""
+        self.workers.remove(worker)
+        self._agree_on_rate()
+        if not self.workers and self._later is not None:
+            self._later.cancel()
+            self._later = None
+
+    def _agree_on_rate(self) -> None:
+        asked = [w.queue_per_second for w in self.workers if w.queue_per_second is not None]
+        self._pace.per_second = min(asked, default=None)
+
+    def holds(self, place: Place) -> bool:
+        """Whether an attempt of this activity waits here, or runs."""
+        if place in self._line:
+            return True
+        attempt = self.attempt(place)
+        return attempt is not None and not attempt.reported
+
+    def attempt(self, place: Place) -> Attempt | None:
+        """The attempt of an activity that runs now, or None."""
+        found = (worker.activities.attempt(place) for worker in self.workers)
+        return next((attempt for attempt in found if attempt is not None), None)
+
+    def knows(self, activity_type: str) -> bool:
+        """Whether somebody has this type, or might come who has: there is nobody with activities at all."""
+        able = any(worker.runner.knows(activity_type) for worker in self.workers)
+        return able or not any(worker.runner.known() for worker in self.workers)
+
+    def known(self) -> list[str]:
+        """The types that its workers have."""
+        return sorted({name for worker in self.workers for name in worker.runner.known()})
+
+    def submit(self, request: AttemptRequest) -> None:
+        """Start it as soon as a slot is free and the rates allow, in its turn."""
+        command = request.command
+        kind = _Kind(command.activity_type, command.local)
+        if not self._line and self._can_start(kind):
+            self._start(request, kind)
+            return
+        if self.workers and not self.known():
+            _log.warning(
+                "activity %s waits: no worker of task queue %r has activities", kind.activity_type, self.name
+            )
+        claim = Claim(command.priority_key, command.fairness_key, command.fairness_weight)
+        self._line.put(request.place, request, kind, claim)
+        self.start_some()
+
+    def start_some(self) -> None:
+        """Start what waits, as far as there are slots and the rates allow."""
+        while self._line:
+            request = self._line.take(self._can_start)
+            if request is None:
+                self._come_back()
+                return
+            self._start(request, _Kind(request.command.activity_type, request.command.local))
+
+    def _can_start(self, kind: Any) -> bool:
+        if not kind.local and self._pace.wait_s() > 0:
+            return False
+        return any(worker.can_start(kind) for worker in self.workers)
+
+    def _start(self, request: AttemptRequest, kind: _Kind) -> None:
+        able = [worker for worker in self.workers if worker.can_start(kind)]
+        worker = min(able, key=lambda able: able.activities.load(local=kind.local))
+        if not kind.local:
+            self._pace.took_one()
+        worker.activities.start(request)
+
+    def _come_back(self) -> None:
+        """Where a rate is in the way, try again when it allows."""
+        waits = [worker.activities.pace.wait_s() for worker in self.workers]
+        wait_s = max(self._pace.wait_s(), min(waits, default=0.0))
+        if wait_s > 0 and self._later is None:
+            self._later = asyncio.get_running_loop().call_later(wait_s, self._go_on)
+
+    def _go_on(self) -> None:
+        self._later = None
+        self.start_some()
+
+    def withdraw(self, place: Place) -> bool:
+        """Take back an attempt that has not started; False when there is none."""
+        return self._line.remove(place) is not None
+
+    def withdraw_unknown(self) -> list[AttemptRequest]:
+        """Take back what waits and is of a type that none of the workers has."""
+        unknown = {kind for kind in self._line.kinds() if not self.knows(cast("_Kind", kind).activity_type)}
+        return self._line.remove_kinds(unknown.__contains__) if unknown else []
+
 
 class TaskQueues:
-    """The workers of every queue, those that came first in front."""
+    """Every task queue that is served, or that something waits for."""
 
     def __init__(self) -> None:
-        self._workers: dict[str, list[ServingWorker]] = {}
+        self._queues: dict[str, TaskQueue] = {}
 
     def __iter__(self) -> Iterator[ServingWorker]:
-        return (worker for workers in self._workers.values() for worker in workers)
+        return (worker for queue in self._queues.values() for worker in queue.workers)
 
     @property
     def names(self) -> list[str]:
         """The queues that are served."""
-        return list(self._workers)
+        return [name for name, queue in self._queues.items() if queue.workers]
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts wait, over all queues."""
+        return sum(queue.waiting for queue in self._queues.values())
+
+    @property
+    def held_up(self) -> bool:
+        """Whether something waits for nothing but a rate."""
+        return any(queue.held_up for queue in self._queues.values())
+
+    def queue(self, name: str) -> TaskQueue:
+        """The queue of this name."""
+        found = self._queues.get(name)
+        if found is None:
+            found = self._queues[name] = TaskQueue(name)
+        return found
 
     def add(self, task_queue: str, worker: ServingWorker) -> None:
         """The worker serves the queue, beside those that do already."""
-        self._workers.setdefault(task_queue, []).append(worker)
+        self.queue(task_queue).add(worker)
 
-    def remove(self, task_queue: str, activities: ActivityQueue) -> ServingWorker | None:
+    def remove(self, task_queue: str, activities: ActivitySlots) -> ServingWorker | None:
         """The worker with these activities serves it no more; None when it did not."""
-        workers = self._workers.get(task_queue, [])
-        found = next((worker for worker in workers if worker.activities is activities), None)
+        queue = self.queue(task_queue)
+        found = next((worker for worker in queue.workers if worker.activities is activities), None)
         if found is not None:
-            workers.remove(found)
-            if not workers:
-                del self._workers[task_queue]
+            queue.remove(found)
+        self._drop_if_unused(queue)
         return found
+
+    def start_some(self, task_queue: str) -> list[AttemptRequest]:
+        """Its workers are others now: start what they can take; returns what none of them will ever take."""
+        queue = self._queues.get(task_queue)
+        if queue is None:
+            return []
+        unknown = queue.withdraw_unknown()
+        queue.start_some()
+        return unknown
+
+    def _drop_if_unused(self, queue: TaskQueue) -> None:
+        if not queue.workers and not queue.waiting:
+            self._queues.pop(queue.name, None)
 
     def for_workflow(self, task_queue: str, workflow_type: str) -> ServingWorker | None:
         """Who runs workflows of this type: by its name, or else by a dynamic workflow."""
+        queue = self._queues.get(task_queue)
+        if queue is None:
+            return None
         dynamic: ServingWorker | None = None
-        for worker in self._workers.get(task_queue, ()):  # in every turn of every execution, so a plain loop
+        for worker in queue.workers:  # in every turn of every execution, so a plain loop
             if workflow_type in worker.workflows:
                 return worker
             if dynamic is None and None in worker.workflows:
                 dynamic = worker
         return dynamic
 
-    def for_activity(self, task_queue: str, activity_type: str) -> ServingWorker | None:
-        """Who makes the next attempt of an activity of this type: the one with the least to do that knows it.
-
-        One that does not know it, and will say so, when none does. None when nobody here has activities at all: then
-        it waits for a worker that has.
-        """
-        workers = self._workers.get(task_queue, ())
-        able = [worker for worker in workers if worker.runner.knows(activity_type)]
-        able = able or [worker for worker in workers if worker.runner.known()]
-        if not able:
-            if task_queue in self._workers:
-                _log.warning(
-                    "activity %s waits: no worker of task queue %r has activities", activity_type, task_queue
-                )
-            return None
-        return min(able, key=lambda worker: (worker.activities.closing, worker.activities.load))
-
-    def attempt(self, execution: int, activity: int) -> Attempt | None:
+    def attempt(self, place: Place) -> Attempt | None:
         """The attempt of an activity that runs now, or None."""
-        found = (worker.activities.attempt(execution, activity) for worker in self)
+        found = (queue.attempt(place) for queue in self._queues.values())
         return next((attempt for attempt in found if attempt is not None), None)
 
-    def holds(self, request: AttemptRequest) -> bool:
-        """Whether an attempt of this activity runs or waits with a worker."""
-        return any(worker.activities.holds(request) for worker in self)
+    def holds(self, place: Place) -> bool:
+        """Whether an attempt of this activity runs or waits."""
+        return any(queue.holds(place) for queue in self._queues.values())
 
-    def forget(self, execution: int, activity: int, reason: str) -> None:
-        """Nobody wants the outcome of this activity any more."""
-        for worker in self:
-            worker.activities.forget(execution, activity, reason)
+    def forget(self, place: Place, reason: str) -> None:
+        """Nobody wants the outcome any more: withdraw the attempt, or stop it and hear nothing of it."""
+        attempt = self.attempt(place)
+        if attempt is None:
+            self.withdraw(place)
+        else:
+            attempt.silence()
+            attempt.cancel(reason)
 
-    def withdraw(self, execution: int, activity: int) -> None:
+    def withdraw(self, place: Place) -> None:
         """Take back an attempt that has not started."""
-        for worker in self:
-            worker.activities.withdraw(execution, activity)
+        for queue in list(self._queues.values()):
+            if queue.withdraw(place):
+                self._drop_if_unused(queue)

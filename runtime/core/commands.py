@@ -100,6 +100,9 @@ class StartChild:
     headers: Mapping[str, Payload] = field(default_factory=_no_headers)
     summary: str = ""
     details: str = ""
+    priority_key: int = 0
+    fairness_key: str = ""
+    fairness_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

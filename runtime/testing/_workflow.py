@@ -260,7 +260,7 @@ class WorkflowEnvironment:
         quiet = 0
         while True:
             await asyncio.sleep(0 if quiet else _LOOK_S)
-            works = engine.activities_running() and not self._asleep
+            works = engine.working and not self._asleep
             if not self._wanted or engine.busy or works:
                 quiet = 0
                 continue

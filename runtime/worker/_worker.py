@@ -12,7 +12,7 @@ from typing import Any, Required, TypedDict
 
 from .. import guard
 from ..activity import ActivityDefinition, activity_definition
-from ..attempts import ActivityQueue
+from ..activity_slots import ActivitySlots
 from ..client import Client
 from ..core.definition import WorkflowDefinition
 from ..core.events import WorkflowStarted
@@ -28,10 +28,10 @@ from ..workflow._intercepting import inbound_of
 _WITHOUT_EFFECT = frozenset(
     {
         "workflow_task_executor", "nexus_task_executor", "workflow_runner", "unsandboxed_workflow_runner",
-        "max_concurrent_workflow_tasks", "max_concurrent_local_activities", "max_concurrent_nexus_tasks", "tuner",
+        "max_concurrent_workflow_tasks", "max_concurrent_nexus_tasks", "tuner",
         "max_concurrent_workflow_task_polls", "nonsticky_to_sticky_poll_ratio", "max_concurrent_activity_task_polls",
         "no_remote_activities", "sticky_queue_schedule_to_start_timeout", "max_heartbeat_throttle_interval",
-        "default_heartbeat_throttle_interval", "max_task_queue_activities_per_second",
+        "default_heartbeat_throttle_interval",
         "max_eager_activity_reservations_per_workflow_task", "plugin_shutdown_timeout", "shared_state_manager",
         "disable_eager_activity_execution", "use_worker_versioning", "disable_safe_workflow_eviction",
         "deployment_config", "patch_activation_callback", "workflow_task_poller_behavior",
@@ -40,6 +40,14 @@ _WITHOUT_EFFECT = frozenset(
     }
 )  # fmt: skip
 """Options that tune the Temporal SDK's polling of a server; there is none here, so they are accepted and do nothing."""
+
+
+_LIMITS = {
+    "max_concurrent_activities": "activities_max",
+    "max_concurrent_local_activities": "local_activities_max",
+    "max_activities_per_second": "activities_per_second",
+    "max_task_queue_activities_per_second": "queue_activities_per_second",
+}
 
 
 class WorkerConfig(TypedDict, total=False):
@@ -56,7 +64,9 @@ class WorkerConfig(TypedDict, total=False):
     identity: str | None
     max_cached_workflows: int
     max_concurrent_activities: int | None
+    max_concurrent_local_activities: int | None
     max_activities_per_second: float | None
+    max_task_queue_activities_per_second: float | None
     graceful_shutdown_timeout: timedelta
     workflow_failure_exception_types: Sequence[type[BaseException]]
     debug_mode: bool
@@ -109,7 +119,9 @@ class Worker:
         identity: str | None = None,
         max_cached_workflows: int = 1000,
         max_concurrent_activities: int | None = None,
+        max_concurrent_local_activities: int | None = None,
         max_activities_per_second: float | None = None,
+        max_task_queue_activities_per_second: float | None = None,
         graceful_shutdown_timeout: timedelta = timedelta(),
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         debug_mode: bool = False,
@@ -137,7 +149,9 @@ class Worker:
             identity=identity,
             max_cached_workflows=max_cached_workflows,
             max_concurrent_activities=max_concurrent_activities,
+            max_concurrent_local_activities=max_concurrent_local_activities,
             max_activities_per_second=max_activities_per_second,
+            max_task_queue_activities_per_second=max_task_queue_activities_per_second,
             graceful_shutdown_timeout=graceful_shutdown_timeout,
             workflow_failure_exception_types=workflow_failure_exception_types,
             debug_mode=debug_mode,
@@ -157,13 +171,13 @@ class Worker:
         self._workflows = _by_name("workflow", [workflow_definition(cls) for cls in workflows])
         self._activities = _activities_by_name(activities)
         self._grace = config.get("graceful_shutdown_timeout", timedelta())
-        self._max = config.get("max_concurrent_activities")
-        if self._max is not None and self._max <= 0:
-            raise ValueError("max_concurrent_activities must be positive")
-        rate = config.get("max_activities_per_second")
-        if rate is not None and rate <= 0:
-            raise ValueError("max_activities_per_second must be positive")
-        self._per_second = rate
+        self._limits: dict[str, Any] = {}
+        """What is given to the engine, by the names that it has there."""
+        for option, limit in _LIMITS.items():
+            value: Any = config.get(option)
+            if value is not None and value <= 0:
+                raise ValueError(f"{option} is {value}, expected more than 0")
+            self._limits[limit] = value
         self._failure_types = tuple(config.get("workflow_failure_exception_types", ()))
         self._interceptors = [*self.client.worker_interceptors, *config.get("interceptors", ())]
         self._extern_functions: dict[str, Callable[..., Any]] = {}
@@ -178,7 +192,7 @@ class Worker:
         self._check_executor(executor)
         self._executor = executor
         self._functions: Functions | None = None
-        self._queue: ActivityQueue | None = None
+        self._queue: ActivitySlots | None = None
         self._stop = asyncio.Event()
         if self._workflows:
             guard.install()
@@ -207,9 +221,12 @@ class Worker:
 
     async def __aenter__(self) -> Worker:
         engine = self.client.engine
-        slots = self._max or engine.limits.activities_max
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(slots, thread_name_prefix=f"activity {self.task_queue}")
+            threads = sum(
+                self._limits[kind] or engine.limits.activities_max
+                for kind in ("activities_max", "local_activities_max")
+            )
+            self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"activity {self.task_queue}")
         values = ConvertedValues(self.client.data_converter)
         self._functions = Functions(self._activities, values, self._executor, self.client, self._interceptors)
         engine.unfinished_handlers = warn_of_unfinished
@@ -218,8 +235,7 @@ class Worker:
             self._workflows,
             self._functions,
             partial(self._instance, values),
-            activities_max=slots,
-            activities_per_second=self._per_second,
+            **self._limits,
         )
         return self
 

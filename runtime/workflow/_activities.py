@@ -14,7 +14,7 @@ from ..core.activities import ActivityCancellationType, ActivityHandle, PendingA
 from ..core.commands import ScheduleActivity
 from ..core.instance import Instance
 from ..interceptors import StartActivityInput, StartLocalActivityInput
-from ..retry_policy import rule_of
+from ..retry_policy import inherited, rule_of
 from ._arguments import UNSET, arguments, positive
 from ._current import current
 from ._intercepting import NO_HEADERS, outbound_of
@@ -226,7 +226,6 @@ def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[An
     """Ask the core for an activity."""
     _require_a_timeout(input.activity, input.start_to_close_timeout, input.schedule_to_close_timeout)
     number = instance.next_id()
-    priority = input.priority or Priority.default
     command = ScheduleActivity(
         number,
         input.activity,
@@ -241,9 +240,7 @@ def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[An
         input.headers,
         input.summary or "",
         False,
-        priority.priority_key or 0,
-        priority.fairness_key or "",
-        priority.fairness_weight or 0.0,
+        *inherited(input.priority, instance.start),
     )
     return _start(instance, command, input.cancellation_type, input.ret_type)
 

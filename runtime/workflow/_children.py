@@ -13,7 +13,7 @@ from ..core.children import ChildHandle, ChildWorkflowCancellationType, PendingC
 from ..core.commands import StartChild
 from ..core.instance import Instance
 from ..interceptors import SignalChildWorkflowInput, StartChildWorkflowInput
-from ..retry_policy import rule_of
+from ..retry_policy import inherited, rule_of
 from ..search_attributes import attributes_of
 from ._arguments import UNSET, arguments, positive
 from ._context import uuid4
@@ -201,6 +201,7 @@ async def start(instance: Instance, input: StartChildWorkflowInput) -> ChildWork
         input.headers,
         input.static_summary or "",
         input.static_details or "",
+        *inherited(input.priority, instance.start),
     )
     pending = PendingChild(
         command, instance, cancellation=input.cancellation_type, result_type=input.ret_type

@@ -1,0 +1,132 @@
+"""The activities that one worker runs: so many at a time, local ones counted apart.
+
+A function that does not stop when it timed out or was cancelled keeps its slot until it returns; what it says then is
+ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from .attempts import ActivityRunner, Attempt, AttemptRequest, CompletesLater, Place, Reports, Timeouts
+from .pace import Pace
+
+_log = logging.getLogger(__name__)
+
+
+class ActivitySlots:
+    """At most `slots` attempts and `local_slots` local ones run at a time; at most `per_second` of the former start."""
+
+    def __init__(
+        self,
+        runner: ActivityRunner,
+        reports: Reports,
+        *,
+        slots: int,
+        local_slots: int,
+        beat_interval_s: float,
+        now_us: Callable[[], int],
+        timeouts: Timeouts | None = None,
+        per_second: float | None = None,
+    ) -> None:
+        self.pace = Pace(per_second)
+        self.closing = False
+        self.freed: Callable[[], None] = lambda: None
+        """Called whenever a slot has become free."""
+        self._runner = runner
+        self._reports = reports
+        self._slots = {False: slots, True: local_slots}
+        self._used = {False: 0, True: 0}
+        self._beat_interval_s = beat_interval_s
+        self._now_us = now_us
+        self._timeouts = timeouts
+        self._running: dict[Place, Attempt] = {}
+        self._handed_over: dict[Place, Attempt] = {}
+        """Attempts whose function has returned, and whose outcome someone else will report."""
+        self._cut_off: list[AttemptRequest] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> int:
+        """How many functions run, those included whose outcome is known already."""
+        return len(self._tasks)
+
+    def load(self, *, local: bool) -> float:
+        """How much of the slots is in use."""
+        return self._used[local] / self._slots[local]
+
+    def has_room(self, *, local: bool) -> bool:
+        """Whether one more may run."""
+        return not self.closing and self._used[local] < self._slots[local]
+
+    def attempt(self, place: Place) -> Attempt | None:
+        """The attempt of this activity that runs now, or that was handed over and has no outcome yet."""
+        handed_over = self._handed_over.get(place)
+        if handed_over is not None and not handed_over.reported:
+            return handed_over
+        return self._running.get(place)
+
+    def start(self, request: AttemptRequest) -> None:
+        """Run it; there is room."""
+        attempt = Attempt(
+            request,
+            self._reports,
+            self._beat_interval_s,
+            started_at_us=self._now_us(),
+            timeouts=self._timeouts,
+        )
+        self._running[request.place] = attempt
+        self._used[request.command.local] += 1
+        if not request.command.local:
+            self.pace.took_one()
+        task = asyncio.get_running_loop().create_task(self._run(attempt))
+        attempt.task = task
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, request.command.local))
+
+    async def _run(self, attempt: Attempt) -> None:
+        place = attempt.request.place
+        try:
+            outcome = await self._runner.run(attempt)
+        except asyncio.CancelledError:
+            # The gateway stops: without an outcome the attempt is made again at the next start.
+            attempt.silence()
+            raise
+        finally:
+            if self._running.get(place) is attempt:
+                del self._running[place]
+        if isinstance(outcome, CompletesLater):
+            self._handed_over = {p: a for p, a in self._handed_over.items() if not a.reported}
+            self._handed_over[place] = attempt
+        else:
+            attempt.report(outcome)
+
+    def _ended(self, local: bool, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._used[local] -= 1
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("an attempt ended in a way that no outcome describes", exc_info=error)
+        self.freed()
+
+    def unfinished(self) -> list[AttemptRequest]:
+        """What was cut off without an outcome; whoever serves next makes it again."""
+        return self._cut_off
+
+    async def close(self, grace_s: float) -> None:
+        """Start nothing more, let what runs end within the grace, then cancel it without an outcome."""
+        self.closing = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for attempt in [*self._running.values(), *self._handed_over.values()]:
+            if not attempt.reported:
+                self._cut_off.append(replace(attempt.request, heartbeat=attempt.heartbeat))
+            attempt.silence()
+            attempt.cancel("the worker shuts down")
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=max(grace_s, 1.0))
