@@ -134,8 +134,6 @@ class PendingActivities:
         command = request.command
         close_s = command.schedule_to_close_s
         record = live.attempts.get(command.id)
-        if outcome.kind == "timeout" and record is not None and record.failure is not None:
-            outcome = replace(outcome, cause=codec.decode_failure(record.failure))
         decision = retry.after_failure(
             command.retry,
             outcome,
@@ -149,6 +147,9 @@ class PendingActivities:
             state = "CANCEL_REQUESTED"
             if isinstance(decision, retry.NoRetry) and not pending.cancel_requested:
                 state = decision.state
+            # The attempt before is told only here: in what is kept for the next attempt the causes would pile up.
+            if outcome.kind == "timeout" and record is not None and record.failure is not None:
+                outcome = replace(outcome, cause=codec.decode_failure(record.failure))
             # As Temporal's server tells it: time has run out once an attempt was repeated, else the failure stands.
             if state == "TIMEOUT" and outcome.kind != "timeout" and record is not None and record.failure:
                 outcome = _out_of_time(outcome)

@@ -110,6 +110,17 @@ async def test_time_is_skipped_to_the_timeout_of_an_activity() -> None:
         assert [p.attempt for p in pending] == [2]
 
 
+async def test_an_activity_may_time_out_any_number_of_times() -> None:
+    async with (
+        await WorkflowEnvironment.start_time_skipping() as environment,
+        Worker(environment.client, task_queue=QUEUE, workflows=[Stuck], activities=[never_ends]),
+    ):
+        handle = await environment.client.start_workflow(Stuck.run, id="w", task_queue=QUEUE)
+        await environment.sleep(timedelta(days=30))
+        pending = (await handle.describe()).pending_activities
+        assert pending[0].attempt > 100
+
+
 async def test_time_stands_still_while_nobody_waits_or_skipping_is_off() -> None:
     async with (
         await WorkflowEnvironment.start_time_skipping() as environment,

@@ -41,12 +41,15 @@ class Timeouts:
                 return workflow.execute_activity(
                     slow, False, start_to_close_timeout=LITTLE, retry_policy=ONCE
                 )
-            case "start to close twice":
+            case "start to close twice" | "start to close three times":
+                attempts = 2 if how.endswith("twice") else 3
                 return workflow.execute_activity(
                     slow,
                     False,
                     start_to_close_timeout=LITTLE,
-                    retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=20), maximum_attempts=2),
+                    retry_policy=RetryPolicy(
+                        initial_interval=timedelta(milliseconds=20), maximum_attempts=attempts
+                    ),
                 )
             case "schedule to close":
                 return workflow.execute_activity(slow, False, schedule_to_close_timeout=LITTLE)
@@ -124,6 +127,10 @@ async def case_start_to_close(client: Client, task_queue: str) -> Any:
 
 async def case_start_to_close_twice(client: Client, task_queue: str) -> Any:
     return await _run(client, task_queue, "start to close twice")
+
+
+async def case_start_to_close_three_times(client: Client, task_queue: str) -> Any:
+    return await _run(client, task_queue, "start to close three times")
 
 
 async def case_schedule_to_close(client: Client, task_queue: str) -> Any:
