@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Self
 
-from .core.payload import Failure, Payload
+from .api.common.v1 import Payloads
+from .api.failure.v1 import Failure
+from .core.payload import Payload
 from .failures import DefaultFailureConverter, DefaultFailureConverterWithEncodedAttributes, FailureConverter
 from .payload_converters import (
     AdvancedJSONEncoder,
@@ -79,25 +81,42 @@ class PayloadCodec(ABC):
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """The payloads that were given to `encode`."""
 
-    async def encode_failure(self, failure: Failure) -> Failure:
-        """The failure and its causes with their details encoded."""
-        return await _on_details(failure, self.encode)
+    async def encode_wrapper(self, payloads: Payloads) -> None:
+        """The message holds what `encode` makes of its payloads."""
+        payloads.payloads[:] = await self.encode(payloads.payloads)
 
-    async def decode_failure(self, failure: Failure) -> Failure:
-        """The failure that was given to `encode_failure`."""
-        return await _on_details(failure, self.decode)
+    async def decode_wrapper(self, payloads: Payloads) -> None:
+        """The message holds what `decode` makes of its payloads."""
+        payloads.payloads[:] = await self.decode(payloads.payloads)
+
+    async def encode_failure(self, failure: Failure) -> None:
+        """The payloads in the failure, and in its causes, are encoded."""
+        await _on_payloads_of(failure, self.encode_wrapper)
+
+    async def decode_failure(self, failure: Failure) -> None:
+        """The failure is as it was before `encode_failure`."""
+        await _on_payloads_of(failure, self.decode_wrapper)
 
 
-async def _on_details(failure: Failure, transform: Callable[[Sequence[Payload]], Any]) -> Failure:
-    links = [failure]
-    while (cause := links[-1].cause) is not None:
-        links.append(cause)
-    transformed: Failure | None = None
-    for link in reversed(links):
-        details = tuple(await transform(link.details)) if link.details else ()
-        transformed = replace(link, details=details, cause=transformed)
-    assert transformed is not None
-    return transformed
+async def _on_payloads_of(failure: Failure, transform: Callable[[Payloads], Awaitable[None]]) -> None:
+    if failure.HasField("encoded_attributes"):
+        common = Payloads(payloads=[failure.encoded_attributes])
+        await transform(common)
+        failure.encoded_attributes.CopyFrom(common.payloads[0])
+    for kind, name in _DETAILS:
+        if failure.HasField(kind) and getattr(failure, kind).HasField(name):
+            await transform(getattr(getattr(failure, kind), name))
+    if failure.HasField("cause"):
+        await _on_payloads_of(failure.cause, transform)
+
+
+_DETAILS: Final = (
+    ("application_failure_info", "details"),
+    ("timeout_failure_info", "last_heartbeat_details"),
+    ("canceled_failure_info", "details"),
+    ("terminated_failure_info", "details"),
+    ("reset_workflow_failure_info", "last_heartbeat_details"),
+)
 
 
 # -- all together ----------------------------------------------------------------------------------
@@ -140,15 +159,26 @@ class DataConverter(WithSerializationContext):
             payloads = await self.payload_codec.decode(payloads)
         return self.payload_converter.from_payloads(payloads, type_hints)
 
-    async def encode_failure(self, exception: BaseException) -> Failure:
-        """The exception as it is stored."""
-        failure = self.failure_converter.to_failure(exception, self.payload_converter)
-        return await self.payload_codec.encode_failure(failure) if self.payload_codec else failure
+    async def encode_wrapper(self, values: Sequence[Any]) -> Payloads:
+        """`encode`, as a message."""
+        return Payloads(payloads=await self.encode(values))
+
+    async def decode_wrapper(
+        self, payloads: Payloads | None, type_hints: Sequence[Any] | None = None
+    ) -> list[Any]:
+        """`decode`, of a message."""
+        return await self.decode(payloads.payloads, type_hints) if payloads and payloads.payloads else []
+
+    async def encode_failure(self, exception: BaseException, failure: Failure) -> None:
+        """`failure`, which was empty, says what the exception says, as it is stored."""
+        self.failure_converter.to_failure(exception, self.payload_converter, failure)
+        if self.payload_codec:
+            await self.payload_codec.encode_failure(failure)
 
     async def decode_failure(self, failure: Failure) -> BaseException:
-        """The exception of a stored failure."""
+        """The exception of a stored failure; afterwards the failure is as it was before it was stored."""
         if self.payload_codec:
-            failure = await self.payload_codec.decode_failure(failure)
+            await self.payload_codec.decode_failure(failure)
         return self.failure_converter.from_failure(failure, self.payload_converter)
 
     def with_context(self, context: SerializationContext) -> Self:

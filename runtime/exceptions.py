@@ -13,7 +13,7 @@ from datetime import timedelta
 from enum import IntEnum
 from typing import Any
 
-from .core.payload import Failure
+from .api.failure.v1 import Failure
 
 
 class OverwinterError(Exception):
@@ -34,7 +34,7 @@ class FailureError(OverwinterError):
     def __init__(
         self, message: str, *, failure: Failure | None = None, exc_args: tuple[Any, ...] | None = None
     ) -> None:
-        """``exc_args`` replaces the message in ``args``; ``failure`` is the record it was read from."""
+        """``exc_args`` replaces the message in ``args``; ``failure`` is what it was read from."""
         super().__init__(*(exc_args if exc_args is not None else (message,)))
         self._message = message
         self._failure = failure
@@ -46,7 +46,7 @@ class FailureError(OverwinterError):
 
     @property
     def failure(self) -> Failure | None:
-        """The record this error was read from; None when it was made here."""
+        """What this error was read from; None when it was made here."""
         return self._failure
 
 

@@ -1,4 +1,4 @@
-"""Exceptions as the records that a history keeps, and back.
+"""Exceptions as failures, and back.
 
 An error that is not one of ours becomes an application failure with its class name as type, its text as
 message, its traceback as text and its ``__cause__`` chain. Messages, tracebacks and chains are bounded,
@@ -10,14 +10,11 @@ from __future__ import annotations
 import asyncio
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from .core.payload import Failure
+from .api.failure.v1 import Failure
 from .exceptions import (
     ActivityError,
     ApplicationError,
@@ -30,16 +27,10 @@ from .exceptions import (
     TerminatedError,
     TimeoutError,  # noqa: A004 - ours
     TimeoutType,
-    WorkflowAlreadyStartedError,
 )
 
 if TYPE_CHECKING:
     from .payload_converters import PayloadConverter
-
-Attribute: TypeAlias = str | int | float | bool | None
-
-ENCODED: Final = "encoded"
-"""The attribute that says that message and stack trace are in the first of the details."""
 
 _CAUSES_MAX: Final = 32
 _MESSAGE_CHARACTERS_MAX: Final = 16_384
@@ -54,70 +45,57 @@ class FailureConverter(ABC):
     """The converter that is used when none is set."""
 
     @abstractmethod
-    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter) -> Failure:
-        """The exception as a record."""
+    def to_failure(
+        self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure
+    ) -> None:
+        """`failure`, which was empty, says what the exception says; the exception is left as it is."""
 
     @abstractmethod
     def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
-        """The record as an exception, with its causes."""
+        """The failure as an exception, with its causes; the failure is left as it is."""
 
 
 class DefaultFailureConverter(FailureConverter):
-    """Keeps every exception's type, text, traceback and causes."""
+    """Keeps every exception's type, text, traceback and causes.
+
+    Causes go through `to_failure` and `from_failure` again, so that a subclass sees each of them.
+    """
 
     def __init__(self, *, encode_common_attributes: bool = False) -> None:
         """With `encode_common_attributes`, message and stack trace are a payload, which a codec encrypts."""
+        super().__init__()
         self._encode = encode_common_attributes
 
-    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter) -> Failure:
-        """The exception as a record; one that was read from a record becomes that record again.
+    def to_failure(
+        self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure
+    ) -> None:
+        """`failure` says what the exception says; one that was read from a failure becomes that failure again.
 
         Raises:
             TypeError, ValueError: its details cannot be encoded.
         """
-        failure: Failure | None = None
-        for link in reversed(list(_chain(exception))):
-            failure = self._one(link, failure, payload_converter)
-        assert failure is not None
-        return failure
+        if isinstance(exception, FailureError) and exception.failure is not None:
+            failure.CopyFrom(exception.failure)
+            return
+        failure.message = _message(exception)
+        failure.stack_trace = _stack_trace(exception.__traceback__)
+        _fill(exception, payload_converter, failure)
+        cause = _cause(exception)
+        if cause is not None and failure.depth < _CAUSES_MAX - 1:
+            self.to_failure(cause, payload_converter, failure.cause)
+        if self._encode:
+            common = {"message": failure.message, "stack_trace": failure.stack_trace}
+            failure.encoded_attributes.CopyFrom(payload_converter.to_payload(common))
+            failure.message, failure.stack_trace = "Encoded failure", ""
 
     def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
-        """The record as an exception whose ``__cause__`` chain is that of the record."""
-        raised = _exception(_shown(failure, payload_converter), payload_converter)
+        """The failure as an exception whose ``__cause__`` chain is that of the failure."""
+        shown = _with_common_attributes(failure, payload_converter)
+        raised = _exception(shown, payload_converter)
         raised._failure = failure  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - what it was read from
-        if failure.cause is not None:
-            raised.__cause__ = self.from_failure(
-                failure.cause, payload_converter
-            )  # a subclass may change each link
+        if failure.HasField("cause"):
+            raised.__cause__ = self.from_failure(failure.cause, payload_converter)
         return raised
-
-    def _one(
-        self, exception: BaseException, cause: Failure | None, payload_converter: PayloadConverter
-    ) -> Failure:
-        if isinstance(exception, FailureError) and exception.failure is not None:
-            return exception.failure
-        kind, details, attributes = _record(exception)
-        failure = Failure(
-            kind=kind,
-            message=_message(exception),
-            stack_trace=_stack_trace(exception.__traceback__),
-            cause=cause,
-            details=tuple(payload_converter.to_payloads(details)) if details else (),
-            attributes=attributes,
-        )
-        return self._hidden(failure, payload_converter) if self._encode else failure
-
-    def _hidden(self, failure: Failure, payload_converter: PayloadConverter) -> Failure:
-        common = payload_converter.to_payload(
-            {"message": failure.message, "stack_trace": failure.stack_trace}
-        )
-        return replace(
-            failure,
-            message="Encoded failure",
-            stack_trace="",
-            details=(common, *failure.details),
-            attributes={**failure.attributes, ENCODED: True},
-        )
 
 
 class DefaultFailureConverterWithEncodedAttributes(DefaultFailureConverter):
@@ -130,84 +108,84 @@ class DefaultFailureConverterWithEncodedAttributes(DefaultFailureConverter):
 FailureConverter.default = DefaultFailureConverter()
 
 
-def _chain(exception: BaseException) -> Iterator[BaseException]:
-    """The exception and its causes, outermost first, each once."""
-    seen: set[int] = set()
-    link: BaseException | None = exception
-    while link is not None and id(link) not in seen and len(seen) < _CAUSES_MAX:
-        seen.add(id(link))
-        yield link
-        if isinstance(link, FailureError) and link.failure is not None:
-            return  # its record has its own causes
-        link = link.__cause__
+# -- exception to failure --------------------------------------------------------------------------
 
 
-def _shown(failure: Failure, payload_converter: PayloadConverter) -> Failure:
-    """The failure with its message and stack trace in their places."""
-    if failure.attributes.get(ENCODED) is not True or not failure.details:
-        return failure
-    common = payload_converter.from_payload(failure.details[0], dict[str, str])
-    return replace(
-        failure,
-        message=common.get("message", ""),
-        stack_trace=common.get("stack_trace", ""),
-        details=failure.details[1:],
-    )
+def _cause(exception: BaseException) -> BaseException | None:
+    """What led to an exception. One of ours has it also when it was raised while another was handled."""
+    if exception.__cause__ is not None:
+        return exception.__cause__
+    if isinstance(exception, FailureError) and not exception.__suppress_context__:
+        return exception.__context__
+    return None
 
 
-# -- exception to record ---------------------------------------------------------------------------
-
-_ACTIVITY: Final = ("scheduled_event_id", "started_event_id", "identity", "activity_type", "activity_id")
-_CHILD: Final = (
-    "namespace",
-    "workflow_id",
-    "run_id",
-    "workflow_type",
-    "initiated_event_id",
-    "started_event_id",
-)
-
-
-def _record(exception: BaseException) -> tuple[str, Sequence[Any], dict[str, Attribute]]:
-    """Kind, details and attributes of an exception."""
+def _fill(exception: BaseException, payloads: PayloadConverter, failure: Failure) -> None:
+    """The part of a failure that says of what kind it is."""
     match exception:
         case ApplicationError():
-            return "application", exception.details, _application_attributes(exception)
-        case CancelledError():
-            return "canceled", exception.details, {}
-        case asyncio.CancelledError():
-            return "canceled", (), {}
-        case TerminatedError():
-            return "terminated", exception.details, {}
+            _fill_application(exception, payloads, failure)
         case TimeoutError():
-            return "timeout", exception.last_heartbeat_details, {"timeout_type": _name(exception.type)}
+            info = failure.timeout_failure_info
+            info.timeout_type = exception.type or 0
+            if exception.last_heartbeat_details:
+                info.last_heartbeat_details.payloads.extend(
+                    payloads.to_payloads(exception.last_heartbeat_details)
+                )
+        case CancelledError():
+            failure.canceled_failure_info.SetInParent()
+            if exception.details:
+                failure.canceled_failure_info.details.payloads.extend(payloads.to_payloads(exception.details))
+        case asyncio.CancelledError():
+            failure.canceled_failure_info.SetInParent()
+        case TerminatedError():
+            failure.terminated_failure_info.SetInParent()
+            if exception.details:
+                failure.terminated_failure_info.details.payloads.extend(
+                    payloads.to_payloads(exception.details)
+                )
         case ServerError():
-            return "server", (), {"non_retryable": exception.non_retryable}
+            failure.server_failure_info.non_retryable = exception.non_retryable
         case ActivityError():
-            return "activity", (), _attributes(exception, _ACTIVITY)
+            _fill_activity(exception, failure)
         case ChildWorkflowError():
-            return "child_workflow", (), _attributes(exception, _CHILD)
+            _fill_child(exception, failure)
+        case FailureError():
+            pass  # Of no kind that is known.
         case _:
-            return "application", (), {"type": type(exception).__name__}
+            failure.application_failure_info.type = type(exception).__name__
 
 
-def _attributes(error: ActivityError | ChildWorkflowError, names: Sequence[str]) -> dict[str, Attribute]:
-    return {name: getattr(error, name) for name in names} | {"retry_state": _name(error.retry_state)}
-
-
-def _name(member: RetryState | TimeoutType | None) -> str | None:
-    return None if member is None else member.name
-
-
-def _application_attributes(error: ApplicationError) -> dict[str, Attribute]:
-    attributes: dict[str, Attribute] = {"type": error.type}
-    if error.non_retryable:
-        attributes["non_retryable"] = True
+def _fill_application(error: ApplicationError, payloads: PayloadConverter, failure: Failure) -> None:
+    info = failure.application_failure_info
+    info.type = error.type or ""
+    info.non_retryable = bool(error.non_retryable)
+    if error.details:
+        info.details.payloads.extend(payloads.to_payloads(error.details))
     if error.next_retry_delay is not None:
-        attributes["next_retry_delay_s"] = error.next_retry_delay.total_seconds()
-    if error.category:
-        attributes["category"] = error.category.name
-    return attributes
+        info.next_retry_delay.FromTimedelta(error.next_retry_delay)
+    info.category = error.category
+
+
+def _fill_activity(error: ActivityError, failure: Failure) -> None:
+    info = failure.activity_failure_info
+    info.scheduled_event_id = error.scheduled_event_id
+    info.started_event_id = error.started_event_id
+    info.identity = error.identity
+    info.activity_type.name = error.activity_type
+    info.activity_id = error.activity_id
+    info.retry_state = error.retry_state or 0
+
+
+def _fill_child(error: ChildWorkflowError, failure: Failure) -> None:
+    info = failure.child_workflow_execution_failure_info
+    info.namespace = error.namespace
+    info.workflow_execution.workflow_id = error.workflow_id
+    info.workflow_execution.run_id = error.run_id
+    info.workflow_type.name = error.workflow_type
+    info.initiated_event_id = error.initiated_event_id
+    info.started_event_id = error.started_event_id
+    info.retry_state = error.retry_state or 0
 
 
 def _message(exception: BaseException) -> str:
@@ -237,57 +215,91 @@ def _is_own(filename: str) -> bool:
     return any(filename.startswith(folder + "/") for folder in _OWN_CODE)
 
 
-# -- record to exception ---------------------------------------------------------------------------
+# -- failure to exception --------------------------------------------------------------------------
 
 
-def _exception(failure: Failure, payload_converter: PayloadConverter) -> FailureError:
-    """The exception of a record, without its cause."""
-    details = payload_converter.from_payloads(failure.details) if failure.details else []
-    read = failure.attributes.get
-    match failure.kind:
-        case "application":
-            return _application_error(failure, details)
-        case "canceled":
-            return CancelledError(failure.message or "Cancelled", *details)
-        case "terminated":
-            return TerminatedError(failure.message or "Terminated", *details)
-        case "timeout":
-            ran_out = TimeoutType.__members__.get(str(read("timeout_type")))
-            return TimeoutError(failure.message or "Timeout", type=ran_out, last_heartbeat_details=details)
-        case "server":
-            return ServerError(failure.message or "Server error", non_retryable=read("non_retryable") is True)
-        case "activity":
-            return ActivityError(failure.message or "Activity error", **_arguments(failure, _ACTIVITY))
-        case "child_workflow":
-            return ChildWorkflowError(
-                failure.message or "Child workflow error", **_arguments(failure, _CHILD)
+def _with_common_attributes(failure: Failure, payload_converter: PayloadConverter) -> Failure:
+    """The failure with message and stack trace in their places."""
+    if not failure.HasField("encoded_attributes"):
+        return failure
+    common: Any = None
+    try:
+        common = payload_converter.from_payload(failure.encoded_attributes)
+    except Exception:  # whatever a converter raises, the error is more important than its text
+        common = None
+    if not isinstance(common, dict):
+        return failure  # Of another converter or codec: what it has in the open is shown.
+    shown = Failure()
+    shown.CopyFrom(failure)
+    for name in ("message", "stack_trace"):
+        if isinstance(text := common.get(name), str):  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - of any type until here
+            setattr(shown, name, text)
+    return shown
+
+
+def _exception(failure: Failure, payloads: PayloadConverter) -> FailureError:
+    """The exception of a failure, without its cause."""
+    match failure.WhichOneof("failure_info"):
+        case "application_failure_info":
+            return _application_error(failure, payloads)
+        case "timeout_failure_info":
+            info = failure.timeout_failure_info
+            return TimeoutError(
+                failure.message or "Timeout",
+                type=TimeoutType(info.timeout_type) if info.timeout_type else None,
+                last_heartbeat_details=payloads.from_payloads(info.last_heartbeat_details.payloads),
             )
-        case "already_started":
-            names = ("workflow_id", "workflow_type", "run_id")
-            workflow_id, workflow_type, run_id = [str(failure.attributes.get(name) or "") for name in names]
-            return WorkflowAlreadyStartedError(workflow_id, workflow_type, run_id=run_id or None)
+        case "canceled_failure_info":
+            details = payloads.from_payloads(failure.canceled_failure_info.details.payloads)
+            return CancelledError(failure.message or "Cancelled", *details)
+        case "terminated_failure_info":
+            details = payloads.from_payloads(failure.terminated_failure_info.details.payloads)
+            return TerminatedError(failure.message or "Terminated", *details)
+        case "server_failure_info":
+            non_retryable = failure.server_failure_info.non_retryable
+            return ServerError(failure.message or "Server error", non_retryable=non_retryable)
+        case "activity_failure_info":
+            return _activity_error(failure)
+        case "child_workflow_execution_failure_info":
+            return _child_error(failure)
         case _:
             return FailureError(failure.message or "Failure error")
 
 
-def _application_error(failure: Failure, details: Sequence[Any]) -> ApplicationError:
-    read = failure.attributes.get
-    name, delay_s = read("type"), read("next_retry_delay_s")
+def _application_error(failure: Failure, payloads: PayloadConverter) -> ApplicationError:
+    info = failure.application_failure_info
     return ApplicationError(
         failure.message or "Application error",
-        *details,
-        type=name if isinstance(name, str) else None,
-        non_retryable=read("non_retryable") is True,
-        next_retry_delay=timedelta(seconds=delay_s) if isinstance(delay_s, int | float) else None,
-        category=ApplicationErrorCategory.__members__.get(
-            str(read("category")), ApplicationErrorCategory.UNSPECIFIED
-        ),
+        *payloads.from_payloads(info.details.payloads),
+        type=info.type or None,
+        non_retryable=info.non_retryable,
+        next_retry_delay=info.next_retry_delay.ToTimedelta() if info.HasField("next_retry_delay") else None,
+        category=ApplicationErrorCategory(info.category),
     )
 
 
-def _arguments(failure: Failure, names: Sequence[str]) -> dict[str, Any]:
-    """Keyword arguments of an error; an event number or a name that is missing is 0 or empty."""
-    arguments: dict[str, Any] = {
-        name: failure.attributes.get(name) or (0 if name.endswith("_event_id") else "") for name in names
-    }
-    return arguments | {"retry_state": RetryState.__members__.get(str(failure.attributes.get("retry_state")))}
+def _activity_error(failure: Failure) -> ActivityError:
+    info = failure.activity_failure_info
+    return ActivityError(
+        failure.message or "Activity error",
+        scheduled_event_id=info.scheduled_event_id,
+        started_event_id=info.started_event_id,
+        identity=info.identity,
+        activity_type=info.activity_type.name,
+        activity_id=info.activity_id,
+        retry_state=RetryState(info.retry_state) if info.retry_state else None,
+    )
+
+
+def _child_error(failure: Failure) -> ChildWorkflowError:
+    info = failure.child_workflow_execution_failure_info
+    return ChildWorkflowError(
+        failure.message or "Child workflow error",
+        namespace=info.namespace,
+        workflow_id=info.workflow_execution.workflow_id,
+        run_id=info.workflow_execution.run_id,
+        workflow_type=info.workflow_type.name,
+        initiated_event_id=info.initiated_event_id,
+        started_event_id=info.started_event_id,
+        retry_state=RetryState(info.retry_state) if info.retry_state else None,
+    )

@@ -7,10 +7,10 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, ClassVar, Final, Self, TypeVar, overload
+from typing import Any, ClassVar, Self, TypeVar, overload
 
+from .api.common.v1 import Payloads
 from .common import RawValue
-from .core.codec import KNOWN_METADATA
 from .core.payload import ENCODING, Payload
 from .plain_values import (
     DEFAULT_LIMITS,
@@ -27,13 +27,6 @@ from .serialization_context import SerializationContext, WithSerializationContex
 from .type_hints import JSONTypeConverter, value_to_type
 
 T = TypeVar("T")
-
-# The very objects that stored events are decoded with: recurring metadata is kept once.
-_METADATA: Final = {metadata[ENCODING].decode(): metadata for metadata in KNOWN_METADATA}
-
-
-def _metadata(encoding: str) -> Mapping[str, bytes]:
-    return _METADATA.get(encoding) or {ENCODING: encoding.encode()}
 
 
 class PayloadConverter(ABC):
@@ -62,6 +55,14 @@ class PayloadConverter(ABC):
             RuntimeError: a payload's bytes do not decode.
             TypeError: a value does not fit its hint.
         """
+
+    def to_payloads_wrapper(self, values: Sequence[Any]) -> Payloads:
+        """`to_payloads`, as a message."""
+        return Payloads(payloads=self.to_payloads(values))
+
+    def from_payloads_wrapper(self, payloads: Payloads | None) -> list[Any]:
+        """`from_payloads`, of a message."""
+        return self.from_payloads(payloads.payloads) if payloads and payloads.payloads else []
 
     def to_payload(self, value: Any) -> Payload:
         """`to_payloads` for one value."""
@@ -108,7 +109,7 @@ class BinaryNullPayloadConverter(EncodingPayloadConverter):
 
     def to_payload(self, value: Any) -> Payload | None:
         """The payload of None."""
-        return _NULL if value is None else None
+        return Payload({ENCODING: b"binary/null"}) if value is None else None
 
     def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
         """None, whatever the hint.
@@ -121,15 +122,12 @@ class BinaryNullPayloadConverter(EncodingPayloadConverter):
         return None
 
 
-_NULL: Final = Payload(_metadata("binary/null"), b"")
-
-
 class BinaryPlainPayloadConverter(EncodingPayloadConverter):
     """Bytes as they are."""
 
     def __init__(self, limits: PayloadLimits = DEFAULT_LIMITS) -> None:
         self._limits = limits
-        self._metadata = _metadata(self.encoding)
+        self._encoding = self.encoding.encode()
 
     @property
     def encoding(self) -> str:
@@ -145,7 +143,7 @@ class BinaryPlainPayloadConverter(EncodingPayloadConverter):
         if not isinstance(value, bytes):
             return None
         _require_size(len(value), self._limits)
-        return Payload(self._metadata, value)
+        return Payload({ENCODING: self._encoding}, value)
 
     def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
         """The bytes, whatever the hint."""
@@ -164,7 +162,7 @@ class MsgpackPlainPayloadConverter(EncodingPayloadConverter):
         """``custom_type_converters`` are tried first when a value is read with a hint."""
         self._limits = limits
         self._custom = tuple(custom_type_converters)
-        self._metadata = _metadata(self.encoding)
+        self._encoding = self.encoding.encode()
 
     @property
     def encoding(self) -> str:
@@ -178,7 +176,7 @@ class MsgpackPlainPayloadConverter(EncodingPayloadConverter):
             PayloadLimitError: it is too large, too deep, or contains itself.
             UnencodableError: it holds something without a stored form.
         """
-        return Payload(self._metadata, pack(value, self._limits))
+        return Payload({ENCODING: self._encoding}, pack(value, self._limits))
 
     def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
         """The value, as the hint asks.
@@ -219,7 +217,6 @@ class JSONPlainPayloadConverter(EncodingPayloadConverter):
         self._encoding = encoding
         self._custom = tuple(custom_type_converters)
         self._limits = limits
-        self._metadata = _metadata(encoding)
 
     @property
     def encoding(self) -> str:
@@ -239,7 +236,7 @@ class JSONPlainPayloadConverter(EncodingPayloadConverter):
             raise PayloadLimitError("the value is nested too deeply for JSON: pass a flatter value") from None
         data = text.encode()
         _require_size(len(data), self._limits)
-        return Payload(self._metadata, data)
+        return Payload({ENCODING: self._encoding.encode()}, data)
 
     def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
         """The value, as the hint asks.

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from .api.failure.v1 import Failure as Message
 from .coding import coded, coded_failure
 from .common import RawValue
 from .converter import DataConverter, FailureConverter, PayloadCodec, PayloadConverter
 from .core.payload import Failure, Payload
-from .exceptions import FailureError, is_cancelled_exception
+from .exceptions import FailureError, WorkflowAlreadyStartedError, is_cancelled_exception
+from .failure_messages import message_of, record_of
 
 
 class ConvertedValues:
@@ -43,14 +45,22 @@ class ConvertedValues:
 
     def failure_of(self, error: BaseException) -> Failure:
         """See `core.instance.Values`."""
-        failure = self.failures.to_failure(error, self.payloads)
+        message = Message()
+        self.failures.to_failure(error, self.payloads, message)
+        failure = record_of(message)
         return failure if self._codec is None else coded_failure(failure, self._codec.encode)
 
     def error_of(self, failure: Failure) -> BaseException:
         """See `core.instance.Values`."""
         if self._codec is not None:
             failure = coded_failure(failure, self._codec.decode)
-        return self.failures.from_failure(failure, self.payloads)
+        if failure.kind == "already_started":
+            read = failure.attributes.get
+            run_id = str(read("run_id") or "") or None
+            return WorkflowAlreadyStartedError(
+                str(read("workflow_id")), str(read("workflow_type")), run_id=run_id
+            )
+        return self.failures.from_failure(message_of(failure), self.payloads)
 
     def fails_workflow(self, error: BaseException) -> bool:
         """See `core.instance.Values`."""

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import msgpack
@@ -69,8 +70,9 @@ KIND_OF: Final[dict[type[Body], int]] = {cls: code for code, cls in KINDS.items(
 
 # Metadata that recurs on every payload is kept as a number. Never renumber.
 _KNOWN_ENCODINGS: Final = ("msgpack/plain", "binary/null", "binary/plain", "json/plain")
-KNOWN_METADATA: Final[tuple[Mapping[str, bytes], ...]] = tuple(
-    {ENCODING: name.encode()} for name in _KNOWN_ENCODINGS
+# Shared by all payloads that are read, and so closed to whoever forgets that these are not to be changed.
+KNOWN_METADATA: Final = tuple(
+    cast("dict[str, bytes]", MappingProxyType({ENCODING: name.encode()})) for name in _KNOWN_ENCODINGS
 )
 _METADATA_CODES: Final = {name.encode(): code for code, name in enumerate(_KNOWN_ENCODINGS)}
 
@@ -164,7 +166,8 @@ def _plain(value: object) -> object:
     if isinstance(value, Payload):
         metadata = value.metadata
         code = _METADATA_CODES.get(metadata.get(ENCODING, b"")) if len(metadata) == 1 else None
-        return (dict(metadata) if code is None else code, value.data)
+        name = dict(metadata) if code is None else code
+        return (name, value.data, value.external_bytes) if value.external_bytes else (name, value.data)
     if isinstance(value, Failure):
         return (
             value.kind,
@@ -202,8 +205,9 @@ def _no_extension(code: int, _data: bytes) -> object:
 
 
 def _payload(value: Any) -> Payload:
-    metadata, data = value
-    return Payload(KNOWN_METADATA[metadata] if isinstance(metadata, int) else metadata, data)
+    metadata, data, *external = value
+    known = KNOWN_METADATA[metadata] if isinstance(metadata, int) else metadata
+    return Payload(known, data, tuple(external[0])) if external else Payload(known, data)
 
 
 def _payloads(value: Any) -> tuple[Payload, ...]:

@@ -6,31 +6,67 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from . import wire
+
 ENCODING: Final = "encoding"
 """The metadata key that names how a payload's bytes are to be read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Payload:
-    """One encoded value; the core carries it and never looks inside."""
+    """One encoded value; the core carries it and never looks inside.
 
-    metadata: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    Authors of converters and codecs make and fill in their own, with the names of Temporal's ``Payload`` message; one
+    that was handed over is not changed any more.
+    """
+
+    metadata: dict[str, bytes] = field(default_factory=dict[str, bytes])
     data: bytes = b""
+    external_bytes: tuple[int, ...] = ()
+    """Sizes of what is kept elsewhere, when this is only the reference to it."""
 
     @property
     def encoding(self) -> str:
         """The name of the encoding, or an empty string when none was given."""
         return self.metadata.get(ENCODING, b"").decode("ascii", "replace")
 
-    def SerializeToString(self) -> bytes:  # noqa: N802 - the name that authors of codecs know
-        """The payload as bytes, in the wire form of Temporal's ``Payload`` message."""
+    @property
+    def external_payloads(self) -> ExternalPayloads:
+        """`external_bytes`, as authors know them."""
+        return ExternalPayloads(self)
+
+    # Names that authors know:
+
+    def ByteSize(self) -> int:  # noqa: N802
+        """How many bytes `SerializeToString` makes."""
+        size = len(self.data)
+        around = len(wire.field(2, b"")) - 1 + len(wire.varint(size)) if size else 0
+        return len(self._around()) + around + size
+
+    def SerializeToString(self) -> bytes:  # noqa: N802
+        """The payload as bytes, in the wire form of Temporal's message."""
+        return self._around() + (wire.field(2, self.data) if self.data else b"")
+
+    def _around(self) -> bytes:
+        """All fields but the data, which comes last here: their order has no meaning."""
         entries = [
-            _field(1, _field(1, name.encode()) + _field(2, value)) for name, value in self.metadata.items()
+            wire.field(1, wire.field(1, name.encode()) + wire.field(2, value))
+            for name, value in self.metadata.items()
         ]
-        return b"".join(entries) + (_field(2, self.data) if self.data else b"")
+        external = [wire.field(3, wire.field(1, size) if size else b"") for size in self.external_bytes]
+        return b"".join([*entries, *external])
+
+    def ParseFromString(self, data: bytes) -> int:  # noqa: N802
+        """Become the payload that `SerializeToString` wrote; returns how many bytes were read.
+
+        Raises:
+            ValueError: the bytes are no payload; nothing was changed.
+        """
+        self.CopyFrom(Payload.FromString(data))
+        return len(data)
 
     @classmethod
-    def FromString(cls, data: bytes) -> Payload:  # noqa: N802 - as above
+    def FromString(cls, data: bytes) -> Payload:  # noqa: N802
         """The payload that `SerializeToString` wrote.
 
         Raises:
@@ -38,47 +74,68 @@ class Payload:
         """
         metadata: dict[str, bytes] = {}
         body = b""
-        for number, value in _fields(data):
-            if number == 1:
-                entry = dict(_fields(value))
-                metadata[entry.get(1, b"").decode()] = entry.get(2, b"")
-            elif number == 2:
-                body = value
-        return cls(metadata, body)
+        sizes: list[int] = []
+        try:
+            for number, value in wire.fields(data):
+                if number == 1 and isinstance(value, bytes):
+                    entry = dict(wire.fields(value))
+                    name, text = entry.get(1, b""), entry.get(2, b"")
+                    assert isinstance(name, bytes)
+                    assert isinstance(text, bytes)
+                    metadata[name.decode()] = text
+                elif number == 2 and isinstance(value, bytes):
+                    body = value
+                elif number == 3 and isinstance(value, bytes):
+                    size = dict(wire.fields(value)).get(1, 0)
+                    sizes.append(size if isinstance(size, int) else 0)
+        except (wire.NotOnTheWire, AssertionError) as error:
+            raise ValueError(f"no payload: {error}") from error
+        return cls(metadata, body, tuple(sizes))
+
+    def CopyFrom(self, other: Payload) -> None:  # noqa: N802
+        """Become equal to another payload, sharing nothing with it."""
+        self.metadata = dict(other.metadata)
+        self.data = other.data
+        self.external_bytes = other.external_bytes
 
 
-def _field(number: int, value: bytes) -> bytes:
-    return bytes([number << 3 | 2]) + _varint(len(value)) + value
+class ExternalPayloads:
+    """The `external_bytes` of a payload as a list of details, the way Temporal's message has them."""
+
+    def __init__(self, payload: Payload) -> None:
+        self._payload = payload
+
+    def __len__(self) -> int:
+        return len(self._payload.external_bytes)
+
+    def __getitem__(self, index: int) -> ExternalPayloadDetails:
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[ExternalPayloadDetails]:
+        return (ExternalPayloadDetails(self._payload, index) for index in range(len(self)))
+
+    def add(self) -> ExternalPayloadDetails:
+        """One more, of size 0 until it is set."""
+        self._payload.external_bytes += (0,)
+        return ExternalPayloadDetails(self._payload, len(self) - 1)
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
+class ExternalPayloadDetails:
+    """The size of something that is kept elsewhere."""
 
+    def __init__(self, payload: Payload, index: int) -> None:
+        self._payload, self._index = payload, index
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at < len(data):
-        tag, at = _read_varint(data, at)
-        length, at = _read_varint(data, at)
-        if tag & 7 != 2 or at + length > len(data):
-            raise ValueError(f"no payload: field {tag >> 3} at byte {at} is not one of its fields")
-        yield tag >> 3, data[at : at + length]
-        at += length
+    @property
+    def size_bytes(self) -> int:
+        """How large it is."""
+        return self._payload.external_bytes[self._index]
 
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while at < len(data) and shift < 64:
-        number |= (data[at] & 0x7F) << shift
-        at += 1
-        if not data[at - 1] & 0x80:
-            return number, at
-        shift += 7
-    raise ValueError(f"no payload: a number at byte {at} does not end")
+    @size_bytes.setter
+    def size_bytes(self, size: int) -> None:
+        sizes = list(self._payload.external_bytes)
+        sizes[self._index] = size
+        self._payload.external_bytes = tuple(sizes)
 
 
 Attribute = tuple[str, object]

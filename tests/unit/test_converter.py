@@ -32,6 +32,7 @@ import numpy as np
 import pytest
 
 from overwinter.runtime import converter
+from overwinter.runtime.api.failure.v1 import Failure as Message
 from overwinter.runtime.common import RawValue
 from overwinter.runtime.converter import (
     CompositePayloadConverter,
@@ -69,6 +70,8 @@ from overwinter.runtime.exceptions import (
     WorkflowAlreadyStartedError,
 )
 from overwinter.runtime.exceptions import TimeoutError as OurTimeoutError
+from overwinter.runtime.failure_messages import message_of
+from overwinter.runtime.values import ConvertedValues
 
 if TYPE_CHECKING:
     from somewhere_unknown import Missing  # type: ignore[import-not-found]  # pyright: ignore
@@ -155,7 +158,7 @@ def there_and_back(value: Any, hint: Any = None) -> Any:
 def test_each_value_has_its_encoding_with_metadata_the_event_codec_knows(value: Any, encoding: str) -> None:
     payload = PAYLOADS.to_payload(value)
     assert payload.encoding == encoding
-    assert any(payload.metadata is known for known in KNOWN_METADATA)
+    assert payload.metadata in KNOWN_METADATA
     assert there_and_back(value) == value
 
 
@@ -563,12 +566,15 @@ def test_a_type_converter_of_ones_own_is_asked_first_at_every_level() -> None:
 # -- failures --------------------------------------------------------------------------------------
 
 
+VALUES = ConvertedValues(DataConverter.default)
+
+
 def failure_of(exception: BaseException) -> Failure:
-    return FAILURES.to_failure(exception, PAYLOADS)
+    return VALUES.failure_of(exception)
 
 
 def again(exception: BaseException) -> Any:
-    return FAILURES.from_failure(failure_of(exception), PAYLOADS)
+    return VALUES.error_of(failure_of(exception))
 
 
 def raised(exception: BaseException) -> BaseException:
@@ -587,9 +593,10 @@ def test_any_exception_becomes_an_application_failure_with_its_class_text_and_tr
     )
     assert "test_converter.py" in failure.stack_trace
     assert "raise exception" in failure.stack_trace
-    error = FAILURES.from_failure(failure, PAYLOADS)
+    error = VALUES.error_of(failure)
     assert isinstance(error, ApplicationError)
-    assert (error.type, str(error), error.failure) == ("KeyError", "KeyError: 'field'", failure)
+    assert (error.type, str(error)) == ("KeyError", "KeyError: 'field'")
+    assert error.failure == message_of(failure)
 
 
 def test_an_application_error_keeps_all_it_was_given() -> None:
@@ -661,18 +668,19 @@ def test_asyncio_cancellation_is_a_canceled_failure() -> None:
     assert failure_of(asyncio.CancelledError()).message == "Cancelled"
 
 
-def test_a_failure_error_without_a_kind_of_its_own_is_an_application_failure() -> None:
+def test_a_failure_error_without_a_kind_of_its_own_is_a_plain_one() -> None:
     error = again(WorkflowAlreadyStartedError("w", "t"))
-    assert (type(error), error.type) == (ApplicationError, "WorkflowAlreadyStartedError")
+    assert (type(error), error.message) == (FailureError, "Workflow execution already started")
 
 
 def test_a_failure_of_an_unknown_kind_is_still_an_error() -> None:
-    error = FAILURES.from_failure(Failure(kind="from_a_newer_version", message="m"), PAYLOADS)
+    error = VALUES.error_of(Failure(kind="from_a_newer_version", message="m"))
     assert type(error) is FailureError
     assert str(error) == "m"
 
 
-def test_the_cause_chain_is_kept_and_the_context_is_not() -> None:
+def in_context(outer: BaseException) -> BaseException:
+    """An error that is raised while another is handled, which came from a third."""
     try:
         try:
             try:
@@ -680,13 +688,23 @@ def test_the_cause_chain_is_kept_and_the_context_is_not() -> None:
             except ValueError as root:
                 raise ApplicationError("middle", type="M") from root
         except ApplicationError:
-            raise RuntimeError("outer")  # noqa: B904 - without a cause on purpose
-    except RuntimeError as caught:
-        outer = caught
-    assert again(outer).cause is None
-    middle = again(outer.__context__ or outer)
+            raise outer  # noqa: B904 - without a cause on purpose
+    except type(outer) as caught:
+        return caught
+
+
+def test_the_cause_chain_is_kept() -> None:
+    middle = again(in_context(RuntimeError("outer")).__context__ or ValueError())
     assert (middle.type, middle.cause.type, middle.cause.message) == ("M", "ValueError", "root")
     assert middle.cause.cause is None
+
+
+def test_what_was_being_handled_is_the_cause_of_a_failure_error_and_of_no_other() -> None:
+    assert again(in_context(RuntimeError("outer"))).cause is None
+    assert again(in_context(ApplicationError("outer"))).cause.type == "M"
+    alone = ApplicationError("outer")
+    alone.__suppress_context__ = True  # as `from None` does
+    assert again(in_context(alone)).cause is None
 
 
 def test_a_group_is_recorded_without_its_members_as_causes() -> None:
@@ -696,11 +714,11 @@ def test_a_group_is_recorded_without_its_members_as_causes() -> None:
 
 def test_a_failure_that_was_read_is_written_again_unchanged() -> None:
     failure = Failure(kind="application", message="m", stack_trace="trace of then", attributes={"type": "X"})
-    error = raised(FAILURES.from_failure(failure, PAYLOADS))
-    assert failure_of(error) is failure
+    error = raised(VALUES.error_of(failure))
+    assert failure_of(error) == failure
     outer = RuntimeError("around")
     outer.__cause__ = error
-    assert failure_of(outer).cause is failure
+    assert failure_of(outer).cause == failure
 
 
 def test_causes_that_run_in_a_circle_or_without_end_are_cut() -> None:
@@ -775,7 +793,8 @@ async def test_encoded_attributes_hide_message_and_trace_in_every_link() -> None
     )
     outer = raised(ApplicationError("secret outside", 1, type="T"))
     outer.__cause__ = raised(ValueError("secret inside"))
-    stored = await data.encode_failure(outer)
+    stored = Message()
+    await data.encode_failure(outer, stored)
     assert "secret" not in repr(stored)
     assert "test_converter" not in repr(stored)
     back = await data.decode_failure(stored)

@@ -1,0 +1,1 @@
+"""What went wrong, as authors of failure converters know it."""
