@@ -56,7 +56,10 @@ def _on_a_thread(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def coded(payloads: Sequence[Payload], coder: Coder) -> list[Payload]:
     """The payloads after the codec."""
-    return list(run_to_end(lambda: coder(payloads))) if payloads else []
+    if not payloads:
+        return []
+    copies = [payload.copied() for payload in payloads]  # A codec may change the metadata in place.
+    return list(run_to_end(lambda: coder(copies)))
 
 
 def coded_failure(failure: Failure, coder: Coder) -> Failure:

@@ -27,6 +27,7 @@ from .payload_converters import (
     JSONPlainPayloadConverter,
     MsgpackPlainPayloadConverter,
     PayloadConverter,
+    wants_context,
 )
 from .plain_values import LocatedError, PayloadLimitError, PayloadLimits, PayloadUnreadable, UnencodableError
 from .serialization_context import (
@@ -185,7 +186,7 @@ class DataConverter(WithSerializationContext):
         """A copy whose parts work for this context; itself if none of them does."""
         parts = {
             name: (part, for_context(part, context))
-            for name in ("payload_converter", "payload_codec", "failure_converter")
+            for name in _PARTS
             if (part := getattr(self, name)) is not None
         }
         if all(new is old for old, new in parts.values()):
@@ -194,6 +195,15 @@ class DataConverter(WithSerializationContext):
         for name, (_, new) in parts.items():
             object.__setattr__(copied, name, new)
         return copied
+
+    @property
+    def wants_context(self) -> bool:
+        """Whether one of its parts asks what it works for; `with_context` changes nothing otherwise."""
+        return any(wants_context(getattr(self, name)) for name in _PARTS)
+
+
+_PARTS = ("payload_converter", "payload_codec", "failure_converter")
+"""What may want to know the context."""
 
 
 DataConverter.default = DataConverter()

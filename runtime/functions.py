@@ -75,20 +75,17 @@ class Functions:
             attempt.on_cancel = None
 
     async def _run_here(self, definition: ActivityDefinition, attempt: Attempt) -> Outcome | CompletesLater:
-        context = Context(attempt, self._values, self.shutting_down, self._client)
-        return await self._awaited(
-            context, attempt, lambda: definition.fn(*self._arguments(definition, attempt))
-        )
+        context = Context(attempt, self._values_of(attempt), self.shutting_down, self._client)
+        return await self._awaited(context, attempt, lambda: definition.fn(*_arguments(definition, context)))
 
     async def _run_intercepted(
         self, definition: ActivityDefinition, attempt: Attempt
     ) -> Outcome | CompletesLater:
+        values = self._values_of(attempt)
         context = (
-            Context(attempt, self._values, self.shutting_down, self._client)
+            Context(attempt, values, self.shutting_down, self._client)
             if definition.is_async
-            else ThreadContext(
-                attempt, self._values, self.shutting_down, not definition.no_thread_cancel_exception
-            )
+            else ThreadContext(attempt, values, self.shutting_down, not definition.no_thread_cancel_exception)
         )
         chain: ActivityInboundInterceptor = _Function(context)
         for interceptor in reversed(self._interceptors):
@@ -99,7 +96,7 @@ class Functions:
             return await chain.execute_activity(
                 ExecuteActivityInput(
                     fn=definition.fn,
-                    args=self._arguments(definition, attempt),
+                    args=_arguments(definition, context),
                     executor=None if definition.is_async else self._thread_executor(),
                     headers=attempt.request.command.headers,
                 )
@@ -127,24 +124,27 @@ class Functions:
             return _canceled(attempt)
         current_context.set(context)
         try:
-            return self._encoded(await run())
+            return context.values.encode((await run(),))[0]
         except CompleteAsync:
             return LATER
         except asyncio.CancelledError as error:
             if attempt.cancel_reason is None:
                 if not task.cancelling():  # the function raised it by itself: a failure like any other
-                    return self._failure(error, attempt)
+                    return _failure(error, context)
                 raise
             task.uncancel()
             return _canceled(attempt)
         except BaseException as error:
-            return self._failure(error, attempt)
+            return _failure(error, context)
 
     async def _run_in_thread(
         self, definition: ActivityDefinition, attempt: Attempt, executor: Executor
     ) -> Outcome | CompletesLater:
         context = ThreadContext(
-            attempt, self._values, self.shutting_down, not definition.no_thread_cancel_exception
+            attempt,
+            self._values_of(attempt),
+            self.shutting_down,
+            not definition.no_thread_cancel_exception,
         )
         attempt.on_cancel = context.cancel
         scope = contextvars.copy_context()
@@ -153,11 +153,11 @@ class Functions:
         def call() -> Outcome | CompletesLater:
             try:
                 with context.in_this_thread():
-                    return self._encoded(definition.fn(*self._arguments(definition, attempt)))
+                    return context.values.encode((definition.fn(*_arguments(definition, context)),))[0]
             except CompleteAsync:
                 return LATER
             except BaseException as error:
-                return self._failure(error, attempt)
+                return _failure(error, context)
 
         # Shielded: a thread cannot be abandoned half way, its slot is free when it has returned.
         running = asyncio.get_running_loop().run_in_executor(executor, scope.run, call)
@@ -186,34 +186,44 @@ class Functions:
             task.uncancel()
             return _canceled(attempt)
 
-    def _arguments(self, definition: ActivityDefinition, attempt: Attempt) -> list[Any]:
-        payloads = attempt.request.command.args
-        if definition.name is None:
-            return [self._values.raw(payloads)]
-        return self._values.decode(payloads, definition.arg_types)
+    def _values_of(self, attempt: Attempt) -> ConvertedValues:
+        command = attempt.request.command
+        return self._values.for_activity(
+            attempt.request.workflow,
+            command.activity_id,
+            command.activity_type,
+            command.task_queue,
+            local=command.local,
+        )
 
-    def _encoded(self, result: Any) -> Outcome:
-        return self._values.encode((result,))[0]
 
-    def _failure(self, error: BaseException, attempt: Attempt) -> Failure:
-        if attempt.cancel_reason is not None and isinstance(error, asyncio.CancelledError | CancelledError):
-            return _canceled(attempt)
-        try:
-            failure = self._values.failure_of(error)
-        except Exception as problem:
-            text = f"Failed building exception result: {problem}"
-            return Failure(kind="application", message=text, attributes={"type": type(problem).__name__})
-        if isinstance(error, PayloadLimitError):
-            # The same result would be too large on every attempt.
-            return Failure(
-                kind=failure.kind,
-                message=f"the result of activity {attempt.request.command.activity_type} cannot be stored: {failure.message}",
-                stack_trace=failure.stack_trace,
-                attributes=dict(failure.attributes) | {"non_retryable": True},
-            )
-        if failure.kind == "canceled":  # nobody asked for it
-            return Failure(kind="application", message=failure.message, attributes={"type": "CancelledError"})
-        return failure
+def _arguments(definition: ActivityDefinition, context: Context) -> list[Any]:
+    payloads = context.attempt.request.command.args
+    if definition.name is None:
+        return [context.values.raw(payloads)]
+    return context.values.decode(payloads, definition.arg_types)
+
+
+def _failure(error: BaseException, context: Context) -> Failure:
+    attempt = context.attempt
+    if attempt.cancel_reason is not None and isinstance(error, asyncio.CancelledError | CancelledError):
+        return _canceled(attempt)
+    try:
+        failure = context.values.failure_of(error)
+    except Exception as problem:
+        text = f"Failed building exception result: {problem}"
+        return Failure(kind="application", message=text, attributes={"type": type(problem).__name__})
+    if isinstance(error, PayloadLimitError):
+        # The same result would be too large on every attempt.
+        return Failure(
+            kind=failure.kind,
+            message=f"the result of activity {attempt.request.command.activity_type} cannot be stored: {failure.message}",
+            stack_trace=failure.stack_trace,
+            attributes=dict(failure.attributes) | {"non_retryable": True},
+        )
+    if failure.kind == "canceled":  # nobody asked for it
+        return Failure(kind="application", message=failure.message, attributes={"type": "CancelledError"})
+    return failure
 
 
 def _canceled(attempt: Attempt) -> Failure:
@@ -231,8 +241,8 @@ class Context:
         client: Client | None = None,
     ) -> None:
         self.shutting_down = shutting_down
-        self._attempt = attempt
-        self._values = values
+        self.attempt = attempt
+        self.values = values
         self._client = client
         self._info: Info | None = None
         self.outbound: ActivityOutboundInterceptor | None = None
@@ -248,12 +258,12 @@ class Context:
     @property
     def cancel_reason(self) -> str | None:
         """See `activity.ActivityContext`."""
-        return self._attempt.cancel_reason
+        return self.attempt.cancel_reason
 
     @property
     def payload_converter(self) -> PayloadConverter:
         """See `activity.ActivityContext`."""
-        return self._values.payloads
+        return self.values.payloads
 
     def cancel(self) -> None:
         """Tell the code that it should stop."""
@@ -263,7 +273,7 @@ class Context:
     def info(self) -> Info:
         """See `activity.ActivityContext`."""
         if self._info is None:
-            self._info = info_of(self._attempt.request, self._attempt.started_at_us, self._values)
+            self._info = info_of(self.attempt.request, self.attempt.started_at_us, self.values)
         return self._info
 
     @property
@@ -277,7 +287,7 @@ class Context:
 
     def heartbeat(self, details: Sequence[Any]) -> None:
         """See `activity.ActivityContext`."""
-        self._attempt.beat(self._values.encode(details))
+        self.attempt.beat(self.values.encode(details))
 
     @contextmanager
     def shielded(self) -> Generator[None]:
@@ -343,8 +353,8 @@ class ThreadContext(Context):
 
     def heartbeat(self, details: Sequence[Any]) -> None:
         """See `activity.ActivityContext`."""
-        payloads = self._values.encode(details)
-        self._loop.call_soon_threadsafe(self._attempt.beat, payloads)
+        payloads = self.values.encode(details)
+        self._loop.call_soon_threadsafe(self.attempt.beat, payloads)
 
     def cancel(self) -> None:
         """Tell the code that it should stop, by the event and, if it lets us, by an exception."""

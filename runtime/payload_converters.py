@@ -217,6 +217,12 @@ class JSONPlainPayloadConverter(EncodingPayloadConverter):
         self._encoding = encoding
         self._custom = tuple(custom_type_converters)
         self._limits = limits
+        self.only_reads = (encoder, decoder, encoding) == (
+            AdvancedJSONEncoder,
+            None,
+            "json/plain",
+        ) and not self._custom
+        """Behind msgpack in a composite: it has nothing of its author that msgpack lacks."""
 
     @property
     def encoding(self) -> str:
@@ -272,7 +278,10 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
 
     def _set_converters(self, converters: Sequence[EncodingPayloadConverter]) -> None:
         self.converters = {converter.encoding.encode(): converter for converter in converters}
-        self._in_order = tuple(self.converters.values())
+        self._in_order = _in_order_of_asking(tuple(self.converters.values()))
+        self._foreign = frozenset(
+            name for name, converter in self.converters.items() if type(converter).__module__ != __name__
+        )
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
         """As many payloads as values.
@@ -308,10 +317,13 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
     def _from_payload(self, payload: Payload, type_hint: Any) -> Any:
         if type_hint is RawValue:
             return RawValue(payload)
-        converter = self.converters.get(payload.metadata.get(ENCODING, b""))
+        encoding = payload.metadata.get(ENCODING, b"")
+        converter = self.converters.get(encoding)
         if converter is None:
             known = ", ".join(name.decode() for name in self.converters)
             raise KeyError(f"a payload's encoding is {payload.encoding!r}, expected one of {known}")
+        if encoding in self._foreign:
+            payload = payload.copied()  # It may change the payload, and the execution's state has this one.
         return converter.from_payload(payload, type_hint)
 
     def with_context(self, context: SerializationContext) -> Self:
@@ -330,6 +342,37 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
         converters = [for_context(converter, context) for converter in self._in_order]
         changed = any(new is not old for new, old in zip(converters, self._in_order, strict=True))
         return converters if changed else None
+
+
+def _in_order_of_asking(
+    converters: tuple[EncodingPayloadConverter, ...],
+) -> tuple[EncodingPayloadConverter, ...]:
+    """Msgpack takes every value, so it is asked after what an author has put behind it.
+
+    Whoever replaces the default JSON converter by one of their own expects it to write.
+    """
+    for at, converter in enumerate(converters):
+        if type(converter) is MsgpackPlainPayloadConverter:
+            before, behind = converters[:at], converters[at + 1 :]
+            theirs = tuple(each for each in behind if not _is_the_default_json(each))
+            return (*before, *theirs, converter, *(each for each in behind if each not in theirs))
+    return converters
+
+
+def _is_the_default_json(converter: EncodingPayloadConverter) -> bool:
+    return type(converter) is JSONPlainPayloadConverter and converter.only_reads
+
+
+def wants_context(part: object) -> bool:
+    """Whether a part of a converter asks what it works for; a composite as it is does when one of its converters does."""
+    if not isinstance(part, CompositePayloadConverter):
+        return isinstance(part, WithSerializationContext)
+    kind, usual = type(part), CompositePayloadConverter
+    is_usual = (kind.with_context, kind.get_converters_with_context) == (
+        usual.with_context,
+        usual.get_converters_with_context,
+    )
+    return not is_usual or any(wants_context(converter) for converter in part.converters.values())
 
 
 class DefaultPayloadConverter(CompositePayloadConverter):

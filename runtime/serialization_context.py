@@ -15,7 +15,10 @@ class SerializationContext(ABC):  # noqa: B024 - a common base; its kinds have n
 
 @dataclass(frozen=True)
 class WorkflowSerializationContext(SerializationContext):
-    """The value belongs to an execution."""
+    """The value belongs to an execution: its input, its result, its memo, a message to it or an answer of it.
+
+    What a schedule gives to its workflows is written for the workflow id of its action, which is the beginning of theirs.
+    """
 
     namespace: str
     workflow_id: str
@@ -23,13 +26,14 @@ class WorkflowSerializationContext(SerializationContext):
 
 @dataclass(frozen=True)
 class ActivitySerializationContext(SerializationContext):
-    """The value belongs to an activity."""
+    """The value belongs to an activity: its arguments, its result, the details of its heartbeats."""
 
     namespace: str
     activity_id: str | None
     activity_type: str | None
     activity_task_queue: str | None
     workflow_id: str | None
+    """The execution that called it; None when none did."""
     workflow_type: str | None
     is_local: bool
 

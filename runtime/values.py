@@ -10,18 +10,59 @@ from .api.failure.v1 import Failure as Message
 from .coding import coded, coded_failure
 from .common import RawValue
 from .converter import DataConverter, FailureConverter, PayloadCodec, PayloadConverter
+from .core.events import WorkflowStarted
 from .core.payload import Failure, Payload
 from .exceptions import FailureError, WorkflowAlreadyStartedError, is_cancelled_exception
 from .failure_messages import message_of, record_of
+from .serialization_context import (
+    ActivitySerializationContext,
+    SerializationContext,
+    WorkflowSerializationContext,
+)
 
 
 class ConvertedValues:
-    """Values through a `DataConverter`: its payload and failure converters, then its codec where it has one."""
+    """Values through a `DataConverter`: its payload and failure converters, then its codec where it has one.
 
-    def __init__(self, converter: DataConverter) -> None:
+    `for_workflow` and `for_activity` give the values of a converter that asks whom it works for.
+    """
+
+    def __init__(self, converter: DataConverter, namespace: str = "default") -> None:
+        self.converter = converter
+        self.namespace = namespace
+        self._asks = converter.wants_context
+        self._free = self
         self.payloads: PayloadConverter = converter.payload_converter
         self.failures: FailureConverter = converter.failure_converter
         self._codec: PayloadCodec | None = converter.payload_codec
+
+    def for_workflow(self, workflow_id: str) -> ConvertedValues:
+        """See `core.instance.Values`."""
+        if not self._asks:
+            return self
+        return self._for_context(WorkflowSerializationContext(self.namespace, workflow_id))
+
+    def for_activity(
+        self, start: WorkflowStarted, activity_id: str, activity_type: str, task_queue: str, *, local: bool
+    ) -> ConvertedValues:
+        """See `core.instance.Values`."""
+        if not self._asks:
+            return self
+        context = ActivitySerializationContext(
+            namespace=self.namespace,
+            activity_id=activity_id,
+            activity_type=activity_type,
+            activity_task_queue=task_queue,
+            workflow_id=start.workflow_id,
+            workflow_type=start.workflow_type,
+            is_local=local,
+        )
+        return self._for_context(context)
+
+    def _for_context(self, context: SerializationContext) -> ConvertedValues:
+        made = ConvertedValues(self._free.converter.with_context(context), self.namespace)
+        made._free, made._asks = self._free, True
+        return made
 
     def encode(self, values: Sequence[object]) -> tuple[Payload, ...]:
         """See `core.instance.Values`."""
@@ -41,7 +82,7 @@ class ConvertedValues:
         """See `core.instance.Values`."""
         if self._codec is not None:
             payloads = coded(payloads, self._codec.decode)
-        return [RawValue(payload) for payload in payloads]
+        return [RawValue(payload.copied()) for payload in payloads]
 
     def failure_of(self, error: BaseException) -> Failure:
         """See `core.instance.Values`."""

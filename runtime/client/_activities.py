@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..common import arg_unset
+from ..converter import DataConverter, SerializationContext, WithSerializationContext
 from ._interceptors import (
     NO_METADATA,
     CompleteAsyncActivityInput,
@@ -31,18 +32,35 @@ class AsyncActivityIDReference:
     activity_id: str
 
 
-class AsyncActivityHandle:
+class AsyncActivityHandle(WithSerializationContext):
     """An activity whose function has ended by `activity.raise_complete_async`."""
 
     def __init__(
         self,
         client: Client,
         id_or_token: AsyncActivityIDReference | bytes,
-        data_converter_override: Any = None,
+        data_converter_override: DataConverter | None = None,
     ) -> None:
-        del data_converter_override
         self._client = client
         self._id_or_token = id_or_token
+        self._data_converter_override = data_converter_override
+
+    def with_context(self, context: SerializationContext) -> Self:
+        """A handle whose values are written for this activity, for a converter that asks; itself for any other.
+
+        Raises:
+            TypeError: of a subclass with a constructor of its own, which must override this.
+        """
+        free = self._client.data_converter
+        converter = free.with_context(context)
+        if converter is free:
+            return self
+        if type(self).__init__ is not AsyncActivityHandle.__init__:
+            raise TypeError(
+                f"{type(self).__name__} overrides __init__ of AsyncActivityHandle, so that no handle with a context can "
+                "be made: you must override with_context to return an instance of your class."
+            )
+        return type(self)(self._client, self._id_or_token, converter)
 
     async def heartbeat(
         self, *details: Any, rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
@@ -59,6 +77,7 @@ class AsyncActivityHandle:
                 details=details,
                 rpc_metadata=rpc_metadata,
                 rpc_timeout=rpc_timeout,
+                data_converter_override=self._data_converter_override,
             )
         )
 
@@ -76,6 +95,7 @@ class AsyncActivityHandle:
                 result=result,
                 rpc_metadata=rpc_metadata,
                 rpc_timeout=rpc_timeout,
+                data_converter_override=self._data_converter_override,
             )
         )
 
@@ -95,6 +115,7 @@ class AsyncActivityHandle:
                 last_heartbeat_details=last_heartbeat_details,
                 rpc_metadata=rpc_metadata,
                 rpc_timeout=rpc_timeout,
+                data_converter_override=self._data_converter_override,
             )
         )
 
@@ -108,5 +129,6 @@ class AsyncActivityHandle:
                 details=details,
                 rpc_metadata=rpc_metadata,
                 rpc_timeout=rpc_timeout,
+                data_converter_override=self._data_converter_override,
             )
         )

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy, arg_unset
+from ..converter import DataConverter
 from ..core import events as ev
 from ..core.events import Event
 from ..core.payload import Failure, Payload
@@ -24,6 +25,7 @@ from ..requests import StartRequest
 from ..retry_policy import rule_of
 from ..search_attributes import attributes_of
 from ..service import RPCError, RPCStatusCode
+from ..values import ConvertedValues
 from ._activities import AsyncActivityIDReference
 from ._errors import (
     AsyncActivityCancelledError,
@@ -89,7 +91,7 @@ class Calls(ScheduleCalls):
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
         request = self.request_of(input)
         if input.start_signal is not None:
-            args = self._values.encode(input.start_signal_args)
+            args = self._values.for_workflow(input.id).encode(input.start_signal_args)
             signal = ev.Signaled(input.start_signal, args, input.headers, "client")
             request = replace(request, signal=signal)
         begun = await self._frontend.start_workflow(request, *_policies(input))
@@ -121,16 +123,17 @@ class Calls(ScheduleCalls):
         if input.cron_schedule and delay_s:
             raise ValueError("start_delay and cron_schedule cannot be used together")
         priority = input.priority
+        values = self._values.for_workflow(input.id)
         return StartRequest(
             workflow_id=input.id,
             workflow_type=input.workflow,
             task_queue=input.task_queue,
-            args=self._encoded(f"workflow {input.workflow}", input.args),
+            args=_encoded(values, f"workflow {input.workflow}", input.args),
             execution_timeout_s=_positive(input.execution_timeout, "execution_timeout"),
             run_timeout_s=_positive(input.run_timeout, "run_timeout"),
             task_timeout_s=_positive(input.task_timeout, "task_timeout"),
             retry=rule_of(input.retry_policy),
-            memo={key: self._values.encode((value,))[0] for key, value in (input.memo or {}).items()},
+            memo={key: values.encode((value,))[0] for key, value in (input.memo or {}).items()},
             headers=input.headers,
             caused_by="client",
             search_attributes=attributes_of(input.search_attributes),
@@ -143,22 +146,16 @@ class Calls(ScheduleCalls):
             details=input.static_details or "",
         )
 
-    def _encoded(self, what: str, args: Sequence[Any]) -> tuple[Payload, ...]:
-        try:
-            return self._values.encode(args)
-        except ValueError as error:
-            error.add_note(f"while the arguments of {what} were encoded")
-            raise
-
     # -- messages ------------------------------------------------------------------------------------------
 
     async def signal_workflow(self, input: SignalWorkflowInput) -> None:
-        args = self._encoded(f"signal {input.signal}", input.args)
+        args = _encoded(self._values.for_workflow(input.id), f"signal {input.signal}", input.args)
         signal = ev.Signaled(input.signal, args, input.headers, "client")
         await self._frontend.signal_workflow(input.id, input.run_id, signal)
 
     async def query_workflow(self, input: QueryWorkflowInput) -> Any:
-        args = self._encoded(f"query {input.query}", input.args)
+        values = self._values.for_workflow(input.id)
+        args = _encoded(values, f"query {input.query}", input.args)
         condition = None if input.reject_condition is None else int(input.reject_condition)
         patience_s = _QUERY_S if input.rpc_timeout is None else input.rpc_timeout.total_seconds()
         try:
@@ -170,11 +167,12 @@ class Calls(ScheduleCalls):
         except QueryFailed as error:
             raise WorkflowQueryFailedError(str(error)) from None
         hint = input.ret_type
-        return self._values.decode([payload], None if hint is None else [hint])[0]
+        return values.decode([payload], None if hint is None else [hint])[0]
 
     async def start_workflow_update(self, input: StartWorkflowUpdateInput) -> WorkflowUpdateHandle[Any]:
-        update = self._update(input)
-        async with patiently(input.rpc_timeout, self._client):
+        values = self._values.for_workflow(input.id)
+        update = _update(values, input)
+        async with patiently(input.rpc_timeout, values):
             progress = await self._frontend.update_workflow(input.id, input.run_id, update)
             return await self._update_handle(progress, input)
 
@@ -182,26 +180,20 @@ class Calls(ScheduleCalls):
         self, input: StartWorkflowUpdateWithStartInput
     ) -> WorkflowUpdateHandle[Any]:
         start, send = input.start_workflow_input, input.update_workflow_input
+        values = self._values.for_workflow(start.id)
         try:
-            request, update = self.request_of(start), self._update(send)
-            async with patiently(send.rpc_timeout, self._client):
+            request, update = self.request_of(start), _update(values, send)
+            async with patiently(send.rpc_timeout, values):
                 begun = await self._frontend.start_workflow_with_update(request, update, *_policies(start))
         except BaseException as error:
             input._on_start_error(error)  # noqa: SLF001 - its users give it
             raise
         input._on_start(self._handle(begun.record, True, start.ret_type))  # noqa: SLF001 - as above
-        async with patiently(send.rpc_timeout, self._client):
+        async with patiently(send.rpc_timeout, values):
             if begun.rejection is not None:
                 raise UpdateRejected(begun.rejection)
             assert begun.progress is not None
             return await self._update_handle(begun.progress, send)
-
-    def _update(
-        self, input: StartWorkflowUpdateInput | UpdateWithStartUpdateWorkflowInput
-    ) -> ev.UpdateAccepted:
-        args = self._encoded(f"update {input.update}", input.args)
-        update_id = input.update_id or str(uuid.uuid4())
-        return ev.UpdateAccepted(update_id, input.update, args, input.headers, "client")
 
     async def _update_handle(
         self, progress: UpdateProgress, input: StartWorkflowUpdateInput | UpdateWithStartUpdateWorkflowInput
@@ -229,7 +221,7 @@ class Calls(ScheduleCalls):
         )
 
     async def terminate_workflow(self, input: TerminateWorkflowInput) -> None:
-        details = self._values.encode(input.args)
+        details = self._values.for_workflow(input.id).encode(input.args)
         await self._frontend.terminate_workflow(
             input.id, input.run_id, input.reason or "", details, input.first_execution_run_id
         )
@@ -284,7 +276,7 @@ class Calls(ScheduleCalls):
     # -- activities that complete later ------------------------------------------------------------------------
 
     async def heartbeat_async_activity(self, input: HeartbeatAsyncActivityInput) -> None:
-        details = self._values.encode(input.details)
+        details = self._values_by(input.data_converter_override).encode(input.details)
         try:
             await self._frontend.heartbeat_activity(_place(input.id_or_token), details)
         except ActivityCancelled:
@@ -292,18 +284,30 @@ class Calls(ScheduleCalls):
 
     async def complete_async_activity(self, input: CompleteAsyncActivityInput) -> None:
         result = None if input.result is arg_unset else input.result
-        outcome = self._values.encode([result])[0]
+        outcome = self._values_by(input.data_converter_override).encode([result])[0]
         await self._frontend.end_activity(_place(input.id_or_token), outcome, ())
 
     async def fail_async_activity(self, input: FailAsyncActivityInput) -> None:
-        heartbeat = self._values.encode(input.last_heartbeat_details)
-        failure = self._values.failure_of(input.error)
+        values = self._values_by(input.data_converter_override)
+        heartbeat = values.encode(input.last_heartbeat_details)
+        failure = values.failure_of(input.error)
         await self._frontend.end_activity(_place(input.id_or_token), failure, heartbeat)
 
     async def report_cancellation_async_activity(self, input: ReportCancellationAsyncActivityInput) -> None:
-        details = self._values.encode(input.details)
+        details = self._values_by(input.data_converter_override).encode(input.details)
         failure = Failure(kind="canceled", message="Cancelled", details=details)
         await self._frontend.end_activity(_place(input.id_or_token), failure, ())
+
+    def _values_by(self, override: DataConverter | None) -> ConvertedValues:
+        return self._values if override is None else ConvertedValues(override)
+
+
+def _update(
+    values: ConvertedValues, input: StartWorkflowUpdateInput | UpdateWithStartUpdateWorkflowInput
+) -> ev.UpdateAccepted:
+    args = _encoded(values, f"update {input.update}", input.args)
+    update_id = input.update_id or str(uuid.uuid4())
+    return ev.UpdateAccepted(update_id, input.update, args, input.headers, "client")
 
 
 def _policies(input: StartWorkflowInput | UpdateWithStartStartWorkflowInput) -> tuple[int, str]:
@@ -314,6 +318,14 @@ def _place(given: AsyncActivityIDReference | bytes) -> ActivityById | bytes:
     if isinstance(given, bytes):
         return given
     return ActivityById(given.workflow_id or "", given.run_id, given.activity_id)
+
+
+def _encoded(values: ConvertedValues, what: str, args: Sequence[Any]) -> tuple[Payload, ...]:
+    try:
+        return values.encode(args)
+    except ValueError as error:
+        error.add_note(f"while the arguments of {what} were encoded")
+        raise
 
 
 def _positive(duration: timedelta | None, name: str) -> float | None:

@@ -98,7 +98,7 @@ class Client:
         self.default_workflow_query_reject_condition = config.get("default_workflow_query_reject_condition")
         self.waiting_for_result: Callable[..., AbstractAsyncContextManager[Any]] = _nothing_while_waiting
         """Entered while someone waits for a result; a test environment skips time meanwhile."""
-        self.values = ConvertedValues(self.data_converter)
+        self.values = ConvertedValues(self.data_converter, namespace)
         found = list(config.get("interceptors", ()))
         self.worker_interceptors = [i for i in found if isinstance(i, worker_interceptors.Interceptor)]
         """Client interceptors that are worker interceptors too: each worker of this client has them."""
@@ -489,6 +489,7 @@ class Client:
 
     async def result_of(self, workflow_id: str, run_id: str | None, hint: Any, follow_runs: bool) -> Any:
         """What an execution comes to; see `WorkflowHandle.result`."""
+        values = self.values.for_workflow(workflow_id)
         run_id = run_id or (await self.frontend.find_workflow(workflow_id, None)).run_id
         while True:
             async with self.waiting_for_result(result=True):
@@ -500,9 +501,9 @@ class Client:
             if new_run_id:
                 raise WorkflowContinuedAsNewError(new_run_id)
             if isinstance(closing, cmd.CompleteWorkflow):
-                return self.values.decode([closing.result], None if hint is None else [hint])[0]
+                return values.decode([closing.result], None if hint is None else [hint])[0]
             failure, _ = closing_failure(closing)
-            raise WorkflowFailureError(cause=self.values.error_of(failure))
+            raise WorkflowFailureError(cause=values.error_of(failure))
 
 
 class WithStartWorkflowOperation(Generic[S, R]):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from ..common import SearchAttributes, TypedSearchAttributes, arg_unset
+from ..converter import DataConverter
 from ..core.events import Event, WorkflowStarted
 from ..core.payload import Payload
 from ..frontend import ExecutionDetails, ExecutionSummary
@@ -63,6 +64,11 @@ class WorkflowExecution:
     """Why the execution waits for its code to be mended; None when it does not."""
     _memo: Mapping[str, Payload] = field(repr=False)
     _values: ConvertedValues = field(repr=False, compare=False)
+
+    @property
+    def data_converter(self) -> DataConverter:
+        """The client's converter, for values of this execution."""
+        return self._values.converter
 
     async def memo(self) -> Mapping[str, Any]:
         """The memo's values, without type hints."""
@@ -147,7 +153,7 @@ def _fields(summary: ExecutionSummary, values: ConvertedValues) -> dict[str, Any
         "workflow_type": record.workflow_type,
         "blocked": record.blocked,
         "_memo": summary.memo,
-        "_values": values,
+        "_values": values.for_workflow(record.workflow_id),
     }
 
 

@@ -15,6 +15,7 @@ from ..common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
+from ..converter import DataConverter
 from ..core.payload import Payload
 
 if TYPE_CHECKING:
@@ -251,6 +252,7 @@ class HeartbeatAsyncActivityInput:
     details: Sequence[Any]
     rpc_metadata: Metadata
     rpc_timeout: timedelta | None
+    data_converter_override: DataConverter | None = None
 
 
 @dataclass
@@ -261,6 +263,7 @@ class CompleteAsyncActivityInput:
     result: Any
     rpc_metadata: Metadata
     rpc_timeout: timedelta | None
+    data_converter_override: DataConverter | None = None
 
 
 @dataclass
@@ -272,6 +275,7 @@ class FailAsyncActivityInput:
     last_heartbeat_details: Sequence[Any]
     rpc_metadata: Metadata
     rpc_timeout: timedelta | None
+    data_converter_override: DataConverter | None = None
 
 
 @dataclass
@@ -282,6 +286,7 @@ class ReportCancellationAsyncActivityInput:
     details: Sequence[Any]
     rpc_metadata: Metadata
     rpc_timeout: timedelta | None
+    data_converter_override: DataConverter | None = None
 
 
 @dataclass

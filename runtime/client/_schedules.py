@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.payload import Attribute, Payload
 from ..frontend import ScheduleSnapshot
@@ -29,6 +29,7 @@ from ..schedules import (
 )
 from ..search_attributes import attributes_of, typed, untyped
 from ..service import RPCError, RPCStatusCode
+from ..values import ConvertedValues
 from ._execution import instant
 from ._interceptors import (
     NO_METADATA,
@@ -214,7 +215,7 @@ class ScheduleCalls(OutboundInterceptor):
             raise ValueError("Must set limited actions to true if there are remaining actions set")
         if not input.id:
             raise RPCError("schedule ID is empty: write an id", RPCStatusCode.INVALID_ARGUMENT)
-        memo = {name: self._payloads((value,))[0] for name, value in (input.memo or {}).items()}
+        memo = {name: self._client.values.encode((value,))[0] for name, value in (input.memo or {}).items()}
         schedule = self._prepared(input.schedule)
         attributes = attributes_of(input.search_attributes)
         await self._frontend.create_schedule(
@@ -262,28 +263,28 @@ class ScheduleCalls(OutboundInterceptor):
             )
         action = copy.copy(schedule.action)
         # They are plain in the journal, where pages and lists read them, and payloads in a description.
-        action.static_summary = self._plain(action.static_summary)
-        action.static_details = self._plain(action.static_details)
+        values = self._client.values.for_workflow(action.id)
+        action.static_summary = _plain(values, action.static_summary)
+        action.static_details = _plain(values, action.static_details)
         policy = action.retry_policy
         if policy is not None and policy.maximum_interval is None:
             # As Temporal's server describes it.
             action.retry_policy = replace(policy, maximum_interval=100 * policy.initial_interval)
-        stored = schedule_to_json(replace(schedule, action=action), self._payloads)
+        stored = schedule_to_json(replace(schedule, action=action), values.encode)
         return schedule_from_json(stored)
 
-    def _plain(self, text: str | Payload | None) -> str | None:
-        return self._client.values.decode([text], [str])[0] if isinstance(text, Payload) else text
 
-    def _payloads(self, values: Sequence[Any]) -> tuple[Payload, ...]:
-        return self._client.values.encode(values)
+def _plain(values: ConvertedValues, text: str | Payload | None) -> str | None:
+    return values.decode([text], [str])[0] if isinstance(text, Payload) else text
 
 
 def _described(client: Client, found: ScheduleSnapshot) -> ScheduleDescription:
     kept = found.kept
     schedule = replace(_copied(kept.schedule), state=replace(kept.progress.state))
     assert isinstance(schedule.action, ScheduleActionStartWorkflow)
-    schedule.action.static_summary = _encoded_text(client, schedule.action.static_summary)
-    schedule.action.static_details = _encoded_text(client, schedule.action.static_details)
+    values = client.values.for_workflow(schedule.action.id)
+    schedule.action.static_summary = _encoded_text(values, schedule.action.static_summary)
+    schedule.action.static_details = _encoded_text(values, schedule.action.static_details)
     return ScheduleDescription(
         id=kept.id,
         schedule=schedule,
@@ -295,8 +296,8 @@ def _described(client: Client, found: ScheduleSnapshot) -> ScheduleDescription:
     )
 
 
-def _encoded_text(client: Client, text: str | Payload | None) -> str | Payload | None:
-    return client.values.encode((text,))[0] if text else text
+def _encoded_text(values: ConvertedValues, text: str | Payload | None) -> str | Payload | None:
+    return values.encode((text,))[0] if text else text
 
 
 def _copied(schedule: Schedule) -> Schedule:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..core.commands import CompleteUpdate
 from ..frontend import UpdateRejected
+from ..values import ConvertedValues
 from ._errors import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from ._interceptors import NO_METADATA
 
@@ -74,13 +75,13 @@ class WorkflowUpdateHandle(Generic[R]):
             RPCError: there is no such update.
         """
         del rpc_metadata
-        async with patiently(rpc_timeout, self._client):
+        values = self._client.values.for_workflow(self._workflow_id)
+        async with patiently(rpc_timeout, values):
             if self._outcome is None:
                 self._outcome = await self._client.frontend.update_outcome(
                     self._workflow_id, self._workflow_run_id, self._id
                 )
         outcome = self._outcome
-        values = self._client.values
         if outcome.failure is not None:
             raise WorkflowUpdateFailedError(values.error_of(outcome.failure))
         assert outcome.result is not None
@@ -90,7 +91,7 @@ class WorkflowUpdateHandle(Generic[R]):
 
 
 @asynccontextmanager
-async def patiently(timeout: timedelta | None, client: Client) -> AsyncGenerator[None]:
+async def patiently(timeout: timedelta | None, values: ConvertedValues) -> AsyncGenerator[None]:
     """Within this block an update is waited for so long, and what it comes to are errors that a client knows."""
     try:
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
@@ -98,5 +99,5 @@ async def patiently(timeout: timedelta | None, client: Client) -> AsyncGenerator
     except (TimeoutError, asyncio.CancelledError) as error:
         raise WorkflowUpdateRPCTimeoutOrCancelledError from error
     except UpdateRejected as error:
-        cause = client.values.error_of(error.failure)
+        cause = values.error_of(error.failure)
         raise WorkflowUpdateFailedError(cause) from cause

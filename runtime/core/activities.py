@@ -11,7 +11,7 @@ from .loop import WorkflowTask
 from .payload import Failure
 
 if TYPE_CHECKING:
-    from .instance import Instance
+    from .instance import Instance, Values
 
 T = TypeVar("T")
 
@@ -32,12 +32,13 @@ class ActivityCancellationType(enum.IntEnum):
 class PendingActivity:
     """An activity that workflow code may wait for."""
 
-    __slots__ = ("_cancel_asked", "cancellation", "command", "future", "id", "result_type")
+    __slots__ = ("_cancel_asked", "cancellation", "command", "future", "id", "result_type", "values")
 
     def __init__(
         self,
         command: ScheduleActivity,
         future: asyncio.Future[Any],
+        values: Values,
         *,
         cancellation: ActivityCancellationType,
         result_type: Any,
@@ -45,6 +46,7 @@ class PendingActivity:
         self.id = command.id
         self.command = command
         self.future = future
+        self.values = values
         self.cancellation = cancellation
         self.result_type = result_type
         self._cancel_asked = False
@@ -93,7 +95,7 @@ class PendingActivity:
             cause = Failure(
                 kind="canceled", message="Activity cancelled" if self.command.local else "Cancelled"
             )
-            self.reject(instance.values.error_of(self.failure(cause, "CANCEL_REQUESTED")))
+            self.reject(self.values.error_of(self.failure(cause, "CANCEL_REQUESTED")))
 
 
 class ActivityHandle(WorkflowTask[T]):

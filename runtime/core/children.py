@@ -13,7 +13,7 @@ from .loop import WorkflowTask
 from .payload import Failure
 
 if TYPE_CHECKING:
-    from .instance import Instance
+    from .instance import Instance, Values
 
 T = TypeVar("T")
 
@@ -44,12 +44,14 @@ class PendingChild:
         self,
         command: StartChild,
         instance: Instance,
+        values: Values,
         *,
         cancellation: ChildWorkflowCancellationType,
         result_type: Any,
     ) -> None:
         self.id = command.id
         self.command = command
+        self.values = values
         self.cancellation = cancellation
         self.result_type = result_type
         self.run_id: str | None = None
@@ -130,7 +132,7 @@ class PendingChild:
     def _give_up(self, message: str) -> None:
         self._instance.forget_child(self)
         cause = Failure(kind="canceled", message="Cancelled")
-        self.reject(self._instance.values.error_of(self.failure(cause, message=message)))
+        self.reject(self.values.error_of(self.failure(cause, message=message)))
 
 
 class ChildHandle(WorkflowTask[T]):

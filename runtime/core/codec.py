@@ -12,7 +12,6 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any, Final, cast
 
 import msgpack
@@ -69,12 +68,8 @@ KINDS: Final[dict[int, type[Body]]] = {
 KIND_OF: Final[dict[type[Body], int]] = {cls: code for code, cls in KINDS.items()}
 
 # Metadata that recurs on every payload is kept as a number. Never renumber.
-_KNOWN_ENCODINGS: Final = ("msgpack/plain", "binary/null", "binary/plain", "json/plain")
-# Shared by all payloads that are read, and so closed to whoever forgets that these are not to be changed.
-KNOWN_METADATA: Final = tuple(
-    cast("dict[str, bytes]", MappingProxyType({ENCODING: name.encode()})) for name in _KNOWN_ENCODINGS
-)
-_METADATA_CODES: Final = {name.encode(): code for code, name in enumerate(_KNOWN_ENCODINGS)}
+_KNOWN_ENCODINGS: Final = (b"msgpack/plain", b"binary/null", b"binary/plain", b"json/plain")
+_METADATA_CODES: Final = {name: code for code, name in enumerate(_KNOWN_ENCODINGS)}
 
 
 class EventUnreadable(ValueError):
@@ -206,7 +201,8 @@ def _no_extension(code: int, _data: bytes) -> object:
 
 def _payload(value: Any) -> Payload:
     metadata, data, *external = value
-    known = KNOWN_METADATA[metadata] if isinstance(metadata, int) else metadata
+    # A dictionary for each payload: authors change what they are given, and copy it with `dataclasses.asdict`.
+    known = {ENCODING: _KNOWN_ENCODINGS[metadata]} if isinstance(metadata, int) else metadata
     return Payload(known, data, tuple(external[0])) if external else Payload(known, data)
 
 

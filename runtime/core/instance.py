@@ -69,6 +69,16 @@ class Values(Protocol):
         """Whether this exception says that something was cancelled."""
         ...
 
+    def for_workflow(self, workflow_id: str) -> Values:
+        """The same for what belongs to this execution, as whoever reads or wrote it has it."""
+        ...
+
+    def for_activity(
+        self, start: WorkflowStarted, activity_id: str, activity_type: str, task_queue: str, *, local: bool
+    ) -> Values:
+        """The same for what belongs to an activity of the execution that began with `start`."""
+        ...
+
 
 class ActivationFailed(Exception):
     """The workflow's code has a bug; `__cause__` is what it raised. Nothing of this activation counts."""
@@ -137,7 +147,7 @@ class Instance:
     ) -> None:
         self.definition = definition
         self.start = start
-        self.values = values
+        self.values = values.for_workflow(start.workflow_id)
         self.loop = WorkflowLoop(self, self, salt=zlib.crc32(start.run_id.encode()))
         self.now_us = 0
         self.replaying = False
@@ -170,7 +180,7 @@ class Instance:
         self.inbound: Inbound = Direct(self)
         self._patches: dict[str, bool] = {}
         self._children: dict[int, PendingChild] = {}
-        self._externals: dict[int, asyncio.Future[None]] = {}
+        self._externals: dict[int, tuple[asyncio.Future[None], Values]] = {}
         self._key = 1 << 48
         self._commands: dict[int, Command] = {}
         self._id = 0
@@ -324,7 +334,7 @@ class Instance:
             return
         hints = None if pending.result_type is None else [pending.result_type]
         try:
-            (result,) = self.values.decode([body.result], hints)
+            (result,) = pending.values.decode([body.result], hints)
         except Exception as error:
             pending.reject(error)
         else:
@@ -333,7 +343,7 @@ class Instance:
     def _reject_activity(self, body: events.ActivityFailed) -> None:
         pending = self._activities.pop(body.id, None)
         if pending is not None:
-            pending.reject(self.values.error_of(pending.failure(body.failure, body.retry_state)))
+            pending.reject(pending.values.error_of(pending.failure(body.failure, body.retry_state)))
 
     def _fail_child_start(self, body: events.ChildStartFailed) -> None:
         pending = self._children.pop(body.id, None)
@@ -347,7 +357,7 @@ class Instance:
                     "run_id": body.run_id,
                 },
             )
-            pending.reject_start(body, self.values.error_of(failure))
+            pending.reject_start(body, pending.values.error_of(failure))
 
     def _close_child(self, body: events.ChildClosed) -> None:
         pending = self._children.pop(body.id, None)
@@ -356,25 +366,25 @@ class Instance:
         if not pending.started.done():
             pending.start(body.run_id)  # It was quick: its end came before the news of its start.
         if body.failure is not None:
-            pending.reject(self.values.error_of(pending.closing_failure(body)))
+            pending.reject(pending.values.error_of(pending.closing_failure(body)))
             return
         assert body.result is not None
         hints = None if pending.result_type is None else [pending.result_type]
         try:
-            (result,) = self.values.decode([body.result], hints)
+            (result,) = pending.values.decode([body.result], hints)
         except Exception as error:
             pending.reject(error)
         else:
             pending.resolve(result)
 
     def _resolve_external(self, body: events.ExternalResolved) -> None:
-        future = self._externals.pop(body.id, None)
+        future, values = self._externals.pop(body.id, (None, self.values))
         if future is None or future.done():
             return
         if body.failure is None:
             future.set_result(None)
         else:
-            future.set_exception(self.values.error_of(body.failure))
+            future.set_exception(values.error_of(body.failure))
 
     def reseed(self, seed: int) -> None:
         """Random numbers are others from here on."""
@@ -761,21 +771,21 @@ class Instance:
         """Its outcome no longer matters to the code."""
         self._children.pop(pending.id, None)
 
-    async def reach(self, command: cmd.SignalExternal | cmd.CancelExternal) -> None:
-        """Ask something of another execution, and wait until it has it.
+    async def reach(self, command: cmd.SignalExternal | cmd.CancelExternal, values: Values) -> None:
+        """Ask something of another execution, whose values these are, and wait until it has it.
 
         Raises:
             what the recorded failure says: there is no such execution.
         """
         future: asyncio.Future[None] = self.loop.create_future()
-        self._externals[command.id] = future
+        self._externals[command.id] = future, values
         self.give(command.id, command)
 
         def withdraw(_error: asyncio.CancelledError) -> None:
             if self.withdraw(command.id):
                 del self._externals[command.id]
                 failure = Failure(kind="canceled", message="Signal was cancelled before being sent")
-                future.set_exception(self.values.error_of(failure))
+                future.set_exception(values.error_of(failure))
 
         await until_done(future, withdraw)
 

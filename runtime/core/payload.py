@@ -25,6 +25,10 @@ class Payload:
     external_bytes: tuple[int, ...] = ()
     """Sizes of what is kept elsewhere, when this is only the reference to it."""
 
+    def copied(self) -> Payload:
+        """The same payload as an object of its own, for code that may change what it is given."""
+        return Payload(dict(self.metadata), self.data, self.external_bytes)
+
     @property
     def encoding(self) -> str:
         """The name of the encoding, or an empty string when none was given."""

@@ -85,7 +85,7 @@ class Replayer:
         if not found:
             raise ValueError("At least one workflow must be specified")
         self._workflows: dict[str | None, WorkflowDefinition] = {d.name: d for d in found}
-        self._values = ConvertedValues(self._config["data_converter"])
+        self._values = ConvertedValues(self._config["data_converter"], self._config["namespace"])
         self._failure_types = tuple(self._config["workflow_failure_exception_types"])
         functions: dict[str, Callable[..., Any]] = {}
         class_input = WorkflowInterceptorClassInput(unsafe_extern_functions=functions)

@@ -227,7 +227,7 @@ class Worker:
                 for kind in ("activities_max", "local_activities_max")
             )
             self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"activity {self.task_queue}")
-        values = ConvertedValues(self.client.data_converter)
+        values = self.client.values
         self._functions = Functions(self._activities, values, self._executor, self.client, self._interceptors)
         engine.unfinished_handlers = warn_of_unfinished
         self._queue = engine.attach(

@@ -12,7 +12,7 @@ from ..activity import activity_definition
 from ..common import Priority, RetryPolicy
 from ..core.activities import ActivityCancellationType, ActivityHandle, PendingActivity
 from ..core.commands import ScheduleActivity
-from ..core.instance import Instance
+from ..core.instance import Instance, Values
 from ..interceptors import StartActivityInput, StartLocalActivityInput
 from ..retry_policy import inherited, rule_of
 from ._arguments import UNSET, arguments, positive
@@ -226,31 +226,41 @@ def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[An
     """Ask the core for an activity."""
     _require_a_timeout(input.activity, input.start_to_close_timeout, input.schedule_to_close_timeout)
     number = instance.next_id()
+    activity_id = input.activity_id or str(number)
+    task_queue = input.task_queue or instance.start.task_queue
+    values = instance.values.for_activity(
+        instance.start, activity_id, input.activity, task_queue, local=False
+    )
     command = ScheduleActivity(
         number,
         input.activity,
-        input.task_queue or instance.start.task_queue,
-        _encoded(instance, input.activity, input.args),
+        task_queue,
+        _encoded(values, input.activity, input.args),
         positive(input.schedule_to_close_timeout, "schedule_to_close_timeout"),
         positive(input.schedule_to_start_timeout, "schedule_to_start_timeout"),
         positive(input.start_to_close_timeout, "start_to_close_timeout"),
         positive(input.heartbeat_timeout, "heartbeat_timeout"),
         rule_of(input.retry_policy),
-        input.activity_id or str(number),
+        activity_id,
         input.headers,
         input.summary or "",
         False,
         *inherited(input.priority, instance.start),
     )
-    return _start(instance, command, input.cancellation_type, input.ret_type)
+    return _start(instance, command, values, input)
 
 
 def _start(
-    instance: Instance, command: ScheduleActivity, cancellation: ActivityCancellationType, result_type: Any
+    instance: Instance,
+    command: ScheduleActivity,
+    values: Values,
+    input: StartActivityInput | StartLocalActivityInput,
 ) -> ActivityHandle[Any]:
     future: asyncio.Future[Any] = instance.loop.create_future()
     return instance.start_activity(
-        PendingActivity(command, future, cancellation=cancellation, result_type=result_type)
+        PendingActivity(
+            command, future, values, cancellation=input.cancellation_type, result_type=input.ret_type
+        )
     )
 
 
@@ -270,9 +280,9 @@ def _target(activity: Any) -> tuple[str, Any]:
     return definition.name, definition.return_type
 
 
-def _encoded(instance: Instance, name: str, args: Sequence[Any]) -> tuple[Any, ...]:
+def _encoded(values: Values, name: str, args: Sequence[Any]) -> tuple[Any, ...]:
     try:
-        return instance.values.encode(args)
+        return values.encode(args)
     except ValueError as error:
         error.add_note(f"while the arguments of activity {name} were encoded")
         raise
@@ -366,19 +376,22 @@ def schedule_local(instance: Instance, input: StartLocalActivityInput) -> Activi
             f"Activity {input.activity} is not registered on this worker: local activities run where their workflow does"
         )
     number = instance.next_id()
+    activity_id = input.activity_id or str(number)
+    task_queue = instance.start.task_queue
+    values = instance.values.for_activity(instance.start, activity_id, input.activity, task_queue, local=True)
     command = ScheduleActivity(
         number,
         input.activity,
-        instance.start.task_queue,
-        _encoded(instance, input.activity, input.args),
+        task_queue,
+        _encoded(values, input.activity, input.args),
         positive(input.schedule_to_close_timeout, "schedule_to_close_timeout"),
         positive(input.schedule_to_start_timeout, "schedule_to_start_timeout"),
         positive(input.start_to_close_timeout, "start_to_close_timeout"),
         None,
         rule_of(input.retry_policy),
-        input.activity_id or str(number),
+        activity_id,
         input.headers,
         input.summary or "",
         True,
     )
-    return _start(instance, command, input.cancellation_type, input.ret_type)
+    return _start(instance, command, values, input)

@@ -182,13 +182,13 @@ def _name_and_result(workflow: Any) -> tuple[str, Any]:
 
 async def start(instance: Instance, input: StartChildWorkflowInput) -> ChildWorkflowHandle[Any, Any]:
     """Ask the core for a child, and wait until it has started."""
-    encode = instance.values.encode
+    values = instance.values.for_workflow(input.id)
     command = StartChild(
         instance.next_id(),
         input.id,
         input.workflow,
         input.task_queue or instance.start.task_queue,
-        encode(input.args),
+        values.encode(input.args),
         positive(input.execution_timeout, "execution_timeout"),
         positive(input.run_timeout, "run_timeout"),
         positive(input.task_timeout, "task_timeout"),
@@ -196,7 +196,7 @@ async def start(instance: Instance, input: StartChildWorkflowInput) -> ChildWork
         int(input.parent_close_policy) or int(ParentClosePolicy.TERMINATE),
         int(input.id_reuse_policy),
         input.cron_schedule,
-        {name: encode([value])[0] for name, value in (input.memo or {}).items()},
+        {name: values.encode([value])[0] for name, value in (input.memo or {}).items()},
         attributes_of(input.search_attributes),
         input.headers,
         input.static_summary or "",
@@ -204,7 +204,7 @@ async def start(instance: Instance, input: StartChildWorkflowInput) -> ChildWork
         *inherited(input.priority, instance.start),
     )
     pending = PendingChild(
-        command, instance, cancellation=input.cancellation_type, result_type=input.ret_type
+        command, instance, values, cancellation=input.cancellation_type, result_type=input.ret_type
     )
     instance.add_child(pending)
     handle: ChildWorkflowHandle[Any, Any] = ChildWorkflowHandle(pending, instance)

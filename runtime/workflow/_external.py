@@ -69,7 +69,8 @@ class ExternalWorkflowHandle(Generic[S]):
         del event_groups
         instance = self._instance
         instance.require_writable("cancel external handle")
-        await instance.reach(CancelExternal(instance.next_id(), self._id, self._run_id or "", reason))
+        command = CancelExternal(instance.next_id(), self._id, self._run_id or "", reason)
+        await instance.reach(command, instance.values.for_workflow(self._id))
 
 
 def get_external_workflow_handle(
@@ -89,17 +90,19 @@ def get_external_workflow_handle_for(
 
 async def signal_child(instance: Instance, input: SignalChildWorkflowInput) -> None:
     """Ask the core to signal a child."""
-    args = instance.values.encode(input.args)
+    values = instance.values.for_workflow(input.child_workflow_id)
+    args = values.encode(input.args)
     command = SignalExternal(
         instance.next_id(), input.child_workflow_id, "", input.signal, args, input.headers, child=True
     )
-    await instance.reach(command)
+    await instance.reach(command, values)
 
 
 async def signal_external(instance: Instance, input: SignalExternalWorkflowInput) -> None:
     """Ask the core to signal another execution."""
-    args = instance.values.encode(input.args)
+    values = instance.values.for_workflow(input.workflow_id)
+    args = values.encode(input.args)
     command = SignalExternal(
         instance.next_id(), input.workflow_id, input.workflow_run_id or "", input.signal, args, input.headers
     )
-    await instance.reach(command)
+    await instance.reach(command, values)

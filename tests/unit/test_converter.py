@@ -54,7 +54,6 @@ from overwinter.runtime.converter import (
     WorkflowSerializationContext,
     value_to_type,
 )
-from overwinter.runtime.core.codec import KNOWN_METADATA
 from overwinter.runtime.core.payload import Failure, Payload
 from overwinter.runtime.exceptions import (
     ActivityError,
@@ -155,11 +154,52 @@ def there_and_back(value: Any, hint: Any = None) -> Any:
         ({"a": [1]}, "msgpack/plain"),
     ],
 )
-def test_each_value_has_its_encoding_with_metadata_the_event_codec_knows(value: Any, encoding: str) -> None:
+def test_each_value_has_its_encoding(value: Any, encoding: str) -> None:
     payload = PAYLOADS.to_payload(value)
     assert payload.encoding == encoding
-    assert payload.metadata in KNOWN_METADATA
     assert there_and_back(value) == value
+
+
+class Stamping(JSONPlainPayloadConverter):
+    """As authors write them for protobuf payloads: it changes the metadata of a payload that it was given."""
+
+    def to_payload(self, value: Any) -> Payload | None:
+        payload = super().to_payload(value)
+        assert payload is not None
+        payload.metadata["encoding"] = b"stamped"
+        return payload
+
+    def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
+        payload.metadata["encoding"] = b"json/plain"
+        return super().from_payload(payload, type_hint)
+
+
+def test_a_converter_may_change_metadata_in_place() -> None:
+    theirs = CompositePayloadConverter(Stamping(encoding="stamped"), JSONPlainPayloadConverter())
+    payload = theirs.to_payload("a")
+    assert payload.encoding == "stamped"
+    assert [theirs.from_payload(payload), theirs.from_payload(payload)] == ["a", "a"]
+    assert PAYLOADS.to_payload("a").encoding == "msgpack/plain"
+    assert JSONPlainPayloadConverter().to_payload("a") == Payload({"encoding": b"json/plain"}, b'"a"')
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [JSONPlainPayloadConverter(decoder=json.JSONDecoder), Stamping()],
+    ids=["with options", "of a class of its own"],
+)
+def test_a_json_converter_that_takes_the_default_one_s_place_writes(
+    theirs: JSONPlainPayloadConverter,
+) -> None:
+    composite = CompositePayloadConverter(
+        *(
+            theirs if isinstance(each, JSONPlainPayloadConverter) else each
+            for each in DefaultPayloadConverter.default_encoding_payload_converters
+        )
+    )
+    assert composite.to_payload({"a": 1}).data == b'{"a":1}'
+    assert composite.to_payload(b"bytes").encoding == "binary/plain"
+    assert composite.from_payload(PAYLOADS.to_payload({"a": 1})) == {"a": 1}
 
 
 @pytest.mark.parametrize(
