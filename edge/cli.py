@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import difflib
+import getpass
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -34,6 +36,7 @@ OK, FAILED, USAGE, NOT_RUNNING = 0, 1, 2, 3
 READABLE_WHEN_STOPPED: Final = ("list", "show", "quarantine", "status")
 STATUSES: Final = (
     "running",
+    "paused",
     "blocked",
     "completed",
     "failed",
@@ -110,8 +113,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def add(name: str, text: str, carry_out: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
+    def add(
+        name: str, text: str, carry_out: Callable[[argparse.Namespace], int], aliases: Sequence[str] = ()
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, aliases=aliases)
         command.add_argument("--settings", type=Path, metavar="FILE", help="the gateway's TOML file")
         command.add_argument(
             "--state-dir", type=Path, metavar="DIR", help="instead of the settings' state_dir"
@@ -148,6 +153,22 @@ def _parser() -> argparse.ArgumentParser:
         command = add(name, text, _change)
         _add_execution(command)
         command.add_argument("--reason", metavar="TEXT", help="is recorded in the history")
+        command.set_defaults(op=name)
+    for name, text, aliases in (
+        ("pause", "hold an execution, or many: no code runs, no activity begins an attempt", ()),
+        ("resume", "let go on what was paused", ("unpause",)),
+    ):
+        command = add(name, text, _pause, aliases=aliases)
+        command.add_argument("workflow_id", nargs="?", metavar="ID")
+        command.add_argument("--run", dest="run_id", metavar="RUN", help="this run instead of the newest")
+        command.add_argument("--type", metavar="T", help="every execution of this type, instead of one")
+        command.add_argument(
+            "--task-queue", metavar="QUEUE", help="whatever is of this task queue, instead of one"
+        )
+        command.add_argument(
+            "--all", action="store_true", dest="everything", help="everything, instead of one"
+        )
+        command.add_argument("--reason", metavar="TEXT", help="is recorded and shown")
         command.set_defaults(op=name)
     command = add("start", "start an execution", _start)
     command.add_argument("type", metavar="TYPE")
@@ -386,6 +407,34 @@ def _change(arguments: argparse.Namespace) -> int:
         run_id=arguments.run_id,
         reason=arguments.reason,
     )
+
+
+def _pause(arguments: argparse.Namespace) -> int:
+    wide = [
+        ("workflow_type", arguments.type),
+        ("task_queue", arguments.task_queue),
+        ("everything", arguments.everything or None),
+    ]
+    chosen = [(scope, name) for scope, name in wide if name is not None]
+    if len(chosen) + (arguments.workflow_id is not None) != 1:
+        raise UsageError("expected one of: an execution's ID, --type T, --task-queue QUEUE, --all")
+    done = {"pause": "it is paused", "resume": "it goes on"}[arguments.op]
+    by = f"{getpass.getuser()} on {socket.gethostname()}"
+    if not chosen:
+        return _ask_running(
+            arguments,
+            done,
+            arguments.op,
+            workflow_id=arguments.workflow_id,
+            run_id=arguments.run_id,
+            reason=arguments.reason,
+            by=by,
+        )
+    ((scope, name),) = chosen
+    given: dict[str, Any] = {"scope": scope, "name": None if scope == "everything" else name}
+    if arguments.op == "pause":
+        given |= {"reason": arguments.reason, "by": by}
+    return _ask_running(arguments, done, f"{arguments.op}_all", **given)
 
 
 def _start(arguments: argparse.Namespace) -> int:

@@ -47,6 +47,15 @@ OPERATIONS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
     "signal": {"workflow_id": _TEXT, "run_id": _OPTIONAL_TEXT, "name": _TEXT, "args": (list,)},
     "cancel": {"workflow_id": _TEXT, "run_id": _OPTIONAL_TEXT, "reason": _OPTIONAL_TEXT},
     "terminate": {"workflow_id": _TEXT, "run_id": _OPTIONAL_TEXT, "reason": _OPTIONAL_TEXT},
+    "pause": {"workflow_id": _TEXT, "run_id": _OPTIONAL_TEXT, "reason": _OPTIONAL_TEXT, "by": _OPTIONAL_TEXT},
+    "resume": {
+        "workflow_id": _TEXT,
+        "run_id": _OPTIONAL_TEXT,
+        "reason": _OPTIONAL_TEXT,
+        "by": _OPTIONAL_TEXT,
+    },
+    "pause_all": {"scope": _TEXT, "name": _OPTIONAL_TEXT, "reason": _OPTIONAL_TEXT, "by": _OPTIONAL_TEXT},
+    "resume_all": {"scope": _TEXT, "name": _OPTIONAL_TEXT},
     "start": {"type": _TEXT, "workflow_id": _TEXT, "args": (list,), "task_queue": _OPTIONAL_TEXT},
     "quarantine": {"limit": (int,)},
     "status": {},
@@ -60,6 +69,10 @@ _REQUIRED: Final = {
     "cancel": ("workflow_id",),
     "terminate": ("workflow_id",),
     "start": ("type", "workflow_id"),
+    "pause": ("workflow_id",),
+    "resume": ("workflow_id",),
+    "pause_all": ("scope",),
+    "resume_all": ("scope",),
 }
 _TYPE_WORDS: Final[Mapping[type, str]] = {
     type(None): "null",

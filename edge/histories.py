@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from overwinter.runtime.client import WorkflowHistory
 from overwinter.runtime.core.events import WorkflowStarted, event_name
 from overwinter.runtime.core.replay import HistoryDiverged
+from overwinter.runtime.display import views
 from overwinter.runtime.histories import from_lines, to_lines
 from overwinter.runtime.live import source_line
 from overwinter.runtime.ports import OPEN, ExecutionRecord, Journal
@@ -42,7 +43,7 @@ async def export(
     """
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
-    async for record in _records(journal, status, workflow_type):
+    async for record in _records(journal, views.of_status(status) | {"workflow_type": workflow_type}):
         events = (await journal.history(record)).events
         name = re.sub(r"[^\w.-]", "_", record.workflow_id)[:100]
         file = folder / f"{name}.{record.run_id}{SUFFIX}"
@@ -56,19 +57,10 @@ async def export(
     return count
 
 
-async def _records(
-    journal: Journal, status: str | None, workflow_type: str | None
-) -> AsyncIterator[ExecutionRecord]:
+async def _records(journal: Journal, wanted: Mapping[str, Any]) -> AsyncIterator[ExecutionRecord]:
     before: int | None = None
-    blocked = True if status == "blocked" else None
     while True:
-        page = await journal.executions(
-            status=None if blocked else status,
-            blocked=blocked,
-            workflow_type=workflow_type,
-            limit=_PAGE,
-            before_key=before,
-        )
+        page = await journal.executions(**wanted, limit=_PAGE, before_key=before)
         for record in page:
             yield record
         if len(page) < _PAGE:
@@ -78,7 +70,7 @@ async def _records(
 
 async def open_histories(journal: Journal) -> AsyncIterator[WorkflowHistory]:
     """The histories of the open executions."""
-    async for record in _records(journal, OPEN, None):
+    async for record in _records(journal, {"status": OPEN}):
         yield WorkflowHistory(record.workflow_id, (await journal.history(record)).events)
 
 

@@ -46,7 +46,7 @@ def _age(row: Json, now: str | None) -> str:
 
 def _reason(row: Json) -> str:
     blocked = cast("Json | None", row.get("blocked"))
-    if blocked:
+    if blocked and not row.get("paused"):
         return escape(f"{blocked['cause']} at {blocked['where']}")
     if row.get("closed_at"):
         return "ran " + duration(seconds_between(str(row["started_at"]), str(row["closed_at"])))
@@ -111,8 +111,18 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
         yield "outbox", _numbers(_part(answer, "outbox"), "waiting", "sent")
     engine = _part(answer, "engine")
     if engine:
-        yield "engine", _numbers(engine, "open", "blocked", "cached", "activities_running")
+        yield "engine", _numbers(engine, "open", "blocked", "paused", "cached", "activities_running")
         yield "", _numbers(engine, "activations", "steps", "commits")
+    for pause in cast("list[Json]", answer.get("pauses") or []):
+        what = (
+            "everything"
+            if pause["scope"] == "everything"
+            else f"{pause['scope'].replace('_', ' ')} {pause['name']}"
+        )
+        yield (
+            "paused",
+            f"{what}, by {pause['by']} since {moment(pause['since'])}: {pause['reason'] or '(no reason)'}",
+        )
 
 
 def _part(answer: Json, name: str) -> Json:

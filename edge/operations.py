@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from overwinter.runtime.converter import PayloadLimitError
-from overwinter.runtime.core.events import Signaled
+from overwinter.runtime.core.events import Signaled, WorkflowPaused, WorkflowUnpaused
 from overwinter.runtime.display import views
 from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import HistoryDamaged, SqliteJournal, StorageFull
-from overwinter.runtime.ports import ExecutionRecord, Journal
-from overwinter.runtime.requests import AlreadyRunning, EngineClosed, NoSuchExecution, StartRequest
+from overwinter.runtime.pausing import SCOPES, pause_of
+from overwinter.runtime.ports import ExecutionRecord, Journal, Pause
+from overwinter.runtime.requests import (
+    AlreadyRunning,
+    EngineClosed,
+    NoSuchExecution,
+    NotPaused,
+    PausedAlready,
+    StartRequest,
+)
 from overwinter.runtime.values import ConvertedValues
 from overwinter.sync.changes import follow
 
 from .ports import BadRequest, Json, OperationRefused, UnknownExecution
 
 _LIMIT_MAX: Final = 1000
+_OPERATOR: Final = "operator"
 
 
 class JournalReader:
@@ -30,22 +39,22 @@ class JournalReader:
 
     async def list(self, *, status: str | None = None, type: str | None = None, limit: int = 50) -> Json:
         """See `ports.GatewayReader`."""
-        blocked = {"blocked": True, "running": False}.get(status or "")
-        wanted = "running" if status == "blocked" else status
-        if wanted is not None and wanted not in views.STATUSES:
-            raise BadRequest(
-                f"status {status!r} is unknown, expected one of {', '.join(views.STATUSES)}, blocked"
-            )
+        if status is not None and status not in views.STATUSES:
+            raise BadRequest(f"status {status!r} is unknown, expected one of {', '.join(views.STATUSES)}")
         records = await self._journal.executions(
-            status=wanted, blocked=blocked, workflow_type=type, limit=max(1, min(limit, _LIMIT_MAX))
+            **views.of_status(status),
+            workflow_type=type,
+            limit=max(1, min(limit, _LIMIT_MAX)),
         )
         lengths = await self._journal.history_lengths([record.key for record in records])
-        rows = [
-            views.execution(record, lengths[record.key], await self._waiting_for(record))
-            for record in records
-        ]
+        pauses = await self._journal.pauses()
+        rows: list[Json] = []
+        for record in records:
+            paused = pause_of(record, pauses)
+            waiting = await self._waiting_for(record, paused)
+            rows.append(views.execution(record, lengths[record.key], waiting, paused))
         counts = await self._journal.counts()
-        counts["running"] -= counts["blocked"]
+        counts["running"] -= counts["blocked"] + counts["paused"]
         return {"executions": rows, "counts": counts}
 
     async def show(self, *, workflow_id: str, run_id: str | None = None) -> Json:
@@ -62,7 +71,8 @@ class JournalReader:
         except HistoryDamaged as error:
             raise OperationRefused(str(error), hint=error.hint) from error
         attempts = await self._journal.attempts(record.key)
-        return views.shown(record, history, attempts, self._running(record))
+        paused = pause_of(record, await self._journal.pauses())
+        return views.shown(record, history, attempts, self._running(record), paused)
 
     async def quarantine(self, *, limit: int = 50) -> Json:
         """See `ports.GatewayReader`."""
@@ -80,17 +90,21 @@ class JournalReader:
             "pid": None,
             "journal": views.journal(self._journal),
             "outbox": {"waiting": await self._journal.outbox_count()},
-            "engine": {"open": counts["running"], "blocked": counts["blocked"]},
+            "engine": _open_counts(counts),
+            "pauses": await self._pauses(),
         }
 
-    async def _waiting_for(self, record: ExecutionRecord) -> str | None:
+    async def _pauses(self) -> Sequence[Json]:
+        return [views.pause(pause) for pause in (await self._journal.pauses()).values()]
+
+    async def _waiting_for(self, record: ExecutionRecord, paused: Pause | None) -> str | None:
         if record.status != "running":
             return None
         try:
             history = await self._journal.history(record)
         except HistoryDamaged as error:
             return str(error)
-        return views.waiting_for(record, history.state, await self._journal.attempts(record.key))
+        return views.waiting_for(record, history.state, await self._journal.attempts(record.key), paused)
 
     def _running(self, record: ExecutionRecord) -> Callable[[int], bool]:
         del record
@@ -127,8 +141,9 @@ class Operations(JournalReader):
         """See `ports.GatewayReader`."""
         answer = self._status()
         counts = await self._journal.counts()
-        answer["engine"] |= {"open": counts["running"], "blocked": counts["blocked"]}
+        answer["engine"] |= _open_counts(counts)
         answer["outbox"] |= {"waiting": await self._journal.outbox_count()}
+        answer["pauses"] = await self._pauses()
         return answer
 
     async def signal(
@@ -152,6 +167,40 @@ class Operations(JournalReader):
         """See `ports.GatewayOperations`."""
         with _refusals():
             await self._engine.terminate(workflow_id, run_id, reason or "")
+        return {}
+
+    async def pause(
+        self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None, by: str | None = None
+    ) -> Json:
+        """See `ports.GatewayOperations`."""
+        with _refusals():
+            body = WorkflowPaused(by or _OPERATOR, reason or "")
+            await self._engine.pauses.pause_execution(workflow_id, run_id, body)
+        return {}
+
+    async def resume(
+        self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None, by: str | None = None
+    ) -> Json:
+        """See `ports.GatewayOperations`."""
+        with _refusals():
+            body = WorkflowUnpaused(by or _OPERATOR, reason or "")
+            await self._engine.pauses.unpause_execution(workflow_id, run_id, body)
+        return {}
+
+    async def pause_all(
+        self, *, scope: str, name: str | None = None, reason: str | None = None, by: str | None = None
+    ) -> Json:
+        """See `ports.GatewayOperations`."""
+        _check_scope(scope, name)
+        with _refusals():
+            await self._engine.pauses.pause(scope, name or "", by or _OPERATOR, reason or "")
+        return {}
+
+    async def resume_all(self, *, scope: str, name: str | None = None) -> Json:
+        """See `ports.GatewayOperations`."""
+        _check_scope(scope, name)
+        with _refusals():
+            await self._engine.pauses.unpause(scope, name or "")
         return {}
 
     async def start(
@@ -180,17 +229,28 @@ class Operations(JournalReader):
         async for change in follow(self._journal, after, self._engine.next_commit):
             yield views.change(change)
 
-    async def _waiting_for(self, record: ExecutionRecord) -> str | None:
+    async def _waiting_for(self, record: ExecutionRecord, paused: Pause | None) -> str | None:
         live = self._engine.live(record.key)
         if live is None or live.uncommitted:
-            return await super()._waiting_for(record)
-        return views.waiting_for(live.record, live.state, live.attempts.values())
+            return await super()._waiting_for(record, paused)
+        return views.waiting_for(live.record, live.state, live.attempts.values(), paused)
 
     def _running(self, record: ExecutionRecord) -> Callable[[int], bool]:
         live = self._engine.live(record.key)
         if live is None:
             return lambda _activity: False
         return lambda activity: self._engine.attempt_of(live, activity) is not None
+
+
+def _open_counts(counts: Mapping[str, int]) -> Json:
+    return {"open": counts["running"], "blocked": counts["blocked"], "paused": counts["paused"]}
+
+
+def _check_scope(scope: str, name: str | None) -> None:
+    if scope not in SCOPES or (scope == "everything") != (name is None):
+        raise BadRequest(
+            f"scope {scope!r} with name {name!r} is unknown, expected workflow_type or task_queue with a name, or everything"
+        )
 
 
 class _refusals:  # noqa: N801 - used as a statement
@@ -206,6 +266,13 @@ class _refusals:  # noqa: N801 - used as a statement
             case AlreadyRunning():
                 raise OperationRefused(
                     str(error), hint="Signal that run, or give another workflow id."
+                ) from error
+            case PausedAlready():
+                raise OperationRefused(str(error), hint="Nothing needs to be done.") from error
+            case NotPaused():
+                raise OperationRefused(
+                    str(error),
+                    hint="`overwinter show ID` and `overwinter status` say what is paused; resume the same.",
                 ) from error
             case StorageFull():
                 raise OperationRefused(str(error), hint=error.hint) from error

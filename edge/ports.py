@@ -80,6 +80,28 @@ class GatewayOperations(GatewayReader, Protocol):
         """The execution has ended, without asking its code."""
         ...
 
+    async def pause(
+        self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None, by: str | None = None
+    ) -> Json:
+        """The execution does not go on until it is resumed."""
+        ...
+
+    async def resume(
+        self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None, by: str | None = None
+    ) -> Json:
+        """The execution goes on, unless more than itself is paused."""
+        ...
+
+    async def pause_all(
+        self, *, scope: str, name: str | None = None, reason: str | None = None, by: str | None = None
+    ) -> Json:
+        """Nothing goes on of this ``workflow_type``, this ``task_queue``, or of ``everything``."""
+        ...
+
+    async def resume_all(self, *, scope: str, name: str | None = None) -> Json:
+        """What was paused so goes on."""
+        ...
+
     async def start(
         self, *, type: str, workflow_id: str, args: Sequence[Any] = (), task_queue: str | None = None
     ) -> Json:

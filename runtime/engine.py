@@ -37,6 +37,7 @@ from .follow_ups import Ending, next_request, with_next_run
 from .handover import first_handover, still_awaited, waits_to_begin
 from .journal.errors import HistoryDamaged, StorageFull
 from .live import Incoming, LiveExecution, blocked_by
+from .pausing import Pauses, own_pause
 from .pending_activities import PendingActivities
 from .ports import (
     HOT,
@@ -149,6 +150,7 @@ class Engine:
         self.updates = Updates(self)
         self.relations = Relations(self)
         self.schedules = Schedules(self)
+        self.pauses = Pauses(self)
         self._outbox_id = self._parked_id = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -179,6 +181,7 @@ class Engine:
         self._abandon(EngineClosed("the engine stopped; executions go on at the next start"))
 
     async def _recover(self) -> None:
+        await self.pauses.recover()
         for record in await self.journal.hot():
             await self._load(record)
         await self.relations.recover()
@@ -277,7 +280,7 @@ class Engine:
             NoSuchExecution: no open run has this id.
             StorageFull: nothing was accepted.
         """
-        return self._tell(workflow_id, run_id, signal, received)
+        return self.tell(workflow_id, run_id, signal, received)
 
     def cancel(
         self, workflow_id: str, run_id: str | None, reason: str = "", *, only_chain: str | None = None
@@ -286,7 +289,7 @@ class Engine:
 
         With `only_chain`, only a run of the chain that began with that run.
         """
-        return self._tell(workflow_id, run_id, ev.CancelRequested(reason), only_chain=only_chain)
+        return self.tell(workflow_id, run_id, ev.CancelRequested(reason), only_chain=only_chain)
 
     def update(
         self, workflow_id: str, run_id: str | None, update: ev.UpdateAccepted
@@ -313,7 +316,7 @@ class Engine:
         only_chain: str | None = None,
     ) -> asyncio.Future[None]:
         """End an open execution without asking its code; raises as `signal` does. `only_chain` as for `cancel`."""
-        return self._tell(workflow_id, run_id, ev.WorkflowTerminated(reason, details), only_chain=only_chain)
+        return self.tell(workflow_id, run_id, ev.WorkflowTerminated(reason, details), only_chain=only_chain)
 
     async def find_attempt(self, token: bytes) -> Attempt | None:
         """The running attempt with this idempotency key."""
@@ -331,7 +334,7 @@ class Engine:
         pending = (a.command for a in live.state.activities.values() if a.command.activity_id == activity_id)
         return next((self.attempt_of(live, command.id) for command in pending), None)
 
-    def _tell(
+    def tell(
         self,
         workflow_id: str,
         run_id: str | None,
@@ -340,6 +343,7 @@ class Engine:
         *,
         only_chain: str | None = None,
     ) -> asyncio.Future[None]:
+        """Hand this to an open execution; the future is done when it is durable, and raises as that of `signal` does."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.refuse_when_closing(answer):
             return answer
@@ -365,6 +369,7 @@ class Engine:
             elif isinstance(body, ev.CancelRequested) and live.state.cancel_requested:
                 settle(None)  # It was asked before, and is asked once.
             else:
+                live.pause_requested |= isinstance(body, ev.NOTES)
                 self.give(live, Incoming(body, settle, received))
 
         self.with_live(workflow_id, tell)
@@ -499,6 +504,16 @@ class Engine:
         """The execution with this key, when it is in memory."""
         return self._live.get(key)
 
+    def lives(self) -> list[LiveExecution]:
+        """The executions that are in memory."""
+        return list(self._live.values())
+
+    async def loaded(self, workflow_id: str) -> LiveExecution | None:
+        """The open run of this workflow id, read from the journal if need be."""
+        answer: asyncio.Future[LiveExecution | None] = asyncio.get_running_loop().create_future()
+        self.with_live(workflow_id, lambda live: None if answer.done() else answer.set_result(live))
+        return await answer
+
     def open_run(self, workflow_id: str) -> LiveExecution | None:
         """The open run of this workflow id, when it is in memory."""
         return self._open.get(workflow_id)
@@ -587,7 +602,9 @@ class Engine:
         _log.error("%s: it is stopped, the others go on", error)
         live.blocked = blocked_by(error, live.blocked, self.now_us())
         record = live.record
-        self.batch.changes[record.key] = ExecutionChange(record.key, record.status, None, None, live.blocked)
+        self.batch.changes[record.key] = ExecutionChange(
+            record.key, record.status, None, None, live.blocked, record.paused
+        )
         self._wake.set()
 
     def _wake_execution(self, record: ExecutionRecord) -> None:
@@ -606,10 +623,16 @@ class Engine:
         for key, live in list(self._live.items()):
             if surplus <= 0:
                 return
-            if live.idle and key not in self._touched:
+            if key not in self._touched and (live.idle or self._may_leave(live)):
                 self._drop(live)
                 self.counters.evictions += 1
                 surplus -= 1
+
+    def _may_leave(self, live: LiveExecution) -> bool:
+        """Whether it is paused, and nothing of it runs on."""
+        if not live.recorded or self.pauses.of(live.record) is None:
+            return False
+        return all(self.attempt_of(live, activity) is None for activity in live.state.activities)
 
     def _drop(self, live: LiveExecution) -> None:
         live.drop_instance()
@@ -701,7 +724,7 @@ class Engine:
             return
         if self._live.get(live.record.key) is not live:
             return  # It was dropped while it was queued, and whoever waits was told.
-        entry = self._workers.for_workflow(live.record.task_queue, live.record.workflow_type)
+        entry = self._runs_now(live)
         served = entry is not None
         if served and not live.rebuildable and live.blocked is None:
             self.spawn(self._reload(live))
@@ -719,7 +742,7 @@ class Engine:
         incoming = still_awaited(live, incoming)
         if not incoming and not (live.waiting and runs):
             return
-        self._touch(live, incoming)
+        self.touch(live, incoming)
         end = next(
             (i for i in incoming if isinstance(i.body, ev.WorkflowTerminated | ev.WorkflowTimedOut)), None
         )
@@ -728,9 +751,9 @@ class Engine:
             return
         inputs: list[Happening] = [item.body for item in incoming]
         if entry is None or not runs:
-            # Nobody runs its code, or the code is blocked and will be tried again: what came is kept for then.
+            # Nobody runs its code, it is paused, or it is blocked and will be tried again: what came is kept for then.
             live.accept(self.batch, at_us, inputs)
-            self._record_change(live)
+            self.record_change(live)
             self._effects.append(lambda: self._arm(live))
             return
         try:
@@ -757,7 +780,15 @@ class Engine:
         live.failures = 0
         self._carry_out(live, commands, at_us)
 
-    def _touch(self, live: LiveExecution, incoming: list[Incoming]) -> None:
+    def _runs_now(self, live: LiveExecution) -> ServingWorker | None:
+        """The worker that runs its code; None when there is none, or while it is paused."""
+        if live.pause_requested and not live.uncommitted:
+            self.pauses.record(live)
+        if self.pauses.of(live.record) is not None:
+            return None
+        return self._workers.for_workflow(live.record.task_queue, live.record.workflow_type)
+
+    def touch(self, live: LiveExecution, incoming: list[Incoming]) -> None:
         """Remember what this batch took from an execution, in case it is not written."""
         key = live.record.key
         if key in self._touched:
@@ -837,7 +868,7 @@ class Engine:
         if live.state.closing is not None:
             self._close(live, live.state.closing, at_us)
             return
-        self._record_change(live, force=was_blocked)
+        self.record_change(live, force=was_blocked)
         effects.append(lambda: self._arm(live))
 
     def _post(self, live: LiveExecution, command: cmd.PublishMessage, at_us: int) -> None:
@@ -873,7 +904,7 @@ class Engine:
             self.batch.starts.setdefault(live.record.key, live.record)
         self.batch.starts[follower.record.key] = follower.record
         self.batch.continues[follower.record.key] = live.record.key
-        self._touch(follower, incoming)
+        self.touch(follower, incoming)
         follower.accept(self.batch, at_us, [item.body for item in incoming])
         follower.record = replace(follower.record, wake_at_us=follower.wake_at_us())
         self.batch.starts[follower.record.key] = follower.record
@@ -884,7 +915,12 @@ class Engine:
 
     def _close(self, live: LiveExecution, closing: Closing, at_us: int) -> None:
         record = replace(
-            live.record, status=_STATUS_OF[type(closing)], closed_at_us=at_us, wake_at_us=None, blocked=None
+            live.record,
+            status=_STATUS_OF[type(closing)],
+            closed_at_us=at_us,
+            wake_at_us=None,
+            blocked=None,
+            paused=None,
         )
         self._write_record(live, record)
         for activity in live.attempts:
@@ -939,7 +975,7 @@ class Engine:
                 live.blocked.where,
                 live.blocked.cause,
             )
-        self._record_change(live, force=previous is None or previous.cause != live.blocked.cause)
+        self.record_change(live, force=previous is None or previous.cause != live.blocked.cause)
         wait_s = min(0.5 * 2.0 ** min(live.failures, 10), 60.0)
         self._effects.append(lambda: self._retry_later(live, wait_s))
 
@@ -965,12 +1001,16 @@ class Engine:
                 return
             await self.next_commit()  # What was read lacks events that are being written now.
 
-    def _record_change(self, live: LiveExecution, *, force: bool = False) -> None:
+    def record_change(self, live: LiveExecution, *, force: bool = False) -> None:
+        """Put into the batch what lists and restarts must know of an execution, where it has changed."""
         wake_at_us = live.wake_at_us()
         record = live.record
         if not force and wake_at_us == record.wake_at_us and not live.uncommitted:
             return
-        self._write_record(live, replace(record, wake_at_us=wake_at_us, blocked=live.blocked))
+        self._write_record(
+            live,
+            replace(record, wake_at_us=wake_at_us, blocked=live.blocked, paused=own_pause(live.state)),
+        )
 
     def _write_record(self, live: LiveExecution, record: ExecutionRecord) -> None:
         live.record = record
@@ -978,7 +1018,12 @@ class Engine:
             self.batch.starts[record.key] = record
         else:
             self.batch.changes[record.key] = ExecutionChange(
-                record.key, record.status, record.closed_at_us, record.wake_at_us, record.blocked
+                record.key,
+                record.status,
+                record.closed_at_us,
+                record.wake_at_us,
+                record.blocked,
+                record.paused,
             )
 
     # -- the commit ----------------------------------------------------------------------------------

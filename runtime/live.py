@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .core import codec, replay
 from .core.commands import Command
-from .core.events import ActivationStarted, Body, Event, Happening, UpdateAccepted, WorkflowStarted
+from .core.events import NOTES, ActivationStarted, Body, Event, Happening, UpdateAccepted, WorkflowStarted
 from .core.instance import ActivationFailed, Instance
 from .core.state import ExecutionState
 from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History
@@ -43,6 +43,7 @@ class LiveExecution:
         "incoming",
         "incoming_start",
         "instance",
+        "pause_requested",
         "queued",
         "record",
         "retry",
@@ -74,6 +75,8 @@ class LiveExecution:
         self.retry = False
         self.queued = False
         self.uncommitted = False
+        self.pause_requested = False
+        """Whether there is a request to pause or to go on in `incoming`."""
 
     def load(self, history: History, attempts: Sequence[AttemptRecord]) -> None:
         """Take over what the journal holds."""
@@ -86,14 +89,12 @@ class LiveExecution:
     @property
     def idle(self) -> bool:
         """Whether it can be dropped from memory: nothing runs, nothing waits to be handed over."""
-        return not (
-            self.queued
-            or self.incoming
-            or self.held
-            or self.waiting
-            or self.uncommitted
-            or self.state.activities
-        )
+        return self.recorded and not (self.waiting or self.state.activities)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the journal has all that happened to it."""
+        return not (self.queued or self.incoming or self.held or self.uncommitted)
 
     @property
     def rebuildable(self) -> bool:
@@ -196,7 +197,7 @@ class LiveExecution:
         added = self.append(batch, 0, at_us, inputs)
         if self.history is not None:
             self.history = [*self.history, *added]
-        self.waiting += inputs
+        self.waiting += [body for body in inputs if not isinstance(body, NOTES)]
 
     def drop_instance(self) -> None:
         """Free the code's memory; it is rebuilt from the journal when something happens."""

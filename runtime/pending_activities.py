@@ -51,6 +51,20 @@ class PendingActivities:
             self._submit_if_pending(request)
         self.serve(task_queue)
 
+    def hold(self, live: LiveExecution) -> None:
+        """What runs ends as it will; what has not begun does not, where a pause holds it."""
+        for activity in live.state.activities.values():
+            if self._engine.pauses.holds_activity(live.record, activity.command.task_queue):
+                self._workers.withdraw((live.record.key, activity.command.id))
+
+    def go_on(self, live: LiveExecution) -> None:
+        """Make the attempts that a pause has held; those that are due later have their alarms."""
+        now_us = self._engine.now_us()
+        for activity in list(live.state.activities.values()):
+            record = live.attempts.get(activity.command.id)
+            if record is None or record.next_at_us <= now_us:
+                self._dispatch(live, activity.command, activity.scheduled_at_us)
+
     def begin(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:
         """Go on with an activity that was recorded, now or in an earlier life of this process."""
         if command.id in live.state.activities:
@@ -111,6 +125,9 @@ class PendingActivities:
     def _submit(self, request: AttemptRequest) -> None:
         if self._workers.holds(request.place):
             return
+        live = self._engine.live(request.execution)
+        if live is not None and self._engine.pauses.holds_activity(live.record, request.command.task_queue):
+            return  # `go_on` makes it.
         queue, kind = self._workers.queue(request.command.task_queue), request.command.activity_type
         if queue.knows(kind):
             queue.submit(request)

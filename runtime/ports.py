@@ -45,6 +45,10 @@ OPEN = "running"
 STATUSES = ("running", "completed", "failed", "canceled", "terminated", "continued_as_new", "timed_out")
 """The statuses of an execution, by their number in a journal. Never reorder."""
 
+PAUSED = "paused"
+SHOWN_STATUSES = (*STATUSES, PAUSED)
+"""The statuses that lists, filters and counts show, by number: an open execution that is paused has the last."""
+
 HOT = 0
 """`wake_at_us` of an execution that has work to go on with as soon as the process starts."""
 
@@ -57,6 +61,24 @@ class Blocked:
     where: str
     since_us: int
     attempts: int
+
+
+PauseKey = tuple[str, str]
+"""What is paused: a scope, and a name within it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Why executions do not go on until someone resumes them: what was paused, by whom, and why.
+
+    `scope` is ``execution``, ``workflow_type``, ``task_queue`` or ``everything``; of the two in the middle `name` says which.
+    """
+
+    scope: str
+    name: str = ""
+    identity: str
+    reason: str
+    since_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +106,8 @@ class ExecutionRecord:
     root_run_id: str = ""
     first_run_id: str = ""
     """The first run of its chain of retries, cron runs and continuations."""
+    paused: Pause | None = None
+    """Set while it is paused by itself; it may also be paused with its type, its task queue or everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +132,7 @@ class ExecutionChange:
     closed_at_us: int | None
     wake_at_us: int | None
     blocked: Blocked | None
+    paused: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +204,8 @@ class Batch:
     """By execution: all search attributes that it has now."""
     schedules: dict[str, bytes | None] = field(default_factory=dict[str, bytes | None])
     """By schedule id: what it is now; None deletes it."""
+    pauses: dict[PauseKey, Pause | None] = field(default_factory=dict[PauseKey, "Pause | None"])
+    """Of types, task queues and everything; None resumes them."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
@@ -193,6 +220,7 @@ class Batch:
             or self.parked
             or self.attributes
             or self.schedules
+            or self.pauses
         )
 
 
@@ -247,6 +275,7 @@ class Journal(Protocol):
         run_id: str | None = None,
         status: str | None = None,
         blocked: bool | None = None,
+        paused: bool | None = None,
         workflow_type: str | None = None,
         before_key: int | None = None,
         limit: int = 100,
@@ -284,8 +313,15 @@ class Journal(Protocol):
         """Every schedule, by id."""
         ...
 
+    async def pauses(self) -> dict[PauseKey, Pause]:
+        """The pauses of types, of task queues and of everything."""
+        ...
+
     async def counts(self) -> dict[str, int]:
-        """How many executions there are by status, and of the open ones how many are ``blocked``."""
+        """How many executions there are by status, and of the open ones how many are ``blocked`` or ``paused``.
+
+        One that is both is counted as paused.
+        """
         ...
 
     async def history_lengths(self, keys: Sequence[int]) -> dict[int, int]:
@@ -293,7 +329,7 @@ class Journal(Protocol):
         ...
 
     async def hot(self) -> list[ExecutionRecord]:
-        """Open executions that must go on at once after a start."""
+        """Open executions that must go on at once after a start; those that are paused need not."""
         ...
 
     async def due(self, after_us: int, until_us: int, limit: int) -> list[tuple[int, ExecutionRecord]]:

@@ -131,6 +131,18 @@ class NoSuchExecution(LookupError):
     """No execution fits: the id is unknown, or it has closed. The message says which."""
 
 
+class PausedAlready(Exception):
+    """The execution is paused by itself, so that it cannot be paused again."""
+
+
+class NotPaused(Exception):
+    """There is no such pause to end."""
+
+
+class ExecutionPaused(Exception):
+    """The execution is paused, so that its code cannot answer."""
+
+
 class NoWorker(LookupError):
     """Nobody runs the code of this execution now, so that it cannot answer."""
 

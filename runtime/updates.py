@@ -14,7 +14,7 @@ from .core.events import UpdateAccepted
 from .core.payload import Failure
 from .core.state import KnownUpdate
 from .live import Incoming, LiveExecution
-from .requests import NoSuchExecution
+from .requests import ExecutionPaused, NoSuchExecution
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -83,12 +83,15 @@ class Updates:
 
         Raises (through the future):
             NoSuchExecution: no such execution, or it has closed and never had this update.
+            ExecutionPaused: nobody would validate it.
         """
         answer: asyncio.Future[UpdateTicket] = asyncio.get_running_loop().create_future()
 
         def hand_over(live: LiveExecution | None) -> None:
             if live is None or (run_id is not None and live.record.run_id != run_id):
                 self._engine.spawn(self._look_in_closed_run(workflow_id, run_id, update.update_id, answer))
+            elif self._engine.pauses.of(live.record) is not None and not self._has(live, update.update_id):
+                answer.set_exception(ExecutionPaused("Workflow is paused. Cannot update the workflow."))
             elif not answer.done():
                 answer.set_result(self.send_to(live, update))
 

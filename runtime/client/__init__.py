@@ -54,6 +54,7 @@ from ._execution import (
     WorkflowExecutionStatus,
     WorkflowHistory,
     WorkflowHistoryEventFilterType,
+    WorkflowPause,
 )
 from ._handle import WorkflowHandle
 from ._interceptors import (
@@ -169,6 +170,7 @@ __all__ = [
     "WorkflowHandle",
     "WorkflowHistory",
     "WorkflowHistoryEventFilterType",
+    "WorkflowPause",
     "WorkflowQueryFailedError",
     "WorkflowQueryRejectedError",
     "WorkflowUpdateFailedError",

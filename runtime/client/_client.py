@@ -35,6 +35,7 @@ from ..workflow._continuing import workflow_name_of, workflow_result_type
 from ..workflow._definition import update_definition
 from ._activities import AsyncActivityHandle, AsyncActivityIDReference
 from ._calls import Calls
+from ._control import Control
 from ._errors import WorkflowContinuedAsNewError, WorkflowFailureError
 from ._execution import WorkflowExecutionAsyncIterator, WorkflowExecutionCount
 from ._handle import WorkflowHandle
@@ -63,7 +64,7 @@ R = TypeVar("R")
 Metadata = Mapping[str, str | bytes]
 
 
-class Client:
+class Client(Control):
     """Starts workflows in an engine, and talks to them."""
 
     def __init__(

@@ -15,7 +15,7 @@ from ..core.events import Event, WorkflowStarted
 from ..core.payload import Payload
 from ..frontend import ExecutionDetails, ExecutionSummary
 from ..histories import FORMAT, event_from_json, event_to_json
-from ..ports import Blocked
+from ..ports import PAUSED, Blocked, Pause
 from ..search_attributes import typed, untyped
 from ..values import ConvertedValues
 
@@ -41,6 +41,25 @@ class WorkflowHistoryEventFilterType(enum.IntEnum):
 
 
 @dataclass(frozen=True)
+class WorkflowPause:
+    """Who paused what, when and why.
+
+    `scope` is ``execution``, ``workflow_type``, ``task_queue`` or ``everything``; of the two in the middle `name` says which.
+    """
+
+    scope: str
+    name: str
+    identity: str
+    reason: str
+    paused_at: datetime
+
+    @classmethod
+    def of(cls, pause: Pause) -> WorkflowPause:
+        """As a client sees it."""
+        return cls(pause.scope, pause.name, pause.identity, pause.reason, instant(pause.since_us))
+
+
+@dataclass(frozen=True)
 class WorkflowExecution:
     """One execution, as a list shows it."""
 
@@ -62,6 +81,8 @@ class WorkflowExecution:
     workflow_type: str
     blocked: Blocked | None
     """Why the execution waits for its code to be mended; None when it does not."""
+    pause: WorkflowPause | None
+    """What keeps it from going on; None when it is not paused."""
     _memo: Mapping[str, Payload] = field(repr=False)
     _values: ConvertedValues = field(repr=False, compare=False)
 
@@ -147,11 +168,12 @@ def _fields(summary: ExecutionSummary, values: ConvertedValues) -> dict[str, Any
         "run_id": record.run_id,
         "search_attributes": untyped(summary.search_attributes),
         "start_time": began,
-        "status": WorkflowExecutionStatus[record.status.upper()],
+        "status": WorkflowExecutionStatus[(PAUSED if summary.pause else record.status).upper()],
         "task_queue": record.task_queue,
         "typed_search_attributes": typed(summary.search_attributes),
         "workflow_type": record.workflow_type,
         "blocked": record.blocked,
+        "pause": None if summary.pause is None else WorkflowPause.of(summary.pause),
         "_memo": summary.memo,
         "_values": values.for_workflow(record.workflow_id),
     }

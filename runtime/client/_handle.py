@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -290,6 +291,34 @@ class WorkflowHandle(Generic[S, R]):
                 rpc_metadata=rpc_metadata,
                 rpc_timeout=rpc_timeout,
             )
+        )
+
+    async def pause(
+        self, *, reason: str = "", rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
+    ) -> None:
+        """Hold the workflow: none of its code runs, and no attempt of its activities begins, until `unpause`.
+
+        What happens to it is recorded; attempts that run end as they will; queries are answered, updates refused.
+
+        Raises:
+            RPCError: it is paused already, no open execution, a full journal, or an engine that stops.
+        """
+        del rpc_metadata, rpc_timeout
+        await self._client.frontend.pause_workflow(
+            self._id, self._run_id, self._client.identity, reason, str(uuid.uuid4())
+        )
+
+    async def unpause(
+        self, *, reason: str = "", rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
+    ) -> None:
+        """Let the workflow go on with what has come meanwhile.
+
+        Raises:
+            RPCError: it is not paused by itself, no open execution, a full journal, or an engine that stops.
+        """
+        del rpc_metadata, rpc_timeout
+        await self._client.frontend.unpause_workflow(
+            self._id, self._run_id, self._client.identity, reason, str(uuid.uuid4())
         )
 
     async def describe(

@@ -47,6 +47,8 @@ KINDS: Final[dict[int, type[Body]]] = {
     13: events.ChildClosed,
     14: events.ExternalResolved,
     15: events.RandomReseeded,
+    16: events.WorkflowPaused,
+    17: events.WorkflowUnpaused,
     32: commands.ScheduleActivity,
     33: commands.CancelActivity,
     34: commands.StartTimer,

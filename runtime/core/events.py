@@ -184,6 +184,24 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowPaused:
+    """Someone wants none of the workflow's code to run, and no attempt of its activities to begin, until it goes on."""
+
+    identity: str = ""
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowUnpaused:
+    """The workflow goes on with whatever has come meanwhile."""
+
+    identity: str = ""
+    reason: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ActivationStarted:
     """Every earlier event of activation 0 is handed over in the activation that this event belongs to."""
 
@@ -218,6 +236,8 @@ Happening = (
     | ExternalResolved
     | RandomReseeded
     | CancelRequested
+    | WorkflowPaused
+    | WorkflowUnpaused
     | ActivationStarted
     | WorkflowTerminated
     | WorkflowTimedOut
@@ -271,10 +291,18 @@ HAPPENINGS: tuple[type[Happening], ...] = (
     ExternalResolved,
     RandomReseeded,
     CancelRequested,
+    WorkflowPaused,
+    WorkflowUnpaused,
     ActivationStarted,
     WorkflowTerminated,
     WorkflowTimedOut,
 )
+
+NOTES: tuple[type[Happening], ...] = (WorkflowPaused, WorkflowUnpaused)
+"""What is recorded for the engine and for readers; the workflow's code is never given it."""
+
+FOR_NO_CODE: tuple[type[Happening], ...] = (*NOTES, WorkflowTerminated, WorkflowTimedOut)
+"""What never waits to be handed over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from . import codec
 from .commands import Command, RecordPatch, identity
-from .events import CLOSING, COMMANDS, HAPPENINGS, ActivationStarted, Event, Happening, event_name
+from .events import COMMANDS, FOR_NO_CODE, HAPPENINGS, ActivationStarted, Event, Happening, event_name
 from .instance import Instance
 
 
@@ -59,7 +59,7 @@ def activations(history: Iterable[Event]) -> tuple[list[_Activation], list[Happe
     for event in history:
         body = event.body
         if event.activation == 0:
-            if isinstance(body, HAPPENINGS) and not isinstance(body, CLOSING):
+            if isinstance(body, HAPPENINGS) and not isinstance(body, FOR_NO_CODE):
                 waiting.append(body)
             continue
         if current is None or current.number != event.activation:

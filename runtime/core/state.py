@@ -28,6 +28,7 @@ from .commands import (
 from .events import (
     CLOSING,
     COMMANDS,
+    FOR_NO_CODE,
     ActivationStarted,
     ActivityCompleted,
     ActivityFailed,
@@ -41,7 +42,9 @@ from .events import (
     ExternalResolved,
     TimerFired,
     UpdateAccepted,
+    WorkflowPaused,
     WorkflowStarted,
+    WorkflowUnpaused,
 )
 from .payload import ENCODING, Attribute, Payload
 from .retry import DELAY_S_MAX
@@ -113,6 +116,7 @@ class ExecutionState:
         "id_max",
         "memo",
         "patches",
+        "paused_by",
         "search_attributes",
         "sequence",
         "start",
@@ -140,6 +144,8 @@ class ExecutionState:
         self.first_due_us: int | None = None
         """When a delayed start goes on; None when it has, or is not delayed."""
         self.unconsumed = 0
+        self.paused_by: Event | None = None
+        """The event that paused it; None when it is not paused by itself."""
         self.cancel_requested = False
         self.closing: Closing | None = None
         self.deadline_us: int | None = None
@@ -181,12 +187,14 @@ class ExecutionState:
                 self._apply_child(body)
             case "external":
                 self._apply_external(body)
+            case "pause":
+                self._apply_pause(event)
             case _:
                 self._apply_update(body)
         self.sequence = event.sequence
         self.at_us = event.at_us
         self.activation = max(self.activation, event.activation)
-        if event.activation == 0 and not isinstance(body, CLOSING):
+        if event.activation == 0 and not isinstance(body, FOR_NO_CODE):
             self.unconsumed += 1
 
     def _check_place(self, event: Event) -> None:
@@ -289,6 +297,13 @@ class ExecutionState:
             return
         following("external", OPEN if body.id in self.externals else CLOSED, type(body), f"request {body.id}")
         del self.externals[body.id]
+
+    def _apply_pause(self, event: Event) -> None:
+        body = event.body
+        assert isinstance(body, WorkflowPaused | WorkflowUnpaused)
+        self._require_open(body)
+        following("pause", ABSENT if self.paused_by is None else OPEN, type(body), "the pause")
+        self.paused_by = event if isinstance(body, WorkflowPaused) else None
 
     def _apply_update(self, body: Body) -> None:
         assert isinstance(body, UpdateAccepted | CompleteUpdate)

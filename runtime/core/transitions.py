@@ -7,7 +7,8 @@ A history has these kinds of lifetime, each with its own table:
 * a **timer** is started by a command, and either fires or is cancelled;
 * a **child** is asked for by a command, is started or not, may be asked to cancel, and closes once;
 * an **external** request to another execution is made by a command and resolved once;
-* an **update** is accepted and completes once.
+* an **update** is accepted and completes once;
+* a **pause** begins and ends, any number of times, and ends with the workflow.
 
 Rule 1. An event that is in no table of its lifetime's state is illegal: the journal is damaged, or the engine wrong.
 Rule 2. Identifiers are given out in order and never again.
@@ -107,6 +108,11 @@ UPDATE: Final[_Table] = {
     CLOSED: {},
 }
 
+PAUSE: Final[_Table] = {
+    ABSENT: {events.WorkflowPaused: OPEN},
+    OPEN: {events.WorkflowUnpaused: ABSENT},
+}
+
 LIFETIMES: Final[dict[str, _Table]] = {
     "workflow": WORKFLOW,
     "activity": ACTIVITY,
@@ -114,6 +120,7 @@ LIFETIMES: Final[dict[str, _Table]] = {
     "child": CHILD,
     "external": EXTERNAL,
     "update": UPDATE,
+    "pause": PAUSE,
 }
 
 LIFETIME_OF: Final[dict[type[Body], str]] = {

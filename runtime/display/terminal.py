@@ -21,6 +21,7 @@ _CODES: Final = {
 }
 _STATUS_STYLES: Final = {
     "running": "blue",
+    "paused": "yellow",
     "completed": "green",
     "failed": "red",
     "timed_out": "red",

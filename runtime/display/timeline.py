@@ -201,7 +201,7 @@ def _header(execution: Json, terminal: Terminal, now: str | None) -> Iterator[st
         count = blocked["attempts"]
         tries = f"{count} {'attempt' if count == 1 else 'attempts'} since {moment(blocked['since'])}"
         yield f"  at {escape(str(blocked['where']))}, {tries}; it goes on once the code is mended"
-    elif execution.get("waiting_for"):
+    if execution.get("waiting_for") and (execution.get("paused") or not blocked):
         yield "waiting for " + terminal.styled(escape(str(execution["waiting_for"])), "cyan")
 
 

@@ -17,18 +17,36 @@ from ..core.payload import Failure, Payload
 from ..core.retry import RetryRule
 from ..core.state import ExecutionState, PendingActivity
 from ..journal import SqliteJournal
+from ..pausing import described
 from ..ports import (
-    STATUSES,
+    PAUSED,
+    SHOWN_STATUSES,
     AttemptRecord,
     Change,
     ExecutionRecord,
     History,
     Journal,
     ParkedMessage,
+    Pause,
 )
 from . import Json
 
-__all__ = ["STATUSES", "change", "execution", "journal", "parked", "shown", "waiting_for"]
+__all__ = ["STATUSES", "change", "execution", "journal", "parked", "pause", "shown", "waiting_for"]
+
+STATUSES: Final = (*SHOWN_STATUSES, "blocked")
+"""The statuses of lists: of what is open, ``paused`` goes before ``blocked``, and that before ``running``."""
+
+
+def of_status(status: str | None) -> dict[str, Any]:
+    """What `Journal.executions` is asked for the executions of this status, of all without one."""
+    match status:
+        case "paused":
+            return {"paused": True}
+        case "running" | "blocked":
+            return {"status": "running", "blocked": status == "blocked", "paused": False}
+        case _:
+            return {"status": status}
+
 
 _BODY_PREVIEW_BYTES: Final = 2000
 
@@ -49,14 +67,17 @@ def _instant_or_none(at_us: int | None) -> str | None:
 # -- executions --------------------------------------------------------------------------------------
 
 
-def execution(record: ExecutionRecord, history_length: int, waiting: str | None) -> Json:
-    """One execution, as lists show it."""
+def execution(
+    record: ExecutionRecord, history_length: int, waiting: str | None, paused: Pause | None = None
+) -> Json:
+    """One execution, as lists show it; `paused` is what keeps it from going on."""
     blocked = record.blocked
+    open_status = PAUSED if paused else "blocked" if blocked else record.status
     return {
         "workflow_id": record.workflow_id,
         "run_id": record.run_id,
         "type": record.workflow_type,
-        "status": "blocked" if blocked is not None and record.status == "running" else record.status,
+        "status": open_status if record.status == "running" else record.status,
         "task_queue": record.task_queue,
         "started_at": instant(record.started_at_us),
         "closed_at": _instant_or_none(record.closed_at_us),
@@ -70,15 +91,32 @@ def execution(record: ExecutionRecord, history_length: int, waiting: str | None)
             "since": instant(blocked.since_us),
             "attempts": blocked.attempts,
         },
+        "paused": None if paused is None else pause(paused),
+    }
+
+
+def pause(found: Pause) -> Json:
+    """Who paused what, when and why."""
+    return {
+        "scope": found.scope,
+        "name": found.name,
+        "by": found.identity,
+        "reason": found.reason,
+        "since": instant(found.since_us),
     }
 
 
 def waiting_for(
-    record: ExecutionRecord, state: ExecutionState, attempts: Iterable[AttemptRecord]
+    record: ExecutionRecord,
+    state: ExecutionState,
+    attempts: Iterable[AttemptRecord],
+    paused: Pause | None = None,
 ) -> str | None:
     """What an open execution waits for, in words."""
     if record.status != "running":
         return None
+    if paused is not None:
+        return _waiting_for_resume(paused)
     if record.blocked is not None:
         return f"its code to be mended: {record.blocked.cause}"
     if state.first_due_us is not None:
@@ -101,6 +139,13 @@ def waiting_for(
     return ", ".join(shown_reasons)
 
 
+def _waiting_for_resume(found: Pause) -> str:
+    """Which pause must end, and why it was made."""
+    what = "it" if found.scope == "execution" else described(found.scope, found.name)
+    why = f": {found.reason}" if found.reason else ""
+    return f"{what} to be resumed{why}, paused by {found.identity} at {instant(found.since_us)}"
+
+
 def _waiting_for_activity(activity: PendingActivity, attempt: AttemptRecord | None) -> str:
     name = activity.command.activity_type
     if attempt is None or attempt.failures == 0:
@@ -113,6 +158,7 @@ def shown(
     history: History,
     attempts: Sequence[AttemptRecord],
     running: Callable[[int], bool],
+    paused: Pause | None = None,
 ) -> Json:
     """One execution with everything that is known about it."""
     state = history.state
@@ -120,7 +166,7 @@ def shown(
     known = {attempt.activity: attempt for attempt in attempts}
     opened = record.status == "running"
     return {
-        "execution": execution(record, state.sequence, waiting_for(record, state, attempts)),
+        "execution": execution(record, state.sequence, waiting_for(record, state, attempts, paused), paused),
         "events": [event(entry) for entry in history.events],
         "pending_activities": [
             _pending_activity(number, activity, known.get(number), running(number))

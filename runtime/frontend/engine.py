@@ -20,6 +20,7 @@ from ..requests import EngineClosed, NoSuchExecution, NoWorker, StartRequest, Wi
 from ..service import RPCError, RPCStatusCode
 from ..updates import UpdateRejected, UpdateTicket
 from ..visibility import Filter, parse
+from .control import ControlCalls
 from .errors import translated
 from .records import (
     ActivityById,
@@ -44,7 +45,7 @@ _ORDERED_MAX = 10_000
 _WORKER_LOOK_S = 0.01
 
 
-class EngineFrontend(ScheduleCalls):
+class EngineFrontend(ScheduleCalls, ControlCalls):
     """A `Frontend` in the process of its engine."""
 
     def __init__(self, engine: Engine) -> None:
@@ -194,7 +195,7 @@ class EngineFrontend(ScheduleCalls):
             state = (await self._journal.history(record)).state
             attempts = await self._journal.attempts(record.key)
         failures = {attempt.activity: attempt.failures for attempt in attempts}
-        return _details_of(record, state, failures)
+        return _details_of(self._summary_of(record, state), state, failures)
 
     async def workflow_events(
         self, workflow_id: str, run_id: str | None, after: int, wait: bool, last_only: bool
@@ -227,13 +228,23 @@ class EngineFrontend(ScheduleCalls):
         else:
             records = await self._journal.executions(before_key=before_key, limit=limit)
         more = not ordered and len(records) == limit
-        found = [_summary_of(record, (await self._journal.history(record)).state) for record in records]
+        found = [self._summary_of(record, (await self._journal.history(record)).state) for record in records]
         return ExecutionPage(tuple(found), records[-1].key if more else None)
 
     async def count_workflows(self, query: str) -> tuple[CountedGroup, ...]:
         """See `Frontend`."""
         rows = await self._journal.count(await self._filter(query))
         return tuple(CountedGroup(values, count) for values, count in rows)
+
+    def _summary_of(self, record: ExecutionRecord, state: ExecutionState) -> ExecutionSummary:
+        return ExecutionSummary(
+            record=record,
+            history_length=state.sequence,
+            first_delay_s=state.started.first_delay_s,
+            search_attributes=dict(state.search_attributes),
+            memo=dict(state.memo),
+            pause=self._engine.pauses.of(record),
+        )
 
     async def _filter(self, query: str) -> Filter:
         with translated():
@@ -284,24 +295,14 @@ def _query_failed(error: Exception) -> QueryFailed:
     return QueryFailed(cause.message if isinstance(cause, FailureError) else str(cause))
 
 
-def _summary_of(record: ExecutionRecord, state: ExecutionState) -> ExecutionSummary:
-    return ExecutionSummary(
-        record=record,
-        history_length=state.sequence,
-        first_delay_s=state.started.first_delay_s,
-        search_attributes=dict(state.search_attributes),
-        memo=dict(state.memo),
-    )
-
-
 def _details_of(
-    record: ExecutionRecord, state: ExecutionState, failures: Mapping[int, int]
+    summary: ExecutionSummary, state: ExecutionState, failures: Mapping[int, int]
 ) -> ExecutionDetails:
-    running = record.status == OPEN
+    running = summary.record.status == OPEN
     activities = state.activities.items() if running else ()
     children = state.children.values() if running else ()
     return ExecutionDetails(
-        summary=_summary_of(record, state),
+        summary=summary,
         pending_activities=tuple(
             PendingActivity(
                 pending.command.activity_id, pending.command.activity_type, failures.get(number, 0) + 1

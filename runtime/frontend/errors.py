@@ -6,7 +6,14 @@ from typing import Any
 
 from ..exceptions import WorkflowAlreadyStartedError
 from ..journal.errors import StorageFull
-from ..requests import AlreadyRunning, EngineClosed, NoSuchExecution
+from ..requests import (
+    AlreadyRunning,
+    EngineClosed,
+    ExecutionPaused,
+    NoSuchExecution,
+    NotPaused,
+    PausedAlready,
+)
 from ..schedules import ScheduleAlreadyRunningError
 from ..schedules.runner import NoSuchSchedule, ScheduleExists
 from ..service import RPCError, RPCStatusCode
@@ -36,6 +43,8 @@ def _translation(error: BaseException) -> BaseException | None:
             )
         case NoSuchExecution():
             return RPCError(str(error), RPCStatusCode.NOT_FOUND)
+        case PausedAlready() | NotPaused() | ExecutionPaused():
+            return RPCError(str(error), RPCStatusCode.FAILED_PRECONDITION)
         case StorageFull():
             return RPCError(str(error), RPCStatusCode.RESOURCE_EXHAUSTED)
         case EngineClosed():

@@ -8,7 +8,7 @@ from typing import Protocol
 from ..core.commands import CompleteUpdate
 from ..core.events import Closing, Signaled, UpdateAccepted
 from ..core.payload import Attribute, Failure, Payload
-from ..ports import ExecutionRecord
+from ..ports import ExecutionRecord, Pause
 from ..requests import StartRequest
 from ..schedules import Schedule, ScheduleBackfill, ScheduleOverlapPolicy
 from .records import (
@@ -31,8 +31,8 @@ class Frontend(Protocol):
     When a call that changes state returns, the change survives power loss. Without a run id a call is for the open run, or
     where it only reads for the latest one. Besides what each call names, all of them raise `RPCError`: NOT_FOUND when there
     is no such execution (update, activity, schedule), RESOURCE_EXHAUSTED when the journal is full and nothing was accepted,
-    UNAVAILABLE when the engine stops, INVALID_ARGUMENT for a filter or a schedule that is none; and `ValueError` for what
-    cannot be recorded.
+    UNAVAILABLE when the engine stops, INVALID_ARGUMENT for a filter or a schedule that is none, FAILED_PRECONDITION for an
+    update of what is paused; and `ValueError` for what cannot be recorded.
     """
 
     # -- executions ------------------------------------------------------------------------------------
@@ -124,6 +124,44 @@ class Frontend(Protocol):
 
     async def count_workflows(self, query: str) -> tuple[CountedGroup, ...]:
         """How many executions fit a filter, by its groups."""
+        ...
+
+    # -- pauses ----------------------------------------------------------------------------------------
+
+    async def pause_workflow(
+        self, workflow_id: str, run_id: str | None, identity: str, reason: str, request_id: str
+    ) -> None:
+        """None of the open run's code runs, and no attempt of its activities begins, until it goes on.
+
+        Raises:
+            RPCError: FAILED_PRECONDITION when it is paused already, by a request with another id.
+        """
+        ...
+
+    async def unpause_workflow(
+        self, workflow_id: str, run_id: str | None, identity: str, reason: str, request_id: str
+    ) -> None:
+        """The open run goes on, unless more than itself is paused.
+
+        Raises:
+            RPCError: FAILED_PRECONDITION when it is not paused by itself.
+        """
+        ...
+
+    async def pause_workflows(self, scope: str, name: str, identity: str, reason: str) -> None:
+        """What fits does not go on, also what starts later. Scopes are workflow_type, task_queue and everything."""
+        ...
+
+    async def unpause_workflows(self, scope: str, name: str) -> None:
+        """The pause has ended.
+
+        Raises:
+            RPCError: FAILED_PRECONDITION when there is no such pause.
+        """
+        ...
+
+    async def list_pauses(self) -> tuple[Pause, ...]:
+        """The pauses of types, task queues and everything, the oldest first."""
         ...
 
     # -- updates ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..core.commands import CompleteUpdate
 from ..core.events import Event
 from ..core.payload import Attribute, Failure, Payload
-from ..ports import ExecutionRecord
+from ..ports import ExecutionRecord, Pause
 from ..schedules.runner import Kept
 from ..updates import UpdateRejected
 
@@ -53,6 +53,8 @@ class ExecutionSummary:
     first_delay_s: float
     search_attributes: Mapping[str, Attribute]
     memo: Mapping[str, Payload]
+    pause: Pause | None = None
+    """What keeps it from going on: a pause of its own, or of its type, its task queue or everything."""
 
 
 @dataclass(frozen=True, slots=True)

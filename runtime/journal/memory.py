@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 from ..core import codec
 from ..core.events import Event
 from ..core.payload import Attribute
+from ..pausing import pause_of
 from ..ports import (
     OPEN,
+    PAUSED,
     STATUSES,
     AttemptRecord,
     Batch,
@@ -22,6 +24,8 @@ from ..ports import (
     LastIds,
     OutgoingMessage,
     ParkedMessage,
+    Pause,
+    PauseKey,
 )
 from . import store
 from .errors import AppendConflict
@@ -56,6 +60,7 @@ class MemoryJournal:
         self._settings: dict[str, str] = {}
         self._attributes: dict[int, Mapping[str, Attribute]] = {}
         self._schedules: dict[str, bytes] = {}
+        self._pauses: dict[PauseKey, Pause] = {}
 
     async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
         """See `Journal.commit`."""
@@ -77,6 +82,11 @@ class MemoryJournal:
                 self._schedules.pop(name, None)
             else:
                 self._schedules[name] = data
+        for key, pause in batch.pauses.items():
+            if pause is None:
+                self._pauses.pop(key, None)
+            else:
+                self._pauses[key] = pause
         return refused
 
     def _write_starts(self, batch: Batch) -> dict[int, ExecutionRecord]:
@@ -112,6 +122,7 @@ class MemoryJournal:
                 closed_at_us=change.closed_at_us,
                 wake_at_us=change.wake_at_us,
                 blocked=change.blocked,
+                paused=change.paused,
             )
             self._executions[change.key] = execution
             if change.status != OPEN and self._open.get(execution.workflow_id) == change.key:
@@ -159,6 +170,7 @@ class MemoryJournal:
         run_id: str | None = None,
         status: str | None = None,
         blocked: bool | None = None,
+        paused: bool | None = None,
         workflow_type: str | None = None,
         before_key: int | None = None,
         limit: int = 100,
@@ -171,6 +183,7 @@ class MemoryJournal:
             and (run_id is None or execution.run_id == run_id)
             and (status is None or execution.status == status)
             and (blocked is None or (execution.blocked is not None) == blocked)
+            and (paused is None or (pause_of(execution, self._pauses) is not None) == paused)
             and (workflow_type is None or execution.workflow_type == workflow_type)
             and (before_key is None or key < before_key)
         ]
@@ -196,7 +209,9 @@ class MemoryJournal:
         connection = sqlite3.connect(":memory:", isolation_level=None)
         try:
             store.migrate(connection)
-            batch = Batch(starts=dict(self._executions), attributes=dict(self._attributes))
+            batch = Batch(
+                starts=dict(self._executions), attributes=dict(self._attributes), pauses=dict(self._pauses)
+            )
             store.write(connection, batch, parked_max=1)
             return read(connection)
         finally:
@@ -233,13 +248,19 @@ class MemoryJournal:
         """See `Journal.schedules`."""
         return dict(sorted(self._schedules.items()))
 
+    async def pauses(self) -> dict[PauseKey, Pause]:
+        """See `Journal.pauses`."""
+        return dict(self._pauses)
+
     async def counts(self) -> dict[str, int]:
         """See `Journal.counts`."""
         counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
-        counts["blocked"] = 0
+        counts["blocked"] = counts[PAUSED] = 0
         for execution in self._executions.values():
             counts[execution.status] += 1
-            if execution.status == OPEN and execution.blocked is not None:
+            if pause_of(execution, self._pauses) is not None:
+                counts[PAUSED] += 1
+            elif execution.status == OPEN and execution.blocked is not None:
                 counts["blocked"] += 1
         return counts
 
@@ -249,7 +270,11 @@ class MemoryJournal:
 
     async def hot(self) -> list[ExecutionRecord]:
         """See `Journal.hot`."""
-        return [e for _, e in sorted(self._executions.items()) if e.status == OPEN and e.wake_at_us == 0]
+        return [
+            e
+            for _, e in sorted(self._executions.items())
+            if e.status == OPEN and e.wake_at_us == 0 and pause_of(e, self._pauses) is None
+        ]
 
     async def due(self, after_us: int, until_us: int, limit: int) -> list[tuple[int, ExecutionRecord]]:
         """See `Journal.due`."""

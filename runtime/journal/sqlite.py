@@ -25,6 +25,8 @@ from ..ports import (
     LastIds,
     OutgoingMessage,
     ParkedMessage,
+    Pause,
+    PauseKey,
 )
 from . import store
 from .errors import AppendConflict, JournalError, JournalUnusable, StorageFailed, StorageFull
@@ -176,6 +178,10 @@ class SqliteJournal:
     async def schedules(self) -> dict[str, bytes]:
         """See `Journal.schedules`."""
         return await self._read(store.read_schedules)
+
+    async def pauses(self) -> dict[PauseKey, Pause]:
+        """See `Journal.pauses`."""
+        return await self._read(store.read_pauses)
 
     async def counts(self) -> dict[str, int]:
         """See `Journal.counts`."""

@@ -15,6 +15,7 @@ from ..core.state import ExecutionState
 from ..core.transitions import IllegalTransition
 from ..ports import (
     OPEN,
+    PAUSED,
     STATUSES,
     AttemptRecord,
     Batch,
@@ -26,7 +27,10 @@ from ..ports import (
     LastIds,
     OutgoingMessage,
     ParkedMessage,
+    Pause,
+    PauseKey,
 )
+from ..visibility.fields import IS_PAUSED
 from .errors import HistoryDamaged, JournalTooNew, JournalUnusable
 
 if TYPE_CHECKING:
@@ -78,11 +82,13 @@ def schema_version(connection: sqlite3.Connection) -> int:
 
 _START: Final = """
 INSERT INTO executions (key, workflow_id, run_id, type, task_queue, status, started_at, closed_at, wake_at, blocked,
-  parent_workflow_id, parent_run_id, parent_close_policy, root_workflow_id, root_run_id, first_run_id)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+  parent_workflow_id, parent_run_id, parent_close_policy, root_workflow_id, root_run_id, first_run_id, paused)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _EVENT: Final = """
 INSERT INTO events (execution, sequence, activation, at, kind, data, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)"""
-_CHANGE: Final = "UPDATE executions SET status = ?, closed_at = ?, wake_at = ?, blocked = ? WHERE key = ?"
+_CHANGE: Final = (
+    "UPDATE executions SET status = ?, closed_at = ?, wake_at = ?, blocked = ?, paused = ? WHERE key = ?"
+)
 _ATTEMPT: Final = """
 INSERT OR REPLACE INTO attempts (execution, activity, failures, next_at, failure, heartbeat) VALUES (?, ?, ?, ?, ?, ?)"""
 _ATTEMPT_OVER: Final = "DELETE FROM attempts WHERE execution = ? AND activity = ?"
@@ -102,7 +108,14 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
     """Write a batch inside the caller's transaction; returns the starts that were left out (see `Journal.commit`)."""
     if batch.changes:
         rows = [
-            (STATUSES.index(c.status), c.closed_at_us, c.wake_at_us, _blocked_text(c.blocked), c.key)
+            (
+                STATUSES.index(c.status),
+                c.closed_at_us,
+                c.wake_at_us,
+                _blocked_text(c.blocked),
+                _pause_text(c.paused),
+                c.key,
+            )
             for c in batch.changes.values()
         ]
         connection.executemany(_CHANGE, rows)
@@ -136,6 +149,8 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
             _write_attributes(connection, execution, attributes)
     if batch.schedules:
         _write_schedules(connection, batch.schedules)
+    if batch.pauses:
+        _write_pauses(connection, batch.pauses)
     return refused
 
 
@@ -175,6 +190,7 @@ def _start_row(start: ExecutionRecord) -> tuple[object, ...]:
         start.root_workflow_id or None,
         start.root_run_id or None,
         start.first_run_id or None,
+        _pause_text(start.paused),
     )
 
 
@@ -198,6 +214,17 @@ def _write_schedules(connection: sqlite3.Connection, schedules: Mapping[str, byt
             connection.execute("DELETE FROM schedules WHERE id = ?", (name,))
         else:
             connection.execute("INSERT OR REPLACE INTO schedules (id, data) VALUES (?, ?)", (name, data))
+
+
+def _write_pauses(connection: sqlite3.Connection, pauses: Mapping[PauseKey, Pause | None]) -> None:
+    for key, pause in pauses.items():
+        if pause is None:
+            connection.execute("DELETE FROM pauses WHERE scope = ? AND name = ?", key)
+        else:
+            connection.execute(
+                "INSERT OR REPLACE INTO pauses (scope, name, identity, reason, since) VALUES (?, ?, ?, ?, ?)",
+                (*key, pause.identity, pause.reason, pause.since_us),
+            )
 
 
 def _write_attempts(
@@ -231,11 +258,15 @@ def _blocked_text(blocked: Blocked | None) -> str | None:
     return json.dumps([blocked.cause, blocked.where, blocked.since_us, blocked.attempts])
 
 
+def _pause_text(pause: Pause | None) -> str | None:
+    return None if pause is None else json.dumps([pause.identity, pause.reason, pause.since_us])
+
+
 # -- reading -----------------------------------------------------------------------------------------
 
 _EXECUTION_COLUMNS: Final = (
     "key, workflow_id, run_id, type, task_queue, started_at, status, closed_at, wake_at, blocked, "
-    "parent_workflow_id, parent_run_id, parent_close_policy, root_workflow_id, root_run_id, first_run_id"
+    "parent_workflow_id, parent_run_id, parent_close_policy, root_workflow_id, root_run_id, first_run_id, paused"
 )
 
 
@@ -257,12 +288,18 @@ def _execution(row: Sequence[Any]) -> ExecutionRecord:
         root_workflow_id=row[13] or "",
         root_run_id=row[14] or "",
         first_run_id=row[15] or "",
+        paused=None if row[16] is None else _pause(row[16]),
     )
 
 
 def _blocked(text: str) -> Blocked:
     cause, where, since_us, attempts = json.loads(text)
     return Blocked(cause, where, since_us, attempts)
+
+
+def _pause(text: str) -> Pause:
+    identity, reason, since_us = json.loads(text)
+    return Pause(scope="execution", identity=identity, reason=reason, since_us=since_us)
 
 
 def find_executions(
@@ -272,6 +309,7 @@ def find_executions(
     run_id: str | None = None,
     status: str | None = None,
     blocked: bool | None = None,
+    paused: bool | None = None,
     workflow_type: str | None = None,
     before_key: int | None = None,
     limit: int = 100,
@@ -291,6 +329,8 @@ def find_executions(
             values.append(value)
     if blocked is not None:
         tests.append("blocked IS NOT NULL" if blocked else "blocked IS NULL")
+    if paused is not None:
+        tests.append(IS_PAUSED if paused else f"NOT {IS_PAUSED}")
     where = f"WHERE {' AND '.join(tests)}" if tests else ""
     # Only the constant tests above enter the text; every value is bound.
     query = f"SELECT {_EXECUTION_COLUMNS} FROM executions {where} ORDER BY key DESC LIMIT ?"  # noqa: S608
@@ -362,6 +402,17 @@ def read_schedules(connection: sqlite3.Connection) -> dict[str, bytes]:
     return dict(connection.execute("SELECT id, data FROM schedules ORDER BY id"))
 
 
+def read_pauses(connection: sqlite3.Connection) -> dict[PauseKey, Pause]:
+    """See `Journal.pauses`."""
+    rows = connection.execute(
+        "SELECT scope, name, identity, reason, since FROM pauses ORDER BY since, scope, name"
+    )
+    return {
+        (scope, name): Pause(scope=scope, name=name, identity=identity, reason=reason, since_us=since_us)
+        for scope, name, identity, reason, since_us in rows
+    }
+
+
 def read_history(connection: sqlite3.Connection, execution: ExecutionRecord) -> History:
     """See `Journal.history`."""
     rows = connection.execute(
@@ -409,10 +460,11 @@ def read_counts(connection: sqlite3.Connection) -> dict[str, int]:
     counts: dict[str, int] = dict.fromkeys(STATUSES, 0)
     for status, number in connection.execute("SELECT status, count(*) FROM executions GROUP BY status"):
         counts[STATUSES[status]] = number
-    row = connection.execute(
-        "SELECT count(*) FROM executions WHERE status = 0 AND blocked IS NOT NULL"
-    ).fetchone()
-    counts["blocked"] = row[0]
+    query = (
+        f"SELECT count(*) FILTER (WHERE NOT {IS_PAUSED} AND blocked IS NOT NULL), count(*) FILTER (WHERE {IS_PAUSED}) "  # noqa: S608 - constant text
+        "FROM executions WHERE status = 0"
+    )
+    counts["blocked"], counts[PAUSED] = connection.execute(query).fetchone()
     return counts
 
 
@@ -424,7 +476,10 @@ def read_history_lengths(connection: sqlite3.Connection, keys: Sequence[int]) ->
 
 def read_hot(connection: sqlite3.Connection) -> list[ExecutionRecord]:
     """See `Journal.hot`."""
-    query = f"SELECT {_EXECUTION_COLUMNS} FROM executions WHERE status = 0 AND wake_at = 0 ORDER BY key"  # noqa: S608 - constant text
+    query = (
+        f"SELECT {_EXECUTION_COLUMNS} FROM executions WHERE status = 0 AND wake_at = 0 AND NOT {IS_PAUSED} "  # noqa: S608 - constant text
+        "ORDER BY key"
+    )
     return [_execution(row) for row in connection.execute(query)]
 
 

@@ -1,6 +1,6 @@
 """The fields of a list filter: which there are, what may be asked of them, and how their values are stored.
 
-Times are microseconds since the epoch, durations nanoseconds, statuses indices into `STATUSES`, booleans 0 and 1.
+Times are microseconds since the epoch, durations nanoseconds, statuses indices into `SHOWN_STATUSES`, booleans 0 and 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final, NoReturn
 
-from ..ports import STATUSES
+from ..ports import SHOWN_STATUSES, STATUSES
 from .syntax import Comparison, InvalidFilter, Literal, Name, name_written, string_written
 from .words import words_of
 
@@ -67,13 +67,21 @@ def _column(name: str, kind: Kind, expression: str, *, nullable: bool = False) -
     return name, Field(name, kind, expression, nullable)
 
 
+IS_PAUSED: Final = (
+    "(executions.status = 0 AND (executions.paused IS NOT NULL OR EXISTS (SELECT 1 FROM pauses WHERE "
+    "pauses.scope = 'everything' "
+    "OR pauses.scope = 'workflow_type' AND pauses.name = executions.type "
+    "OR pauses.scope = 'task_queue' AND pauses.name = executions.task_queue)))"
+)
+"""Whether an execution is paused, in SQL; `pausing.pause_of` says it of records."""
+
 COLUMNS: Final[Mapping[str, Field]] = dict(
     (
         _column("WorkflowId", Kind.KEYWORD, "executions.workflow_id"),
         _column("RunId", Kind.KEYWORD, "executions.run_id"),
         _column("WorkflowType", Kind.KEYWORD, "executions.type"),
         _column("TaskQueue", Kind.KEYWORD, "executions.task_queue"),
-        _column("ExecutionStatus", Kind.STATUS, "executions.status"),
+        _column("ExecutionStatus", Kind.STATUS, f"(executions.status + {len(STATUSES)} * {IS_PAUSED})"),
         _column("StartTime", Kind.DATETIME, "executions.started_at"),
         _column("ExecutionTime", Kind.DATETIME, "executions.started_at"),
         _column("CloseTime", Kind.DATETIME, "executions.closed_at", nullable=True),
@@ -106,7 +114,9 @@ RESERVED: Final[Mapping[str, Field]] = {
 }
 """Search attributes that Temporal sets, known before any execution has them."""
 
-STATUS_NAMES: Final = tuple("".join(part.capitalize() for part in status.split("_")) for status in STATUSES)
+STATUS_NAMES: Final = tuple(
+    "".join(part.capitalize() for part in status.split("_")) for status in SHOWN_STATUSES
+)
 """The statuses as filters and counts show them, by their number in a journal."""
 
 
@@ -264,10 +274,10 @@ def _bool(value: object) -> int | None:
 def _status(value: object) -> int | None:
     """By name in any case, or by the number in Temporal's API, which counts from 1."""
     if isinstance(value, str):
-        names = [status.replace("_", "") for status in STATUSES]
+        names = [status.replace("_", "") for status in SHOWN_STATUSES]
         name = value.replace("_", "").casefold()
         return names.index(name) if name in names else None
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= len(STATUSES):
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= len(SHOWN_STATUSES):
         return value - 1
     return None
 

@@ -10,7 +10,7 @@ from operator import eq, ge, gt, le, lt
 from typing import Any, Final, Protocol, cast
 
 from ..core.payload import Attribute
-from ..ports import STATUSES, ExecutionRecord
+from ..ports import PAUSED, SHOWN_STATUSES, ExecutionRecord
 from .fields import STATUS_NAMES, Field, Kind, Scalar
 from .meaning import Condition, Meaning, Test
 from .words import has_word
@@ -35,6 +35,8 @@ class Listed:
 
     execution: ExecutionRecord
     attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
+    paused: bool = False
+    """Whether it is open and paused, by itself or with others."""
 
     @property
     def key(self) -> int:
@@ -44,6 +46,8 @@ class Listed:
     def values(self, field: Field) -> Sequence[Scalar]:
         """See `Record.values`."""
         if field.expression:
+            if self.paused and field.kind is Kind.STATUS:
+                return (SHOWN_STATUSES.index(PAUSED),)
             value = _COLUMNS[field.name](self.execution)
             return () if value is None else (value,)
         kind, given = self.attributes.get(field.name, ("", None))
@@ -66,7 +70,7 @@ _COLUMNS: Final[Mapping[str, Callable[[ExecutionRecord], Scalar | None]]] = {
     "RunId": lambda e: e.run_id,
     "WorkflowType": lambda e: e.workflow_type,
     "TaskQueue": lambda e: e.task_queue,
-    "ExecutionStatus": lambda e: STATUSES.index(e.status),
+    "ExecutionStatus": lambda e: SHOWN_STATUSES.index(e.status),
     "StartTime": lambda e: e.started_at_us,
     "ExecutionTime": lambda e: e.started_at_us,
     "CloseTime": lambda e: e.closed_at_us,

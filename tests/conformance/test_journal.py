@@ -22,7 +22,9 @@ from overwinter.runtime.ports import (
     Journal,
     OutgoingMessage,
     ParkedMessage,
+    Pause,
 )
+from overwinter.runtime.visibility import parse
 
 VALUE = Payload({"encoding": b"msgpack/plain"}, b"\x01")
 
@@ -202,6 +204,45 @@ async def test_what_goes_on_at_once_and_what_wakes_later_are_told_apart(journal:
     assert [e.key for e in await journal.hot()] == [1]
     assert [(due, e.key) for due, e in await journal.due(0, 600, 10)] == [(400, 3), (500, 2)]
     assert [e.key for _, e in await journal.due(400, 1000, 1)] == [2]
+
+
+async def test_what_is_paused_by_itself_or_with_others_is_told_apart(journal: Journal) -> None:
+    own = Pause(scope="execution", identity="me", reason="pump", since_us=5)
+    for record in (
+        execution(1, "alone", paused=own),
+        execution(2, "type", workflow_type="Frost"),
+        execution(3, "queue", task_queue="gpu", blocked=Blocked("x", "y", 1, 1)),
+        execution(4, "free"),
+        execution(5, "closed", status="failed", workflow_type="Frost"),
+    ):
+        await begin(journal, record)
+    wide = {
+        (scope, name): Pause(scope=scope, name=name, identity="me", reason="", since_us=since)
+        for since, (scope, name) in enumerate((("workflow_type", "Frost"), ("task_queue", "gpu")), 1)
+    }
+    await journal.commit(Batch(pauses={**wide}))
+    assert list(await journal.pauses()) == list(wide)
+    assert (await journal.pauses())["task_queue", "gpu"] == wide["task_queue", "gpu"]
+    assert (await journal.executions(workflow_id="alone"))[0].paused == own
+    assert [e.key for e in await journal.executions(paused=True)] == [3, 2, 1]
+    assert [e.key for e in await journal.executions(status="running", paused=False)] == [4]
+    assert [e.key for e in await journal.hot()] == [4]
+    counts = await journal.counts()
+    assert (counts["running"], counts["paused"], counts["blocked"]) == (4, 3, 0)
+    paused = await journal.select(parse("ExecutionStatus = 'Paused'", {}))
+    assert [e.key for e in paused] == [3, 2, 1]
+    await journal.commit(
+        Batch(
+            pauses=dict.fromkeys(wide),
+            changes={1: ExecutionChange(1, "running", None, 0, None)},
+        )
+    )
+    assert await journal.pauses() == {}
+    assert [e.key for e in await journal.hot()] == [1, 2, 3, 4]
+    everything = Pause(scope="everything", identity="me", reason="", since_us=1)
+    await journal.commit(Batch(pauses={("everything", ""): everything}))
+    assert [e.key for e in await journal.executions(paused=True)] == [4, 3, 2, 1]
+    assert await journal.hot() == []
 
 
 async def test_attempts_are_kept_until_they_are_over(journal: Journal) -> None:

@@ -59,7 +59,7 @@ export class ExecutionView {
       h("p", { class: "facts mono" }, `run ${plain(one.run_id)}`),
       reasonBanner(one), failure ? h("div", { class: "banner failed" }, h("b", {}, "Failed"), failureView(failure)) : null,
       one.status === "completed" ? h("div", { class: "banner completed" }, h("b", {}, "Result"), h("pre", {}, json(result, 2))) : null,
-      open ? h("div", { class: "actions" }, act("signal", "Signal…", "primary"), act("cancel", "Cancel…", ""), act("terminate", "Terminate…", "danger")) : null,
+      open ? h("div", { class: "actions" }, act("signal", "Signal…", "primary"), pauseAct(one, act), act("cancel", "Cancel…", ""), act("terminate", "Terminate…", "danger")) : null,
     ].filter(Boolean));
   }
 
@@ -125,9 +125,12 @@ export class ExecutionView {
 
   confirm(op) {
     const one = this.answer.execution;
-    const words = { signal: "Send a signal to", cancel: "Ask to cancel", terminate: "Terminate" };
+    const words = { signal: "Send a signal to", pause: "Pause", resume: "Resume", cancel: "Ask to cancel", terminate: "Terminate" };
+    const does = { signal: "Send signal", pause: "Pause now", resume: "Resume now", cancel: "Ask to cancel", terminate: "Terminate now" };
     const explain = {
       signal: "The signal is recorded in the history; the workflow's code decides what it does.",
+      pause: "No code of it runs and no activity begins an attempt until it is resumed. What happens to it is recorded; what runs, ends.",
+      resume: "It goes on with whatever has come meanwhile.",
       cancel: "The workflow's code is asked to end by itself, and may clean up first.",
       terminate: "The execution ends at once, without asking its code: nothing is cleaned up.",
     };
@@ -135,7 +138,7 @@ export class ExecutionView {
     const args = h("textarea", { name: "args", rows: 4, spellcheck: "false" }, "[]");
     const reason = h("input", { name: "reason", placeholder: "why (is recorded)", autocomplete: "off" });
     const problem = h("p", { class: "problem", role: "alert" });
-    const go = h("button", { type: "submit", class: op === "terminate" ? "danger" : "primary" }, op === "signal" ? "Send signal" : op === "cancel" ? "Ask to cancel" : "Terminate now");
+    const go = h("button", { type: "submit", class: op === "terminate" ? "danger" : "primary" }, does[op]);
     const send = async (submit) => {
       submit.preventDefault();
       problem.textContent = "";
@@ -176,7 +179,17 @@ function isBad(event) {
   return /(Failed|TimedOut|Terminated)$/.test(event.type);
 }
 
+// What is paused with others is resumed with them, and not here.
+function pauseAct(one, act) {
+  if (!one.paused) return act("pause", "Pause…", "");
+  return one.paused.scope === "execution" ? act("resume", "Resume…", "primary") : null;
+}
+
 function reasonBanner(one) {
+  if (one.paused) {
+    const what = one.paused.scope === "execution" ? "" : ` with ${one.paused.scope === "everything" ? "everything" : `${one.paused.scope.replace("_", " ")} ${one.paused.name}`}`;
+    return h("div", { class: "banner paused" }, h("b", {}, "Paused"), `${what} since ${clock(one.paused.since)} by ${one.paused.by}`, one.paused.reason ? h("p", {}, one.paused.reason) : null);
+  }
   if (one.blocked) {
     return h("div", { class: "banner blocked" }, h("b", {}, "Blocked"), h("p", { class: "mono" }, one.blocked.cause),
       h("p", {}, "at ", h("code", {}, one.blocked.where), ` · ${one.blocked.attempts} attempts since ${clock(one.blocked.since)} · it goes on once the code is mended`));

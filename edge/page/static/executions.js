@@ -56,7 +56,7 @@ export class ExecutionList {
 }
 
 function reason(row) {
-  return row.blocked ? `${row.blocked.cause} at ${row.blocked.where}` : row.waiting_for ? `waiting for ${plain(row.waiting_for)}` : "";
+  return row.blocked && !row.paused ? `${row.blocked.cause} at ${row.blocked.where}` : row.waiting_for ? `waiting for ${plain(row.waiting_for)}` : "";
 }
 
 export function address(workflowId, runId) {

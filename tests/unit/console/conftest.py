@@ -179,6 +179,26 @@ class SampleGateway:
     async def cancel(self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None) -> Json:
         return await self._change("cancel", workflow_id, {"reason": reason})
 
+    async def pause(
+        self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None, by: str | None = None
+    ) -> Json:
+        return await self._change("pause", workflow_id, {"run_id": run_id, "reason": reason, "by": by})
+
+    async def resume(
+        self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None, by: str | None = None
+    ) -> Json:
+        return await self._change("resume", workflow_id, {"run_id": run_id, "reason": reason, "by": by})
+
+    async def pause_all(
+        self, *, scope: str, name: str | None = None, reason: str | None = None, by: str | None = None
+    ) -> Json:
+        self.calls.append(("pause_all", {"scope": scope, "name": name, "reason": reason, "by": by}))
+        return {}
+
+    async def resume_all(self, *, scope: str, name: str | None = None) -> Json:
+        self.calls.append(("resume_all", {"scope": scope, "name": name}))
+        return {}
+
     async def terminate(
         self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None
     ) -> Json:

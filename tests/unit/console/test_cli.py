@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
 import subprocess
@@ -107,6 +108,37 @@ async def test_cancel_and_terminate_carry_their_reason(overwinter: Run, gateway:
     assert await overwinter("cancel", "irrigation/north-3", "--reason", "rain") == 0
     assert await overwinter("terminate", "poll/weather") == 0
     assert [(op, args["reason"]) for op, args in gateway.calls] == [("cancel", "rain"), ("terminate", None)]
+
+
+async def test_pause_and_resume_are_for_one_execution_or_for_many(overwinter: Run, gateway: Any) -> None:
+    assert await overwinter("pause", "irrigation/north-3", "--reason", "winter") == 0
+    assert await overwinter("resume", "irrigation/north-3") == 0
+    assert await overwinter("pause", "--type", "Irrigate", "--reason", "winter") == 0
+    assert await overwinter("pause", "--task-queue", "gpu") == 0
+    assert await overwinter("pause", "--all") == 0
+    assert await overwinter("unpause", "--all") == 0
+    calls = [(op, args.get("scope", args.get("workflow_id")), args.get("name")) for op, args in gateway.calls]
+    assert calls == [
+        ("pause", "irrigation/north-3", None),
+        ("resume", "irrigation/north-3", None),
+        ("pause_all", "workflow_type", "Irrigate"),
+        ("pause_all", "task_queue", "gpu"),
+        ("pause_all", "everything", None),
+        ("resume_all", "everything", None),
+    ]
+    assert gateway.calls[0][1]["reason"] == "winter"
+    assert getpass.getuser() in gateway.calls[0][1]["by"]
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("poll/weather", "--all"), ("--type", "Irrigate", "--task-queue", "gpu")]
+)
+async def test_what_is_to_be_paused_must_be_said(
+    overwinter: Run, gateway: Any, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    assert await overwinter("pause", *words) == cli.USAGE
+    assert "expected one of" in capsys.readouterr().err
+    assert gateway.calls == []
 
 
 async def test_start_prints_the_run_id(overwinter: Run, capsys: pytest.CaptureFixture[str]) -> None:

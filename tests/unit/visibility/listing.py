@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from overwinter.runtime.ports import STATUSES, ExecutionRecord
+from overwinter.runtime.ports import OPEN, STATUSES, ExecutionRecord
 from overwinter.runtime.visibility import Filter, Listed, parse
 
 SCHEMA = """
 CREATE TABLE executions (key INTEGER PRIMARY KEY, workflow_id TEXT NOT NULL, run_id TEXT NOT NULL, type TEXT NOT NULL,
   task_queue TEXT NOT NULL, status INTEGER NOT NULL, started_at INTEGER NOT NULL, closed_at INTEGER,
-  parent_workflow_id TEXT, parent_run_id TEXT, root_workflow_id TEXT, root_run_id TEXT) STRICT;
+  parent_workflow_id TEXT, parent_run_id TEXT, root_workflow_id TEXT, root_run_id TEXT, paused TEXT) STRICT;
+CREATE TABLE pauses (scope TEXT NOT NULL, name TEXT NOT NULL) STRICT;
 CREATE TABLE search_attributes (execution INTEGER NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL, value ANY) STRICT;
 """
 
@@ -48,7 +49,8 @@ def listed(key: int, /, attributes: Mapping[str, Any] | None = None, **fields: A
         name: value if isinstance(value, tuple) else (TYPES[name], value)
         for name, value in (attributes or {}).items()
     }
-    return Listed(execution(key, **fields), typed)
+    record = execution(key, **fields)
+    return Listed(record, typed, paused=record.status == OPEN and record.paused is not None)
 
 
 def tables(records: Sequence[Listed]) -> sqlite3.Connection:
@@ -58,8 +60,8 @@ def tables(records: Sequence[Listed]) -> sqlite3.Connection:
         e = record.execution
         roots = (e.parent_workflow_id, e.parent_run_id, e.root_workflow_id, e.root_run_id)
         row = (e.key, e.workflow_id, e.run_id, e.workflow_type, e.task_queue, STATUSES.index(e.status))
-        row += (e.started_at_us, e.closed_at_us, *(one or None for one in roots))
-        connection.execute("INSERT INTO executions VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", row)
+        row += (e.started_at_us, e.closed_at_us, *(one or None for one in roots), e.paused and "")
+        connection.execute("INSERT INTO executions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", row)
         for name, (kind, value) in record.attributes.items():
             for one in value if isinstance(value, list) else [value]:
                 connection.execute("INSERT INTO search_attributes VALUES (?,?,?,?)", (e.key, name, kind, one))

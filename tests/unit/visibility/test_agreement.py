@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overwinter.runtime.ports import STATUSES
+from overwinter.runtime.ports import STATUSES, Pause
 from overwinter.runtime.visibility import Listed, parse
 from overwinter.runtime.visibility.fields import COLUMNS, OPERATORS, STATUS_NAMES, Kind
 from overwinter.runtime.visibility.syntax import name_written, string_written
@@ -64,11 +64,13 @@ def records(draw: st.DrawFn, key: int) -> Listed:
         status=draw(st.sampled_from(STATUSES)),
         started_at_us=draw(INSTANTS),
         closed_at_us=draw(st.none() | INSTANTS),
+        paused=draw(st.none() | st.just(PAUSE)),
         parent_workflow_id=draw(ids),
         root_workflow_id=draw(ids),
     )
 
 
+PAUSE = Pause(scope="execution", identity="", reason="", since_us=0)
 LISTS = st.integers(0, 5).flatmap(lambda count: st.tuples(*(records(key) for key in range(count))))
 
 LITERALS: dict[Kind, st.SearchStrategy[str]] = {
@@ -79,7 +81,7 @@ LITERALS: dict[Kind, st.SearchStrategy[str]] = {
     Kind.DOUBLE: INTEGERS.map(str) | st.sampled_from(["1.5", "-0.0", "1e300", "99999999999999999999"]),
     Kind.BOOL: st.sampled_from(["true", "FALSE"]),
     Kind.DATETIME: INSTANTS.map(lambda us: str(us * 1000)) | st.just("'1970-01-01T00:00:00.000001Z'"),
-    Kind.STATUS: st.sampled_from([*map(repr, STATUS_NAMES), *map(str, range(1, 8))]),
+    Kind.STATUS: st.sampled_from([*map(repr, STATUS_NAMES), *map(str, range(1, 9))]),
     Kind.DURATION: st.sampled_from(["0", "1000", "'1us'", "'-1us'", "'00:00:01'", "1500"]),
 }
 FIELDS = {name: field.kind for name, field in COLUMNS.items()} | {n: Kind(kind) for n, kind in TYPES.items()}

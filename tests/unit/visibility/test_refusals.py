@@ -91,7 +91,7 @@ def refusal(text: str) -> InvalidFilter:
         ("ExecutionDuration > '1:5'", 21, "'1:5'", "'01:30:00'", "ExecutionDuration > '1h30m'"),
         ("ExecutionStatus = 'Runing'", 19, "'Runing'", "Running, Completed", "ExecutionStatus = 'Running'"),
         ("ExecutionStatus = 0", 19, "0", "Running, Completed", "ExecutionStatus = 'Running'"),
-        ("ExecutionStatus = 8", 19, "8", "Running, Completed", "ExecutionStatus = 'Running'"),
+        ("ExecutionStatus = 9", 19, "9", "Running, Completed", "ExecutionStatus = 'Running'"),
     ],
 )
 def test_a_refusal_says_where_what_and_how(

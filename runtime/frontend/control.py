@@ -1,0 +1,57 @@
+"""The calls that hold executions and let them go on, as an engine answers them."""
+
+from __future__ import annotations
+
+from ..core import events as ev
+from ..engine import Engine
+from ..pausing import SCOPES
+from ..ports import Pause
+from ..service import RPCError, RPCStatusCode
+from .errors import translated
+
+
+class ControlCalls:
+    """The part of a frontend that is about what may go on."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def pause_workflow(
+        self, workflow_id: str, run_id: str | None, identity: str, reason: str, request_id: str
+    ) -> None:
+        """See `Frontend`."""
+        with translated():
+            body = ev.WorkflowPaused(identity, reason, request_id)
+            await self._engine.pauses.pause_execution(workflow_id, run_id, body)
+
+    async def unpause_workflow(
+        self, workflow_id: str, run_id: str | None, identity: str, reason: str, request_id: str
+    ) -> None:
+        """See `Frontend`."""
+        with translated():
+            body = ev.WorkflowUnpaused(identity, reason, request_id)
+            await self._engine.pauses.unpause_execution(workflow_id, run_id, body)
+
+    async def pause_workflows(self, scope: str, name: str, identity: str, reason: str) -> None:
+        """See `Frontend`."""
+        _check_scope(scope, name)
+        with translated():
+            await self._engine.pauses.pause(scope, name, identity, reason)
+
+    async def unpause_workflows(self, scope: str, name: str) -> None:
+        """See `Frontend`."""
+        _check_scope(scope, name)
+        with translated():
+            await self._engine.pauses.unpause(scope, name)
+
+    async def list_pauses(self) -> tuple[Pause, ...]:
+        """See `Frontend`."""
+        return tuple(self._engine.pauses.all())
+
+
+def _check_scope(scope: str, name: str) -> None:
+    if scope not in SCOPES or (scope == "everything") != (name == ""):
+        raise RPCError(
+            f"nothing is called {scope!r} {name!r}: name a workflow_type or a task_queue, or say everything",
+            RPCStatusCode.INVALID_ARGUMENT,
+        )

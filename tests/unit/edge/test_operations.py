@@ -1,0 +1,79 @@
+"""What a person asks of a running gateway, and what the answers say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from overwinter import workflow
+from overwinter.edge.operations import JournalReader, Operations
+from overwinter.edge.ports import BadRequest, Json, OperationRefused
+from overwinter.runtime.client import Client
+from tests.unit.gateways import QUEUE, Gateway, SqliteGateway
+
+
+@workflow.defn
+class Wait:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+
+@asynccontextmanager
+async def operations(gateway: Gateway) -> AsyncIterator[tuple[Client, Operations]]:
+    async with gateway.on([Wait]) as client:
+        asked = Operations(
+            client.engine, client.values, task_queue=QUEUE, status=lambda: {"engine": {}, "outbox": {}}
+        )
+        yield client, asked
+
+
+async def started(asked: Operations, *ids: str) -> None:
+    for workflow_id in ids:
+        await asked.start(type="Wait", workflow_id=workflow_id)
+
+
+def _statuses(answer: Json) -> dict[str, str]:
+    return {row["workflow_id"]: row["status"] for row in answer["executions"]}
+
+
+async def test_what_is_paused_is_listed_counted_and_shown_also_when_the_gateway_is_stopped(
+    durable: SqliteGateway,
+) -> None:
+    async with operations(durable) as (_, asked):
+        await started(asked, "a", "b")
+        await asked.pause(workflow_id="a", reason="winter", by="maria")
+        answer = await asked.list()
+        assert _statuses(answer) == {"a": "paused", "b": "running"}
+        assert (answer["counts"]["running"], answer["counts"]["paused"]) == (1, 1)
+        assert _statuses(await asked.list(status="paused")) == {"a": "paused"}
+        assert _statuses(await asked.list(status="running")) == {"b": "running"}
+        shown = (await asked.show(workflow_id="a"))["execution"]
+        assert (shown["paused"]["by"], shown["paused"]["reason"]) == ("maria", "winter")
+        assert shown["waiting_for"].startswith("it to be resumed: winter, paused by maria at ")
+        await asked.pause_all(scope="task_queue", name=QUEUE, reason="inspection")
+        status = await asked.status()
+        assert status["engine"] == {"open": 2, "blocked": 0, "paused": 2}
+        assert [(pause["scope"], pause["by"]) for pause in status["pauses"]] == [("task_queue", "operator")]
+        journal = JournalReader(asked._journal)  # noqa: SLF001 - as a stopped gateway is read
+        assert _statuses(await journal.list(status="paused")) == {"a": "paused", "b": "paused"}
+        assert "task queue 'tests' to be resumed" in (await journal.list())["executions"][0]["waiting_for"]
+        await asked.resume_all(scope="task_queue", name=QUEUE)
+        await asked.resume(workflow_id="a")
+        assert _statuses(await asked.list()) == {"a": "running", "b": "running"}
+
+
+async def test_what_cannot_be_paused_or_resumed_is_refused_with_what_to_do(gateway: Gateway) -> None:
+    async with operations(gateway) as (_, asked):
+        await started(asked, "a")
+        with pytest.raises(OperationRefused, match="not paused") as refused:
+            await asked.resume(workflow_id="a")
+        assert "overwinter status" in refused.value.hint
+        await asked.pause(workflow_id="a")
+        with pytest.raises(OperationRefused, match="already paused"):
+            await asked.pause(workflow_id="a")
+        for scope, name in (("device", "x"), ("everything", "x"), ("workflow_type", None)):
+            with pytest.raises(BadRequest, match="is unknown"):
+                await asked.pause_all(scope=scope, name=name)
