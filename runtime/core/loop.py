@@ -21,7 +21,7 @@ import sys
 import weakref
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar, cast
 
 T = TypeVar("T")
@@ -55,13 +55,24 @@ class Timers(Protocol):
 class Handle(asyncio.Handle):
     """A callback in the FIFO."""
 
+    __slots__ = ()
     _callback: Callable[..., object]  # as asyncio has them; its stubs leave them out
     _context: contextvars.Context
 
-    def run(self) -> None:
-        """Call it in its context, unless it was cancelled; what it raises travels."""
-        if not self._cancelled:
-            self._context.run(self._callback, *self._args)
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: WorkflowLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        # What asyncio's own does, without its call of `get_debug`: there are several of these in each step.
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
 
 
 class TimerHandle(asyncio.TimerHandle):
@@ -70,11 +81,6 @@ class TimerHandle(asyncio.TimerHandle):
     timer_id: int = 0
     _callback: Callable[..., object]
     _context: contextvars.Context
-
-    def run(self) -> None:
-        """Call it in its context, unless it was cancelled; what it raises travels."""
-        if not self._cancelled:
-            self._context.run(self._callback, *self._args)
 
 
 class WorkflowTask(asyncio.Task[T]):
@@ -156,10 +162,12 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         return bool(self._ready)
 
     def drain(self) -> None:
-        """Run callbacks until none is left."""
+        """Run callbacks until none is left, each in its context; what one raises travels."""
         ready = self._ready
         while ready:
-            ready.popleft().run()
+            handle = ready.popleft()
+            if not handle._cancelled:  # noqa: SLF001 - asyncio has no public name for what a handle calls
+                handle._context.run(handle._callback, *handle._args)  # noqa: SLF001 - as above
 
     def mark(self) -> Mark:
         """Where the loop stands, between two activations; see `restore`."""
