@@ -648,13 +648,11 @@ class Instance:
     def stack_trace(self) -> str:
         """Where each of the workflow's tasks waits."""
         stacks: list[str] = []
-        for task in sorted(self.loop.tasks, key=hash):
-            if not task.done():
-                frames = "".join(
-                    traceback.format_list(traceback.extract_stack(frame)[-1:])[0]
-                    for frame in task.get_stack()
-                )
-                stacks.append(f"Stack for {task.get_name()}:\n{frames}")
+        for task in self.loop.unfinished_tasks():
+            frames = "".join(
+                traceback.format_list(traceback.extract_stack(frame)[-1:])[0] for frame in task.get_stack()
+            )
+            stacks.append(f"Stack for {task.get_name()}:\n{frames}")
         return "\n\n".join(stacks)
 
     def _built_in(self, name: str) -> object:

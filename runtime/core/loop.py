@@ -99,7 +99,7 @@ class WorkflowTask(asyncio.Task[T]):
         # Before super(): asyncio puts the new task into a set at once.
         self._hash = loop.next_hash()
         super().__init__(coro, loop=loop, name=name, context=context)
-        loop.tasks.add(self)
+        loop.remember(self)
 
     def __hash__(self) -> int:
         return self._hash
@@ -147,8 +147,19 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         self._ready: deque[Handle | TimerHandle] = deque()
         self._hash_base = (salt & 0x3FFFFFF) << 32
         self._hash_count = 0
-        self.tasks: weakref.WeakSet[WorkflowTask[Any]] = weakref.WeakSet()
-        """Every task of this loop that something still refers to."""
+        self._tasks: list[weakref.ref[WorkflowTask[Any]]] = []
+        self._tasks_max = 16
+
+    def remember(self, task: WorkflowTask[Any]) -> None:
+        """Count a task among this loop's own; a weak set would do the same at several times the cost."""
+        if len(self._tasks) >= self._tasks_max:
+            self._tasks = [ref for ref in self._tasks if (old := ref()) is not None and not old.done()]
+            self._tasks_max = 16 + 2 * len(self._tasks)
+        self._tasks.append(weakref.ref(task))
+
+    def unfinished_tasks(self) -> list[WorkflowTask[Any]]:
+        """The tasks of this loop that have not ended, in the order in which they were made."""
+        return [task for ref in self._tasks if (task := ref()) is not None and not task.done()]
 
     def next_hash(self) -> int:
         """A number that follows the order of creation."""
@@ -185,7 +196,7 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         All of them, and here: one that is left to the collector would run its `finally` blocks at a moment
         when another execution may be the running one.
         """
-        for task in sorted(self.tasks, key=hash):
+        for task in self.unfinished_tasks():
             coro = task.get_coro()
             if task.done() or coro is None or hash(task) <= after_hash:  # pyright: ignore[reportUnnecessaryComparison] - None from Python 3.12
                 continue

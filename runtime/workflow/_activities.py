@@ -256,10 +256,9 @@ def _start(
     values: Values,
     input: StartActivityInput | StartLocalActivityInput,
 ) -> ActivityHandle[Any]:
-    future: asyncio.Future[Any] = instance.loop.create_future()
     return instance.start_activity(
         PendingActivity(
-            command, future, values, cancellation=input.cancellation_type, result_type=input.ret_type
+            command, instance.loop, values, cancellation=input.cancellation_type, result_type=input.ret_type
         )
     )
 
