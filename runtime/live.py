@@ -145,7 +145,8 @@ class LiveExecution:
             EventUnwritable: one of them cannot be kept; nothing was added.
         """
         state = self.state
-        encoded = [(body, codec.kind_of(body), codec.encode_body(body)) for body in bodies]
+        key = self.record.key
+        encoded = [(body, codec.KIND_OF[type(body)], codec.encode_body(body)) for body in bodies]
         added: list[Event] = []
         for body, kind, data in encoded:
             event = Event(state.sequence + 1, activation, at_us, body)
@@ -154,9 +155,7 @@ class LiveExecution:
             state.checksum = checksum
             added.append(event)
             self.size += len(data)
-            batch.events.append(
-                EventRecord(self.record.key, event.sequence, activation, at_us, kind, data, checksum)
-            )
+            batch.events.append(EventRecord(key, event.sequence, activation, at_us, kind, data, checksum))
         return added
 
     def activate(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .commands import (
     CancelActivity,
@@ -305,8 +306,7 @@ FOR_NO_CODE: tuple[type[Happening], ...] = (*NOTES, WorkflowTerminated, Workflow
 """What never waits to be handed over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One entry of a history."""
 
     sequence: int
