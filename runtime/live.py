@@ -177,7 +177,9 @@ class LiveExecution:
         instance.history_bytes = self.size
         given = self.waiting + inputs if self.waiting else inputs
         try:
-            commands = [finish(command) for command in instance.activate(at_us, given)]
+            commands = instance.activate(at_us, given)
+            if instance.closed:
+                commands = [finish(command) for command in commands]
             if instance.rejected:
                 bodies = _without(bodies, {rejected.update_id for rejected in instance.rejected})
             if bodies or commands:

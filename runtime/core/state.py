@@ -167,8 +167,15 @@ class ExecutionState:
         """Whether the execution has begun and not closed."""
         return self.start is not None and self.closing is None
 
+    @property
+    def timed(self) -> bool:
+        """Whether anything of it is due at some instant: a timer, its own timeout, its delayed start."""
+        return bool(self.timers) or self.deadline_us is not None or self.first_due_us is not None
+
     def next_due_us(self) -> int | None:
         """When the next timer or the workflow's own timeout is due, or None when there is neither."""
+        if not self.timed:
+            return None
         due = [timer.due_us for timer in self.timers.values()]
         due += [at_us for at_us in (self.deadline_us, self.first_due_us) if at_us is not None]
         return min(due, default=None)
@@ -326,7 +333,7 @@ class ExecutionState:
         body: Any = event.body
         self._require_open(body)
         pending = self.activities.get(body.id)
-        kind: type[Body] = type(body)
+        kind = cast("type[Body]", type(body))
         after = None if pending is None else ACTIVITY[pending.state].get(kind)
         if pending is None or after is None:
             state = CLOSED if pending is None else pending.state
