@@ -854,7 +854,7 @@ class Engine:
                     effects.append(partial(self.relations.start_child, live, command))
                 case cmd.CancelChild():
                     effects.append(partial(self.relations.cancel_child, live, command.id, command.reason))
-                case cmd.SignalExternal() | cmd.CancelExternal():
+                case cmd.SignalExternal() | cmd.SignalWithStart() | cmd.CancelExternal():
                     effects.append(partial(self.relations.reach, live, command))
                 case cmd.UpsertSearchAttributes():
                     self.batch.attributes[live.record.key] = dict(live.state.search_attributes)

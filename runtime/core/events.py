@@ -28,6 +28,7 @@ from .commands import (
     RecordPatch,
     ScheduleActivity,
     SignalExternal,
+    SignalWithStart,
     StartChild,
     StartTimer,
     UpsertMemo,
@@ -168,6 +169,8 @@ class ExternalResolved:
 
     id: int
     failure: Failure | None = None
+    run_id: str = ""
+    """The run that has it, where whoever asked did not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +270,7 @@ COMMANDS: tuple[type[Command], ...] = (
     StartChild,
     CancelChild,
     SignalExternal,
+    SignalWithStart,
     CancelExternal,
     UpsertSearchAttributes,
     UpsertMemo,
@@ -324,6 +328,7 @@ _COMMAND_EVENT_NAMES: dict[type[Command], str] = {
     StartChild: "ChildScheduled",
     CancelChild: "ChildCancelRequested",
     SignalExternal: "ExternalSignalSent",
+    SignalWithStart: "SignalWithStartSent",
     CancelExternal: "ExternalCancelSent",
     UpsertSearchAttributes: "SearchAttributesUpserted",
     UpsertMemo: "MemoUpserted",

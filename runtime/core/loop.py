@@ -180,6 +180,11 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
             if not handle._cancelled:  # noqa: SLF001 - asyncio has no public name for what a handle calls
                 handle._context.run(handle._callback, *handle._args)  # noqa: SLF001 - as above
 
+    @property
+    def ready_count(self) -> int:
+        """How many callbacks wait for their turn."""
+        return len(self._ready)
+
     def mark(self) -> Mark:
         """Where the loop stands, between two activations; see `restore`."""
         return Mark(self._hash_count, self.violation)

@@ -18,6 +18,7 @@ from .commands import (
     RecordPatch,
     ScheduleActivity,
     SignalExternal,
+    SignalWithStart,
     StartChild,
     StartTimer,
     UpsertMemo,
@@ -140,7 +141,7 @@ class ExecutionState:
         self.activities: dict[int, PendingActivity] = {}
         self.timers: dict[int, PendingTimer] = {}
         self.children: dict[int, PendingChild] = {}
-        self.externals: dict[int, SignalExternal | CancelExternal] = {}
+        self.externals: dict[int, SignalExternal | SignalWithStart | CancelExternal] = {}
         self.updates: dict[str, KnownUpdate] = {}
         self.patches: set[str] = set()
         self.search_attributes: dict[str, Attribute] = {}
@@ -294,7 +295,7 @@ class ExecutionState:
 
     def _apply_external(self, event: Event) -> None:
         body = event.body
-        assert isinstance(body, SignalExternal | CancelExternal | ExternalResolved)
+        assert isinstance(body, SignalExternal | SignalWithStart | CancelExternal | ExternalResolved)
         self._require_open(body)
         if not isinstance(body, ExternalResolved):
             self._new_id(body.id)

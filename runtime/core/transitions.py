@@ -34,6 +34,7 @@ from .commands import (
     RecordPatch,
     ScheduleActivity,
     SignalExternal,
+    SignalWithStart,
     StartChild,
     StartTimer,
     UpsertMemo,
@@ -97,7 +98,7 @@ CHILD: Final[_Table] = {
 }
 
 EXTERNAL: Final[_Table] = {
-    ABSENT: {SignalExternal: OPEN, CancelExternal: OPEN},
+    ABSENT: {SignalExternal: OPEN, SignalWithStart: OPEN, CancelExternal: OPEN},
     OPEN: {events.ExternalResolved: CLOSED},
     CLOSED: {},
 }

@@ -16,6 +16,7 @@ from ..interceptors import StartActivityInput, StartLocalActivityInput
 from ..retry_policy import inherited, rule_of
 from ._arguments import UNSET, arguments, positive
 from ._current import current
+from ._event_groups import belonging_to
 from ._intercepting import NO_HEADERS, outbound_of
 
 P1 = TypeVar("P1")
@@ -255,11 +256,11 @@ def _start(
     values: Values,
     input: StartActivityInput | StartLocalActivityInput,
 ) -> ActivityHandle[Any]:
-    return instance.start_activity(
-        PendingActivity(
-            command, instance.loop, values, cancellation=input.cancellation_type, result_type=input.ret_type
-        )
+    pending = PendingActivity(
+        command, instance.loop, values, cancellation=input.cancellation_type, result_type=input.ret_type
     )
+    with belonging_to(input.event_groups):
+        return instance.start_activity(pending)
 
 
 def _require_a_timeout(
