@@ -26,7 +26,13 @@ from overwinter.runtime.core.events import Signaled
 from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import StorageFull
 from overwinter.runtime.ports import ParkedMessage
-from overwinter.runtime.requests import AlreadyRunning, EngineClosed, NoSuchExecution, StartRequest
+from overwinter.runtime.requests import (
+    AlreadyRunning,
+    EngineClosed,
+    KeyTaken,
+    NoSuchExecution,
+    StartRequest,
+)
 from overwinter.runtime.values import ConvertedValues
 
 from .decoding import MessageRefused, decode_json
@@ -212,7 +218,7 @@ class Intake:
             if isinstance(effect, SignalWithStart)
             else None,
             caused_by=topic,
-        )
+        ).under(effect.concurrency)
         conflict = {"ignore": "use_existing", "refuse": "fail", "terminate": "terminate_existing"}[
             effect.if_running
         ]
@@ -267,8 +273,9 @@ class Intake:
                 self.counters[name] += 1
             elif isinstance(error, NoSuchExecution):
                 self.counters["no_open_execution"] += 1
-            elif isinstance(error, AlreadyRunning):
-                self._park(received, "already_running", str(error), finish)
+            elif isinstance(error, AlreadyRunning | KeyTaken):
+                reason = "already_running" if isinstance(error, AlreadyRunning) else "key_taken"
+                self._park(received, reason, str(error), finish)
                 return
             else:
                 _log.error("a message on %r had no effect", received.topic, exc_info=error)

@@ -29,6 +29,7 @@ from .ports import BadRequest, Json, OperationRefused, UnknownExecution
 
 _LIMIT_MAX: Final = 1000
 _OPERATOR: Final = "operator"
+_LINE_SHOWN: Final = 3
 
 
 class JournalReader:
@@ -72,7 +73,8 @@ class JournalReader:
             raise OperationRefused(str(error), hint=error.hint) from error
         attempts = await self._journal.attempts(record.key)
         paused = pause_of(record, await self._journal.pauses())
-        return views.shown(record, history, attempts, self._running(record), paused)
+        waiting = await self._waiting_for(record, paused)
+        return views.shown(record, history, attempts, self._running(record), waiting, paused)
 
     async def quarantine(self, *, limit: int = 50) -> Json:
         """See `ports.GatewayReader`."""
@@ -100,6 +102,9 @@ class JournalReader:
     async def _waiting_for(self, record: ExecutionRecord, paused: Pause | None) -> str | None:
         if record.status != "running":
             return None
+        if record.concurrency_rank:
+            line = await self._journal.concurrency_line(record.concurrency_key, _LINE_SHOWN)
+            return views.waiting_in_line(record, line, await self._journal.concurrency_ahead(record))
         try:
             history = await self._journal.history(record)
         except HistoryDamaged as error:
@@ -231,7 +236,7 @@ class Operations(JournalReader):
 
     async def _waiting_for(self, record: ExecutionRecord, paused: Pause | None) -> str | None:
         live = self._engine.live(record.key)
-        if live is None or live.uncommitted:
+        if live is None or live.uncommitted or live.record.concurrency_rank:
             return await super()._waiting_for(record, paused)
         return views.waiting_for(live.record, live.state, live.attempts.values(), paused)
 

@@ -30,7 +30,7 @@ from .settings_reader import (
     whole,
 )
 from .topics import PatternError, TopicFilter
-from .triggers import Trigger, TriggerError, TriggerSettings
+from .triggers import POLICIES, ConcurrencySettings, Trigger, TriggerError, TriggerSettings
 
 __all__ = ["GatewaySettings", "SettingsError", "load", "render_reference"]
 
@@ -190,6 +190,20 @@ class TriggerTable:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ConcurrencyTable:
+    """`concurrency` of a trigger: of the executions with one key, whatever their ids and types, so many run at a time."""
+
+    key: str = setting(REQUIRED, TEXT, 'the key: "field-{field}", with the same parts as an id')
+    limit: int = setting(1, whole(1, 1_000_000), "how many run at a time")
+    policy: str = setting(
+        "wait",
+        choice(*POLICIES),
+        "what a start does while so many run: it waits for its turn, leaves it to the one that runs, asks that one to cancel "
+        "and begins after it, or is refused into the quarantine",
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
     """All settings of a gateway."""
 
@@ -263,6 +277,7 @@ def _triggers(reader: Reader, given: Any) -> list[TriggerSettings]:
         prefix = f"trigger {position}: "
         values = dict(cast("dict[str, Any]", table))
         where = values.pop("where", {})
+        concurrency = _concurrency(reader, values.pop("concurrency", None), prefix)
         read = reader.table(TriggerTable, values, prefix)
         if not isinstance(where, dict) or not all(
             isinstance(tests, dict) for tests in cast("dict[str, Any]", where).values()
@@ -282,6 +297,7 @@ def _triggers(reader: Reader, given: Any) -> list[TriggerSettings]:
             if_running=read.if_running,
             live_only=read.live_only,
             task_queue=read.task_queue,
+            concurrency=concurrency,
         )
         try:
             Trigger(trigger)
@@ -292,6 +308,18 @@ def _triggers(reader: Reader, given: Any) -> list[TriggerSettings]:
         else:
             found.append(trigger)
     return found
+
+
+def _concurrency(reader: Reader, given: Any, prefix: str) -> ConcurrencySettings | None:
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        reader.problem(f"{prefix}concurrency", given, 'a table such as { key = "field-{field}" }')
+        return None
+    read = reader.table(ConcurrencyTable, cast("dict[str, Any]", given), f"{prefix}concurrency.")
+    if read is None:
+        return None
+    return ConcurrencySettings(key=read.key, limit=read.limit, policy=read.policy)
 
 
 def _check_mqtt(reader: Reader, mqtt: Mqtt | None) -> None:
@@ -348,7 +376,8 @@ def render_reference() -> str:
         "One TOML file, given as `overwinter run --settings gateway.toml`. Made by `make docs` from the code.",
         'Durations are numbers of seconds or texts such as `"30 s"`, `"2 h"`, `"7 days"`; paths are relative to the file.',
     ]
-    for name, cls in {**_TABLES, "[trigger]": TriggerTable}.items():
+    tables = {**_TABLES, "[trigger]": TriggerTable, "trigger.concurrency": ConcurrencyTable}
+    for name, cls in tables.items():
         lines += [
             "",
             f"## `[{name}]`",
@@ -366,6 +395,9 @@ def render_reference() -> str:
             lines.append(
                 "| `where` | none | a table | fields of the message that must hold: `{ moisture = { below = 0.25 } }`, with "
                 "`below`, `above`, `at_least`, `at_most`, `equals`, `one_of`, `present` |"
+            )
+            lines.append(
+                "| `concurrency` | none | a table | the concurrency key of what is started: see below |"
             )
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from overwinter.runtime.common import ConcurrencyKey, ConcurrencyPolicy
+
 from . import decoding
 from .decoding import MessageRefused
 from .topics import TopicPattern
@@ -17,6 +19,7 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 ACTIONS: Final = ("start", "signal", "signal_with_start")
 FORMATS: Final = ("json", "msgpack", "text", "bytes")
 IF_RUNNING: Final = ("ignore", "refuse", "terminate")
+POLICIES: Final = tuple(policy.name.lower() for policy in ConcurrencyPolicy)
 OPERATORS: Final = ("below", "above", "at_least", "at_most", "equals", "one_of", "present")
 
 
@@ -26,6 +29,15 @@ class TriggerError(ValueError):
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
         self.key = key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConcurrencySettings:
+    """The concurrency key of what a trigger starts; its key has parts of the message, as an id has."""
+
+    key: str
+    limit: int = 1
+    policy: str = "wait"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +54,7 @@ class TriggerSettings:
     if_running: str = "ignore"
     live_only: bool = True
     task_queue: str | None = None
+    concurrency: ConcurrencySettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,7 @@ class StartWorkflow:
     argument: Any
     task_queue: str | None
     if_running: str
+    concurrency: ConcurrencyKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,7 @@ class SignalWithStart:
     argument: Any
     task_queue: str | None
     if_running: str = "ignore"
+    concurrency: ConcurrencyKey | None = None
 
 
 Effect = StartWorkflow | SignalWorkflow | SignalWithStart
@@ -116,19 +131,28 @@ class Trigger:
             raise TriggerError("signal", f'is missing: action "{settings.action}" sends a signal, name it')
         if settings.action == "start" and settings.signal:
             raise TriggerError("signal", 'is given, but action "start" sends none: use "signal_with_start"')
-        self._check_id()
+        self._check_template("id", settings.id, "it names the execution, as in 'irrigate-{field}'")
+        if settings.concurrency is not None:
+            self._check_concurrency(settings.concurrency)
         self._check_where()
 
-    def _check_id(self) -> None:
-        for name in _PLACEHOLDER.findall(self.settings.id):
+    def _check_template(self, key: str, template: str, purpose: str) -> None:
+        for name in _PLACEHOLDER.findall(template):
             if name not in self.pattern.names and name != "event_id" and not name.startswith("payload."):
                 raise TriggerError(
-                    "id",
+                    key,
                     f"has {{{name}}}, expected a part of the topic ({', '.join(self.pattern.names) or 'it has none'}), "
                     "{event_id} or {payload.FIELD}",
                 )
-        if not self.settings.id:
-            raise TriggerError("id", "is empty: it names the execution, as in 'irrigate-{field}'")
+        if not template:
+            raise TriggerError(key, f"is empty: {purpose}")
+
+    def _check_concurrency(self, concurrency: ConcurrencySettings) -> None:
+        if self.settings.action == "signal":
+            raise TriggerError("concurrency", 'is given, but action "signal" starts nothing')
+        _check_choice("concurrency.policy", concurrency.policy, POLICIES)
+        purpose = "executions with the same key count together, as in 'field-{field}'"
+        self._check_template("concurrency.key", concurrency.key, purpose)
 
     def _check_where(self) -> None:
         for name, tests in self.settings.where.items():
@@ -159,46 +183,28 @@ class Trigger:
             for operator, wanted in tests.items():
                 if not _holds(name, operator, wanted, message):
                     return Ignored(f"{name} is not {operator} {wanted}")
-        workflow_id = self._workflow_id(parts, fields, event_id)
+        workflow_id = _filled(settings.id, "workflow id", parts, fields, event_id)
+        concurrency = None
+        if (wanted_key := settings.concurrency) is not None:
+            key = _filled(wanted_key.key, "concurrency key", parts, fields, event_id)
+            concurrency = ConcurrencyKey(key, wanted_key.limit, ConcurrencyPolicy[wanted_key.policy.upper()])
         if settings.action == "start":
             assert settings.workflow is not None
             return StartWorkflow(
-                settings.workflow, workflow_id, message, settings.task_queue, settings.if_running
+                settings.workflow, workflow_id, message, settings.task_queue, settings.if_running, concurrency
             )
         assert settings.signal is not None
         if settings.action == "signal":
             return SignalWorkflow(settings.workflow, workflow_id, settings.signal, message)
         assert settings.workflow is not None
-        return SignalWithStart(settings.workflow, workflow_id, settings.signal, message, settings.task_queue)
-
-    def _workflow_id(self, parts: Mapping[str, str], fields: Mapping[str, Any], event_id: str | None) -> str:
-        def filled(found: re.Match[str]) -> str:
-            name = found[1]
-            if name in parts:
-                return parts[name]
-            if name == "event_id":
-                if event_id is None:
-                    raise MessageRefused(
-                        "missing_field",
-                        "the message has no user property event-id, which the workflow id needs",
-                    )
-                return event_id
-            key = name.removeprefix("payload.")
-            value = fields.get(key)
-            if isinstance(value, bool) or not isinstance(value, str | int):
-                raise MessageRefused(
-                    "missing_field",
-                    f"the payload has no text or whole number {key!r}, which the workflow id needs",
-                )
-            return str(value)
-
-        workflow_id = _PLACEHOLDER.sub(filled, self.settings.id)
-        if not 0 < len(workflow_id) <= ID_CHARACTERS_MAX or not workflow_id.isprintable():
-            raise MessageRefused(
-                "bad_id",
-                f"the workflow id {workflow_id[:80]!r} is empty, has control characters or over {ID_CHARACTERS_MAX} characters",
-            )
-        return workflow_id
+        return SignalWithStart(
+            settings.workflow,
+            workflow_id,
+            settings.signal,
+            message,
+            settings.task_queue,
+            concurrency=concurrency,
+        )
 
 
 class Triggers:
@@ -238,6 +244,42 @@ class Triggers:
         if not fits:
             return Refused("unknown_topic", "no trigger is for this topic")
         return effects or ignored
+
+
+def _filled(
+    template: str, what: str, parts: Mapping[str, str], fields: Mapping[str, Any], event_id: str | None
+) -> str:
+    """The template with parts of the topic, of the payload, and the event id.
+
+    Raises:
+        MessageRefused: the message lacks one of them, or the result is too long or cannot be printed.
+    """
+
+    def part(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in parts:
+            return parts[name]
+        if name == "event_id":
+            if event_id is None:
+                raise MessageRefused(
+                    "missing_field", f"the message has no user property event-id, which the {what} needs"
+                )
+            return event_id
+        key = name.removeprefix("payload.")
+        value = fields.get(key)
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise MessageRefused(
+                "missing_field", f"the payload has no text or whole number {key!r}, which the {what} needs"
+            )
+        return str(value)
+
+    filled = _PLACEHOLDER.sub(part, template)
+    if not 0 < len(filled) <= ID_CHARACTERS_MAX or not filled.isprintable():
+        raise MessageRefused(
+            "bad_id",
+            f"the {what} {filled[:80]!r} is empty, has control characters or over {ID_CHARACTERS_MAX} characters",
+        )
+    return filled
 
 
 def _check_choice(key: str, value: str, allowed: Sequence[str]) -> None:

@@ -37,6 +37,8 @@ class ActivitySlots:
         self.closing = False
         self.freed: Callable[[], None] = lambda: None
         """Called whenever a slot has become free."""
+        self.over: Callable[[AttemptRequest], None] = lambda _request: None
+        """Called when a function has returned and its outcome is known."""
         self._runner = runner
         self._reports = reports
         self._slots = {False: slots, True: local_slots}
@@ -86,7 +88,7 @@ class ActivitySlots:
         task = asyncio.get_running_loop().create_task(self._run(attempt))
         attempt.task = task
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, request.command.local))
+        task.add_done_callback(partial(self._ended, attempt))
 
     async def _run(self, attempt: Attempt) -> None:
         place = attempt.request.place
@@ -105,11 +107,15 @@ class ActivitySlots:
         else:
             attempt.report(outcome)
 
-    def _ended(self, local: bool, task: asyncio.Task[None]) -> None:
+    def _ended(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._used[local] -= 1
+        self._used[attempt.request.command.local] -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("an attempt ended in a way that no outcome describes", exc_info=error)
+        if attempt.reported:
+            self.over(attempt.request)
+        else:  # someone else will report it
+            attempt.on_outcome = partial(self.over, attempt.request)
         self.freed()
 
     def unfinished(self) -> list[AttemptRequest]:

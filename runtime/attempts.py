@@ -98,6 +98,8 @@ class Attempt:
         self.task: asyncio.Task[None] | None = None
         self.on_cancel: Callable[[], None] | None = None
         """How the kind of activity at hand is told to stop; an asynchronous one is its task."""
+        self.on_outcome: Callable[[], None] | None = None
+        """Called when the outcome is known, or nobody wants it any more."""
         self._reports = reports
         self._loop: Timeouts = timeouts or asyncio.get_running_loop()
         self._reported = False
@@ -151,6 +153,9 @@ class Attempt:
             timeout.cancel()
         if self._beat_later is not None:
             self._beat_later.cancel()
+        if self.on_outcome is not None:
+            on_outcome, self.on_outcome = self.on_outcome, None
+            on_outcome()
 
     def cancel(self, reason: str) -> None:
         """Ask the function to stop; how it ends is still reported."""

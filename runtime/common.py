@@ -36,6 +36,8 @@ __all__ = [
     "ActivityIDConflictPolicy",
     "ActivityIDReusePolicy",
     "AutoUpgradeVersioningOverride",
+    "ConcurrencyKey",
+    "ConcurrencyPolicy",
     "HeaderCodecBehavior",
     "MetricAttributes",
     "MetricCommon",
@@ -216,6 +218,44 @@ class Priority:
 
 
 Priority.default = Priority()
+
+
+class ConcurrencyPolicy(IntEnum):
+    """What a start does when as many executions of its concurrency key run as its limit allows."""
+
+    WAIT = 1
+    """It is accepted, and begins when one of them has ended: by priority, then in the order of the starts."""
+    JOIN = 2
+    """Nothing is started; the caller gets the one that began first."""
+    REPLACE = 3
+    """It is accepted, and begins when as many as needed have ended: those that began first are asked to cancel, those
+    that wait are cancelled at once."""
+    REFUSE = 4
+    """Nothing is started; `ConcurrencyKeyTakenError` is raised."""
+
+
+@dataclass(frozen=True)
+class ConcurrencyKey:
+    """Of the executions with one key, whatever their ids and types, at most `limit` run at a time.
+
+    An execution counts from when it begins until the last run of its chain has closed: while it sleeps, between retries
+    and cron runs, and when its code is blocked.
+
+    Raises:
+        ValueError: the key is empty or longer than 255 characters, or the limit less than 1.
+    """
+
+    key: str
+    limit: int = 1
+    policy: ConcurrencyPolicy = ConcurrencyPolicy.WAIT
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.key) <= 255:
+            raise ValueError(
+                f"ConcurrencyKey.key has {len(self.key)} characters, expected 1 to 255: {self.key[:40]!r}"
+            )
+        if self.limit < 1:
+            raise ValueError(f"ConcurrencyKey.limit is {self.limit}, expected 1 or more")
 
 
 class VersioningBehavior(IntEnum):

@@ -23,6 +23,7 @@ from typing import Any
 import anyio
 
 from .activity_slots import ActivitySlots
+from .admission import Admission
 from .attempts import ActivityRunner, Attempt, Timeouts
 from .core import codec
 from .core import commands as cmd
@@ -34,7 +35,7 @@ from .core.instance import ActivationFailed, Instance, RunningHandler
 from .core.payload import Payload
 from .core.replay import HistoryDiverged
 from .follow_ups import Ending, next_request, with_next_run
-from .handover import first_handover, still_awaited, waits_to_begin
+from .handover import first_handover, still_awaited, waits_to_begin, withdrawn
 from .journal.errors import HistoryDamaged, StorageFull
 from .live import Incoming, LiveExecution, blocked_by
 from .pausing import Pauses, own_pause
@@ -53,7 +54,7 @@ from .ports import (
 )
 from .recovery import Wakeups
 from .relations import Relations
-from .requests import AlreadyRunning, EngineClosed, NoSuchExecution, NoWorker, StartRequest
+from .requests import AlreadyRunning, EngineClosed, KeyTaken, NoSuchExecution, NoWorker, StartRequest
 from .schedules.runner import Schedules
 from .starts import Starts
 from .task_queues import ServingWorker, TaskQueues
@@ -69,6 +70,7 @@ _STATUS_OF: dict[type[Closing], str] = {
     cmd.ContinueAsNew: "continued_as_new",
     ev.WorkflowTerminated: "terminated",
     ev.WorkflowTimedOut: "timed_out",
+    ev.WorkflowWithdrawn: "canceled",
 }
 _SKIPPED_SLEEP_S = 5.0
 """The longest sleep between two looks at the clock, so that a clock that was set is noticed."""
@@ -149,6 +151,7 @@ class Engine:
         self.activities = PendingActivities(self, self._workers)
         self.updates = Updates(self)
         self.relations = Relations(self)
+        self.admission = Admission(self)
         self.schedules = Schedules(self)
         self.pauses = Pauses(self)
         self._outbox_id = self._parked_id = 0
@@ -185,6 +188,7 @@ class Engine:
         for record in await self.journal.hot():
             await self._load(record)
         await self.relations.recover()
+        await self.admission.recover()
         await self.schedules.recover()
         await self._wakeups.look_ahead()
 
@@ -603,7 +607,7 @@ class Engine:
         live.blocked = blocked_by(error, live.blocked, self.now_us())
         record = live.record
         self.batch.changes[record.key] = ExecutionChange(
-            record.key, record.status, None, None, live.blocked, record.paused
+            record.key, record.status, None, None, live.blocked, record.concurrency_rank, record.paused
         )
         self._wake.set()
 
@@ -732,19 +736,18 @@ class Engine:
         runs = served and live.rebuildable and not waits_to_begin(live, self.now_us())
         incoming, live.incoming = live.incoming, []
         if runs:
-            if live.held:
-                incoming, live.held = incoming + live.held, []
+            incoming, live.held = incoming + live.held, []
         else:
             live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
             incoming = [item for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
         if live.uncommitted and live.state.start is None and len(incoming) > 1:
             incoming, live.incoming = first_handover(incoming)
         at_us = max(self.now_us(), live.state.at_us)
-        incoming = still_awaited(live, incoming)
+        incoming = still_awaited(live, withdrawn(live, incoming))
         if not incoming and not (live.waiting and runs):
             return
         self.touch(live, incoming)
-        end = next(filter(_ends_run, incoming), None)
+        end = next((item for item in incoming if _ends(item.body)), None)
         if end is not None:
             self._end_from_outside(live, incoming, end, at_us)
             return
@@ -753,7 +756,7 @@ class Engine:
             # Nobody runs its code, it is paused, or it is blocked and will be tried again: what came is kept for then.
             live.accept(self.batch, at_us, inputs)
             self.record_change(live)
-            self._effects.append(partial(self._arm, live))
+            self._effects.append(lambda: self._arm(live))
             return
         try:
             instance = self._instance(live, entry)
@@ -766,13 +769,6 @@ class Engine:
             inputs = [body for body in inputs if not isinstance(body, ev.UpdateAccepted)]
             self._block(live, error, inputs, at_us)
             return
-        self._note_activation(live, instance, inputs)
-        self.counters.activations += 1
-        live.failures = 0
-        self._carry_out(live, commands, at_us)
-
-    def _note_activation(self, live: LiveExecution, instance: Instance, inputs: Sequence[Happening]) -> None:
-        """Pass on what an activation did beside its commands."""
         for rejected in instance.rejected:
             self._effects.append(partial(self.updates.rejected, live, rejected.update_id, rejected.failure))
         for body in inputs:
@@ -781,8 +777,10 @@ class Engine:
         if instance.unfinished:
             unfinished, instance.unfinished = instance.unfinished, []
             self.unfinished_handlers(unfinished)
-        if instance.dropped_signals:
-            self._note_dropped_signals(live.record, instance)
+        self._note_dropped_signals(live)
+        self.counters.activations += 1
+        live.failures = 0
+        self._carry_out(live, commands, at_us)
 
     def _runs_now(self, live: LiveExecution) -> ServingWorker | None:
         """The worker that runs its code; None when there is none, or while it is paused."""
@@ -823,18 +821,20 @@ class Engine:
             self.counters.replays += 1
         return live.ensure_instance(partial(entry.make_instance, definition))
 
-    def _note_dropped_signals(self, record: ExecutionRecord, instance: Instance) -> None:
-        for name, error in instance.dropped_signals:
-            _log.warning(
-                "Failed deserializing signal input for %s on workflow %s with ID %s and run ID %s, dropping the signal: %s",
-                name,
-                record.workflow_type,
-                record.workflow_id,
-                record.run_id,
-                error,
-                extra={"temporal_workflow": {"workflow_id": record.workflow_id, "run_id": record.run_id}},
-            )
-        instance.dropped_signals.clear()
+    def _note_dropped_signals(self, live: LiveExecution) -> None:
+        if live.instance is not None and live.instance.dropped_signals:
+            for name, error in live.instance.dropped_signals:
+                record = live.record
+                _log.warning(
+                    "Failed deserializing signal input for %s on workflow %s with ID %s and run ID %s, dropping the signal: %s",
+                    name,
+                    record.workflow_type,
+                    record.workflow_id,
+                    record.run_id,
+                    error,
+                    extra={"temporal_workflow": {"workflow_id": record.workflow_id, "run_id": record.run_id}},
+                )
+            live.instance.dropped_signals.clear()
 
     # -- outcomes of an activation -------------------------------------------------------------------
 
@@ -854,7 +854,7 @@ class Engine:
                     effects.append(partial(self.relations.start_child, live, command))
                 case cmd.CancelChild():
                     effects.append(partial(self.relations.cancel_child, live, command.id, command.reason))
-                case cmd.SignalExternal() | cmd.SignalWithStart() | cmd.CancelExternal():
+                case cmd.SignalExternal() | cmd.CancelExternal():
                     effects.append(partial(self.relations.reach, live, command))
                 case cmd.UpsertSearchAttributes():
                     self.batch.attributes[live.record.key] = dict(live.state.search_attributes)
@@ -871,8 +871,7 @@ class Engine:
             self._close(live, live.state.closing, at_us)
             return
         self.record_change(live, force=was_blocked)
-        if live.state.timed:
-            effects.append(partial(self._arm, live))
+        effects.append(lambda: self._arm(live))
 
     def _post(self, live: LiveExecution, command: cmd.PublishMessage, at_us: int) -> None:
         self._outbox_id += 1
@@ -939,6 +938,7 @@ class Engine:
         self.updates.closed(live)
         assert live.state.closing is not None
         self.relations.closed(live, live.state.closing)
+        self.admission.look(live.record.concurrency_key)
         if live.state.started.schedule_id:
             self.schedules.closed(live.state.started, live.state.closing)
         if self._settlers or self.batch:
@@ -1008,12 +1008,18 @@ class Engine:
         """Put into the batch what lists and restarts must know of an execution, where it has changed."""
         wake_at_us = live.wake_at_us()
         record = live.record
-        if not force and wake_at_us == record.wake_at_us and not live.uncommitted:
+        rank = 0 if live.state.admitted else record.concurrency_rank
+        same = wake_at_us == record.wake_at_us and rank == record.concurrency_rank
+        if not force and same and not live.uncommitted:
             return
-        self._write_record(
-            live,
-            replace(record, wake_at_us=wake_at_us, blocked=live.blocked, paused=own_pause(live.state)),
+        changed = replace(
+            record,
+            wake_at_us=wake_at_us,
+            blocked=live.blocked,
+            concurrency_rank=rank,
+            paused=own_pause(live.state),
         )
+        self._write_record(live, changed)
 
     def _write_record(self, live: LiveExecution, record: ExecutionRecord) -> None:
         live.record = record
@@ -1026,6 +1032,7 @@ class Engine:
                 record.closed_at_us,
                 record.wake_at_us,
                 record.blocked,
+                record.concurrency_rank,
                 record.paused,
             )
 
@@ -1057,7 +1064,9 @@ class Engine:
             for item in incoming:
                 if item.settle is not None:
                     item.settle(None)
-            if live.incoming:  # It came before it was known that this run exists.
+            if (
+                live.incoming or live.waiting
+            ):  # It came before it was known that this run exists, or may begin.
                 self.make_ready(live)
         for effect in effects:
             effect()
@@ -1077,11 +1086,14 @@ class Engine:
         live.state.timers.clear()
         waiting, live.incoming = live.incoming, []
         self._drop(live)
+        error: Exception = AlreadyRunning(existing)
+        if existing.workflow_id != live.record.workflow_id:
+            error = KeyTaken(live.record.concurrency_key, live.record.concurrency_limit, existing)
         for item in incoming:
             if item.settle is not None:
-                item.settle(AlreadyRunning(existing))
+                item.settle(error)
         for item in waiting:  # they were meant for the workflow id, and another run has it
-            self.with_live(existing.workflow_id, partial(self._give_or_refuse, existing, item))
+            self.with_live(live.record.workflow_id, partial(self._give_or_refuse, live.record, item))
 
     def _give_or_refuse(self, record: ExecutionRecord, item: Incoming, live: LiveExecution | None) -> None:
         if live is not None:
@@ -1231,11 +1243,7 @@ def _nothing_of(_batch: Batch) -> None:
 
 
 def _ends(body: Happening) -> bool:
-    return isinstance(body, ev.WorkflowTerminated | ev.WorkflowTimedOut)
-
-
-def _ends_run(item: Incoming) -> bool:
-    return _ends(item.body)
+    return isinstance(body, ev.WorkflowTerminated | ev.WorkflowTimedOut | ev.WorkflowWithdrawn)
 
 
 def _settle_with(

@@ -316,6 +316,22 @@ class WorkflowAlreadyStartedError(FailureError):
         self.first_run_id = first_run_id
 
 
+class ConcurrencyKeyTakenError(FailureError):
+    """As many executions of this concurrency key run, or wait, as its limit allows; nothing was started.
+
+    `workflow_id` and `run_id` are those of the one that began first.
+    """
+
+    def __init__(self, key: str, limit: int, *, workflow_id: str, run_id: str) -> None:
+        super().__init__(
+            f"concurrency key {key!r} (limit {limit}) is taken by workflow {workflow_id!r} (run {run_id})"
+        )
+        self.key = key
+        self.limit = limit
+        self.workflow_id = workflow_id
+        self.run_id = run_id
+
+
 class ActivityAlreadyStartedError(FailureError):
     """The id of an activity outside a workflow is in use; nothing was started."""
 

@@ -200,9 +200,9 @@ class FairLine(Generic[T]):
         self._drop_if_empty(number)
         return entry.item
 
-    def remove_kinds(self, wanted: Callable[[Hashable], bool]) -> list[T]:
-        """Remove and return, in the order in which they came, all that are of these kinds."""
-        found = [(name, entry) for name, entry in self._entries.items() if wanted(entry.kind)]
+    def remove_all(self, wanted: Callable[[T], bool]) -> list[T]:
+        """Remove and return, in the order in which they came, all that are wanted."""
+        found = [(name, entry) for name, entry in self._entries.items() if wanted(entry.item)]
         for name, _ in found:
             self.remove(name)
         return [entry.item for _, entry in found]

@@ -81,6 +81,9 @@ def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: i
         summary=start.summary,
         details=start.details,
         schedule_id=start.schedule_id,
+        concurrency_key=start.concurrency_key,
+        concurrency_limit=start.concurrency_limit,
+        concurrency_policy=start.concurrency_policy,
         last_result=start.last_result,
         last_failure=start.last_failure,
     )

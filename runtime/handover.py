@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .core import events as ev
 from .core.events import Happening, WorkflowStarted
 from .live import Incoming, LiveExecution
@@ -10,6 +12,10 @@ from .live import Incoming, LiveExecution
 def waits_to_begin(live: LiveExecution, now_us: int) -> bool:
     """Whether its first activation is delayed, and nothing has come that brings it forward."""
     start = live.state.start or live.incoming_start
+    if start is not None and not _admitted(live, start, live.incoming):
+        return True
+    if live.uncommitted and start is not None and start.concurrency_key and not start.continued_run_id:
+        return True  # The commit says whether its key is free; until then nothing that its code prints may be seen.
     if start is None or not start.first_delay_s or live.state.activation:
         return False
     due_us = live.state.first_due_us
@@ -21,6 +27,24 @@ def waits_to_begin(live: LiveExecution, now_us: int) -> bool:
     return bool(start.cron) or start.attempt > 1 or not came
 
 
+def _admitted(live: LiveExecution, start: WorkflowStarted, incoming: list[Incoming]) -> bool:
+    """Whether its concurrency key lets it begin, or what comes says so."""
+    admitted = start.admitted if live.state.start is None else live.state.admitted
+    return admitted or any(isinstance(item.body, ev.WorkflowAdmitted) for item in incoming)
+
+
+def withdrawn(live: LiveExecution, incoming: list[Incoming]) -> list[Incoming]:
+    """A cancellation of an execution that waits for its concurrency key ends it: its code has nothing to clean up."""
+    if live.state.start is None or _admitted(live, live.state.start, incoming):
+        return incoming
+    return [
+        replace(item, body=ev.WorkflowWithdrawn(item.body.reason))
+        if isinstance(item.body, ev.CancelRequested)
+        else item
+        for item in incoming
+    ]
+
+
 def first_handover(incoming: list[Incoming]) -> tuple[list[Incoming], list[Incoming]]:
     """The start and its own signal; what came later waits until it is known that this run exists."""
     own = [i for i in incoming if i.settle is None or i.begins or isinstance(i.body, WorkflowStarted)]
@@ -30,22 +54,24 @@ def first_handover(incoming: list[Incoming]) -> tuple[list[Incoming], list[Incom
 def still_awaited(live: LiveExecution, incoming: list[Incoming]) -> list[Incoming]:
     """Leave out what no longer has a counterpart: the timer was cancelled, the activity has ended."""
     fresh: list[Incoming] = []
-    ended: set[int] = set()
-    """The activities and timers of `fresh`; both have their ids from one source."""
-    state = live.state
+    timers = set(live.state.timers)
+    activities = set(live.state.activities)
     for item in incoming:
         body = item.body
-        if isinstance(body, ev.ActivityCompleted | ev.ActivityFailed):
-            if body.id not in state.activities or body.id in ended:
+        if isinstance(body, ev.TimerFired):
+            if body.id not in timers:
                 continue
-            ended.add(body.id)
-        elif isinstance(body, ev.TimerFired):
-            if body.id not in state.timers or body.id in ended:
+            timers.discard(body.id)
+        elif isinstance(body, ev.WorkflowAdmitted | ev.WorkflowWithdrawn):
+            if live.state.admitted:
                 continue
-            ended.add(body.id)
+        elif isinstance(body, ev.ActivityCompleted | ev.ActivityFailed):
+            if body.id not in activities:
+                continue
+            activities.discard(body.id)
         elif not _is_awaited(live, body, fresh):
             continue
-        elif isinstance(body, ev.ChildClosed) and _start_is_news(live, body, fresh):
+        if isinstance(body, ev.ChildClosed) and _start_is_news(live, body, fresh):
             fresh.append(Incoming(ev.ChildStarted(body.id, body.run_id)))
         fresh.append(item)
     return fresh

@@ -89,7 +89,8 @@ class LiveExecution:
     @property
     def idle(self) -> bool:
         """Whether it can be dropped from memory: nothing runs, nothing waits to be handed over."""
-        return self.recorded and not (self.waiting or self.state.activities)
+        waiting = self.waiting and self.state.admitted
+        return self.recorded and not (waiting or self.state.activities)
 
     @property
     def recorded(self) -> bool:
@@ -104,6 +105,8 @@ class LiveExecution:
     def wake_at_us(self) -> int | None:
         """When it goes on without being asked; see `ExecutionRecord.wake_at_us`."""
         state = self.state
+        if not state.admitted:
+            return state.next_due_us()
         if state.activities or state.children or state.externals:
             return HOT
         if state.unconsumed and state.first_due_us is None:
@@ -145,8 +148,7 @@ class LiveExecution:
             EventUnwritable: one of them cannot be kept; nothing was added.
         """
         state = self.state
-        key = self.record.key
-        encoded = [(body, codec.KIND_OF[type(body)], codec.encode_body(body)) for body in bodies]
+        encoded = [(body, codec.kind_of(body), codec.encode_body(body)) for body in bodies]
         added: list[Event] = []
         for body, kind, data in encoded:
             event = Event(state.sequence + 1, activation, at_us, body)
@@ -155,7 +157,9 @@ class LiveExecution:
             state.checksum = checksum
             added.append(event)
             self.size += len(data)
-            batch.events.append(EventRecord(key, event.sequence, activation, at_us, kind, data, checksum))
+            batch.events.append(
+                EventRecord(self.record.key, event.sequence, activation, at_us, kind, data, checksum)
+            )
         return added
 
     def activate(
@@ -177,9 +181,7 @@ class LiveExecution:
         instance.history_bytes = self.size
         given = self.waiting + inputs if self.waiting else inputs
         try:
-            commands = instance.activate(at_us, given)
-            if instance.closed:
-                commands = [finish(command) for command in commands]
+            commands = [finish(command) for command in instance.activate(at_us, given)]
             if instance.rejected:
                 bodies = _without(bodies, {rejected.update_id for rejected in instance.rejected})
             if bodies or commands:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .core.events import Event
 from .core.payload import Attribute
@@ -108,13 +108,15 @@ class ExecutionRecord:
     """The first run of its chain of retries, cron runs and continuations."""
     paused: Pause | None = None
     """Set while it is paused by itself; it may also be paused with its type, its task queue or everything."""
+    concurrency_key: str = ""
+    concurrency_limit: int = 0
+    concurrency_rank: int = 0
+    """0 when it has begun; of those that wait for their key, the smaller the sooner, then the older."""
 
 
-class EventRecord(NamedTuple):
-    """One event as it is stored: its place, its encoded body, and the checksum of the chain up to it.
-
-    A tuple in the order of the journal's columns, so that it is written as it is.
-    """
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One event as it is stored: its place, its encoded body, and the checksum of the chain up to it."""
 
     execution: int
     sequence: int
@@ -134,7 +136,17 @@ class ExecutionChange:
     closed_at_us: int | None
     wake_at_us: int | None
     blocked: Blocked | None
+    concurrency_rank: int
     paused: Pause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyLine:
+    """The open executions of one concurrency key: how many have begun, the oldest of them, and the first that wait."""
+
+    running: int
+    oldest: list[ExecutionRecord]
+    waiting: list[ExecutionRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +193,9 @@ class Batch:
     """What one commit makes durable, all of it or nothing.
 
     Changes are written before starts, so that a run may end and the next of its workflow id begin. A start whose
-    workflow id has an open run is left out with its events and messages, and reported; so is a start that
-    `continues` one that was left out.
+    workflow id has an open run is left out with its events and messages, and reported; so is one that would begin although
+    as many of its concurrency key have begun as its limit allows, or others wait; and so is a start that `continues` one
+    that was left out. Otherwise one that continues another takes its place under the key.
     """
 
     starts: dict[int, ExecutionRecord] = field(default_factory=dict[int, ExecutionRecord])
@@ -223,6 +236,14 @@ class Batch:
             or self.attributes
             or self.schedules
             or self.pauses
+        )
+
+    def starts_in_order(self) -> list[ExecutionRecord]:
+        """The starts as they are to be written: those that take the place of a run which this batch closes are first."""
+        if not self.continues:
+            return list(self.starts.values())
+        return sorted(
+            self.starts.values(), key=lambda start: self.continues.get(start.key, start.key) in self.starts
         )
 
 
@@ -309,6 +330,18 @@ class Journal(Protocol):
 
     async def children(self, parent_run_id: str) -> list[ExecutionRecord]:
         """The open executions that this run has started."""
+        ...
+
+    async def concurrency_line(self, key: str, limit: int) -> ConcurrencyLine:
+        """The open executions of a concurrency key, at most `limit` of either list."""
+        ...
+
+    async def concurrency_ahead(self, execution: ExecutionRecord) -> int:
+        """How many executions wait for the same concurrency key and come before this one."""
+        ...
+
+    async def concurrency_waiting(self) -> list[str]:
+        """The concurrency keys for which executions wait."""
         ...
 
     async def schedules(self) -> dict[str, bytes]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from .common import ConcurrencyKey
 from .core import events as ev
 from .core.payload import Attribute, Failure, Payload
 from .core.retry import RetryRule
 from .ports import ExecutionRecord
+from .retry_policy import parts_of
 
 if TYPE_CHECKING:
     from .updates import UpdateTicket
@@ -82,6 +84,16 @@ class StartRequest:
     schedule_id: str = ""
     original_run_id: str = ""
     update: WithUpdate | None = None
+    concurrency_key: str = ""
+    concurrency_limit: int = 0
+    concurrency_policy: int = 0
+    admitted: bool = True
+    """Whether it begins at once, or waits for its concurrency key."""
+
+    def under(self, concurrency: ConcurrencyKey | None) -> StartRequest:
+        """The same start, counted under a concurrency key."""
+        key, limit, policy = parts_of(concurrency)
+        return replace(self, concurrency_key=key, concurrency_limit=limit, concurrency_policy=policy)
 
     def started(
         self, run_id: str, seed: int, *, first_run_id: str = "", continued_run_id: str = ""
@@ -124,6 +136,10 @@ class StartRequest:
             summary=self.summary,
             details=self.details,
             schedule_id=self.schedule_id,
+            concurrency_key=self.concurrency_key,
+            concurrency_limit=self.concurrency_limit,
+            concurrency_policy=self.concurrency_policy,
+            admitted=self.admitted,
         )
 
 
@@ -152,6 +168,18 @@ class AlreadyRunning(Exception):
 
     def __init__(self, record: ExecutionRecord) -> None:
         super().__init__(f"workflow {record.workflow_id!r} is running already (run {record.run_id})")
+        self.record = record
+
+
+class KeyTaken(Exception):
+    """As many executions of the concurrency key run, or wait, as the limit allows; the one that began first is given."""
+
+    def __init__(self, key: str, limit: int, record: ExecutionRecord) -> None:
+        super().__init__(
+            f"concurrency key {key!r} (limit {limit}) is taken by workflow {record.workflow_id!r} (run {record.run_id})"
+        )
+        self.key = key
+        self.limit = limit
         self.record = record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from .common import Priority, RetryPolicy
+from .common import ConcurrencyKey, Priority, RetryPolicy
 from .core.events import WorkflowStarted
 from .core.retry import RetryRule
 
@@ -37,6 +37,13 @@ def policy_of(rule: RetryRule | None) -> RetryPolicy | None:
         maximum_interval=None if rule.interval_s_max is None else timedelta(seconds=rule.interval_s_max),
         maximum_attempts=rule.attempts_max,
         non_retryable_error_types=list(rule.non_retryable_types) or None,
+    )
+
+
+def parts_of(concurrency: ConcurrencyKey | None) -> tuple[str, int, int]:
+    """The recorded parts of a concurrency key: the key, its limit, and what happens when that is reached."""
+    return (
+        ("", 0, 0) if concurrency is None else (concurrency.key, concurrency.limit, int(concurrency.policy))
     )
 
 

@@ -7,13 +7,16 @@ before; a start that was left out is resolved as if the run in the way had been 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from . import admission
+from .admission import rank_of
 from .core import codec
 from .live import Incoming, LiveExecution
 from .ports import OPEN, ExecutionRecord
-from .requests import AlreadyRunning, NoSuchExecution, StartRequest
+from .requests import AlreadyRunning, KeyTaken, NoSuchExecution, StartRequest
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -69,6 +72,8 @@ class Starts:
         received: tuple[str, bytes] | None,
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
     ) -> None:
+        if self._engine.admission.has_to_wait(request):
+            request = replace(request, admitted=False)
         try:
             if request.signal is not None:
                 codec.encode_body(request.signal)
@@ -82,9 +87,13 @@ class Starts:
                 return
             if isinstance(error, AlreadyRunning):
                 self._resolve_conflict(request, error.record, on_conflict, received, answer)
+            elif isinstance(error, KeyTaken):
+                self._resolve_taken_key(request, error, on_conflict, received, answer)
             elif error is not None:
                 answer.set_exception(error)
             else:
+                if not request.admitted:
+                    self._engine.admission.look(request.concurrency_key)
                 answer.set_result((live.record, True))
 
         live.incoming[0].settle = settle
@@ -114,6 +123,9 @@ class Starts:
             root_workflow_id=parent.root_workflow_id if parent else "",
             root_run_id=parent.root_run_id if parent else "",
             first_run_id=first_run_id or run_id,
+            concurrency_key=request.concurrency_key,
+            concurrency_limit=request.concurrency_limit,
+            concurrency_rank=rank_of(request),
         )
         live = LiveExecution(record)
         live.uncommitted = True
@@ -133,6 +145,23 @@ class Starts:
         self._engine.hold(live)
         return live
 
+    def _resolve_taken_key(
+        self,
+        request: StartRequest,
+        taken: KeyTaken,
+        on_conflict: str,
+        received: tuple[str, bytes] | None,
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
+    ) -> None:
+        self._engine.admission.taken(taken.key)
+        match request.concurrency_policy:
+            case admission.JOIN:
+                self._resolve_conflict(request, taken.record, "use_existing", received, answer)
+            case admission.REFUSE:
+                self._answer(taken.record, taken, received, answer)
+            case _:
+                self._begin(replace(request, admitted=False), on_conflict, received, answer)
+
     def _resolve_conflict(
         self,
         request: StartRequest,
@@ -141,7 +170,6 @@ class Starts:
         received: tuple[str, bytes] | None,
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
     ) -> None:
-        # The commit that remembers the message is the one that holds its last effect, and no earlier one.
         if on_conflict == "terminate_existing":
             ended = self._engine.terminate(existing.workflow_id, existing.run_id, "replaced by a new run")
             ended.add_done_callback(partial(self._begin_after, request, received, answer))
@@ -154,21 +182,26 @@ class Starts:
                 existing.workflow_id,
                 lambda live: again() if live is None else self._engine.give(live, signal),
             )
-        elif received is not None:
-            self._engine.batch.received.append((0, received))
-            # The answer may acknowledge a message, so it waits for that commit.
-            self._engine.settle_with_commit(
-                lambda error: _answer_start(
-                    answer,
-                    existing,
-                    error or (None if on_conflict == "use_existing" else AlreadyRunning(existing)),
-                )
-            )
-            self._engine.wake()
         else:
-            _answer_start(
-                answer, existing, None if on_conflict == "use_existing" else AlreadyRunning(existing)
-            )
+            error = None if on_conflict == "use_existing" else AlreadyRunning(existing)
+            self._answer(existing, error, received, answer)
+
+    def _answer(
+        self,
+        existing: ExecutionRecord,
+        error: BaseException | None,
+        received: tuple[str, bytes] | None,
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
+    ) -> None:
+        """Answer with what is there already, or with the error."""
+        if received is None:
+            _answer_start(answer, existing, error)
+            return
+        # The commit that remembers the message is the one that holds its last effect, and no earlier one; the answer may
+        # acknowledge the message, so it waits for that commit.
+        self._engine.batch.received.append((0, received))
+        self._engine.settle_with_commit(lambda failed: _answer_start(answer, existing, failed or error))
+        self._engine.wake()
 
     def _begin_after(
         self,

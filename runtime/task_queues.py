@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
+from .activity_keys import ActivityKeys
 from .activity_slots import ActivitySlots
 from .attempts import ActivityRunner, Attempt, AttemptRequest, Place
 from .core.definition import WorkflowDefinition
@@ -157,14 +158,19 @@ class TaskQueue:
         self._later = None
         self.start_some()
 
-    def withdraw(self, place: Place) -> bool:
-        """Take back an attempt that has not started; False when there is none."""
-        return self._line.remove(place) is not None
+    def withdraw(self, place: Place) -> AttemptRequest | None:
+        """Take back an attempt that has not started; None when there is none."""
+        return self._line.remove(place)
 
     def withdraw_unknown(self) -> list[AttemptRequest]:
         """Take back what waits and is of a type that none of the workers has."""
-        unknown = {kind for kind in self._line.kinds() if not self.knows(cast("_Kind", kind).activity_type)}
-        return self._line.remove_kinds(unknown.__contains__) if unknown else []
+        types = {cast("_Kind", kind).activity_type for kind in self._line.kinds()}
+        unknown = {name for name in types if not self.knows(name)}
+        return self._line.remove_all(lambda r: r.command.activity_type in unknown) if unknown else []
+
+    def withdraw_keyed(self) -> list[AttemptRequest]:
+        """Take back what waits and has a concurrency key."""
+        return self._line.remove_all(lambda request: bool(request.command.concurrency_key))
 
 
 class TaskQueues:
@@ -172,6 +178,7 @@ class TaskQueues:
 
     def __init__(self) -> None:
         self._queues: dict[str, TaskQueue] = {}
+        self._keys = ActivityKeys(lambda request: self.queue(request.command.task_queue).submit(request))
 
     def __iter__(self) -> Iterator[ServingWorker]:
         return (worker for queue in self._queues.values() for worker in queue.workers)
@@ -184,7 +191,7 @@ class TaskQueues:
     @property
     def waiting(self) -> int:
         """How many attempts wait, over all queues."""
-        return sum(queue.waiting for queue in self._queues.values())
+        return sum(queue.waiting for queue in self._queues.values()) + len(self._keys)
 
     @property
     def held_up(self) -> bool:
@@ -200,7 +207,15 @@ class TaskQueues:
 
     def add(self, task_queue: str, worker: ServingWorker) -> None:
         """The worker serves the queue, beside those that do already."""
+        worker.activities.over = self._keys.leave
         self.queue(task_queue).add(worker)
+
+    def submit(self, request: AttemptRequest) -> None:
+        """Start it in its turn, as soon as its concurrency key, a slot and the rates allow."""
+        queue = self.queue(request.command.task_queue)
+        # What nobody serves must not keep its key from others; `start_some` has it submitted again.
+        if not queue.workers or self._keys.enter(request):
+            queue.submit(request)
 
     def remove(self, task_queue: str, activities: ActivitySlots) -> ServingWorker | None:
         """The worker with these activities serves it no more; None when it did not."""
@@ -212,13 +227,21 @@ class TaskQueues:
         return found
 
     def start_some(self, task_queue: str) -> list[AttemptRequest]:
-        """Its workers are others now: start what they can take; returns what none of them will ever take."""
+        """Its workers are others now: start what they can take; returns what is to be submitted again.
+
+        That is what none of them will ever take, and what has a concurrency key, which it may have waited for without
+        holding it, or holds without anybody who could run it.
+        """
         queue = self._queues.get(task_queue)
         if queue is None:
             return []
-        unknown = queue.withdraw_unknown()
+        again = queue.withdraw_unknown()
+        if len(queue.workers) <= 1:  # the first has come, or the last has gone
+            again += queue.withdraw_keyed()
+        for request in again:
+            self._keys.leave(request)
         queue.start_some()
-        return unknown
+        return again
 
     def _drop_if_unused(self, queue: TaskQueue) -> None:
         if not queue.workers and not queue.waiting:
@@ -244,7 +267,7 @@ class TaskQueues:
 
     def holds(self, place: Place) -> bool:
         """Whether an attempt of this activity runs or waits."""
-        return any(queue.holds(place) for queue in self._queues.values())
+        return place in self._keys or any(queue.holds(place) for queue in self._queues.values())
 
     def forget(self, place: Place, reason: str) -> None:
         """Nobody wants the outcome any more: withdraw the attempt, or stop it and hear nothing of it."""
@@ -257,6 +280,10 @@ class TaskQueues:
 
     def withdraw(self, place: Place) -> None:
         """Take back an attempt that has not started."""
+        if self._keys.withdraw(place):
+            return
         for queue in list(self._queues.values()):
-            if queue.withdraw(place):
+            request = queue.withdraw(place)
+            if request is not None:
+                self._keys.leave(request)
                 self._drop_if_unused(queue)

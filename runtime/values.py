@@ -12,7 +12,12 @@ from .common import RawValue
 from .converter import DataConverter, FailureConverter, PayloadCodec, PayloadConverter
 from .core.events import WorkflowStarted
 from .core.payload import Failure, Payload
-from .exceptions import FailureError, WorkflowAlreadyStartedError, is_cancelled_exception
+from .exceptions import (
+    ConcurrencyKeyTakenError,
+    FailureError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
 from .failure_messages import message_of, record_of
 from .serialization_context import (
     ActivitySerializationContext,
@@ -101,6 +106,8 @@ class ConvertedValues:
             return WorkflowAlreadyStartedError(
                 str(read("workflow_id")), str(read("workflow_type")), run_id=run_id
             )
+        if failure.kind == "concurrency_key_taken":
+            return _key_taken(failure)
         return self.failures.from_failure(message_of(failure), self.payloads)
 
     def fails_workflow(self, error: BaseException) -> bool:
@@ -110,3 +117,14 @@ class ConvertedValues:
     def is_cancellation(self, error: BaseException) -> bool:
         """See `core.instance.Values`."""
         return isinstance(error, asyncio.CancelledError) or is_cancelled_exception(error)
+
+
+def _key_taken(failure: Failure) -> ConcurrencyKeyTakenError:
+    read = failure.attributes.get
+    limit = read("limit")
+    return ConcurrencyKeyTakenError(
+        str(read("key")),
+        limit if isinstance(limit, int) else 1,
+        workflow_id=str(read("workflow_id")),
+        run_id=str(read("run_id")),
+    )

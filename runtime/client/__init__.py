@@ -44,6 +44,7 @@ from ._errors import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from ._execution import (
+    ConcurrencyStanding,
     PendingActivity,
     PendingChildWorkflow,
     WorkflowExecution,
@@ -51,6 +52,7 @@ from ._execution import (
     WorkflowExecutionCount,
     WorkflowExecutionCountAggregationGroup,
     WorkflowExecutionDescription,
+    WorkflowExecutionRun,
     WorkflowExecutionStatus,
     WorkflowHistory,
     WorkflowHistoryEventFilterType,
@@ -100,6 +102,7 @@ __all__ = [
     "Client",
     "ClientConfig",
     "CompleteAsyncActivityInput",
+    "ConcurrencyStanding",
     "CountWorkflowsInput",
     "CreateScheduleInput",
     "DeleteScheduleInput",
@@ -165,6 +168,7 @@ __all__ = [
     "WorkflowExecutionCount",
     "WorkflowExecutionCountAggregationGroup",
     "WorkflowExecutionDescription",
+    "WorkflowExecutionRun",
     "WorkflowExecutionStatus",
     "WorkflowFailureError",
     "WorkflowHandle",

@@ -144,7 +144,7 @@ class Calls(ScheduleCalls):
             fairness_weight=priority.fairness_weight or 0.0,
             summary=input.static_summary or "",
             details=input.static_details or "",
-        )
+        ).under(input.concurrency)
 
     # -- messages ------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from .. import interceptors as worker_interceptors
 from ..clock import SystemClock, SystemEntropy
 from ..common import (
+    ConcurrencyKey,
     HeaderCodecBehavior,
     Priority,
     QueryRejectCondition,
@@ -206,6 +207,7 @@ class Client(Control):
         priority: Priority = Priority.default,
         versioning_override: Any = None,
         stack_level: int = 2,
+        concurrency: ConcurrencyKey | None = None,
     ) -> WorkflowHandle[Any, Any]:
         """Begin a workflow; when this returns, it survives power loss.
 
@@ -213,6 +215,7 @@ class Client(Control):
 
         Raises:
             WorkflowAlreadyStartedError: the id is in use, or was and may not be used again.
+            ConcurrencyKeyTakenError: as many of its concurrency key run as may, and its policy is to refuse.
             PayloadLimitError: an argument is larger than may be stored.
             RPCError: the journal is full, or the engine stops; nothing was accepted.
         """
@@ -245,6 +248,7 @@ class Client(Control):
                 request_eager_start=request_eager_start,
                 priority=priority,
                 versioning_override=versioning_override,
+                concurrency=concurrency,
             )
         )
 
@@ -538,6 +542,7 @@ class WithStartWorkflowOperation(Generic[S, R]):
         priority: Priority = Priority.default,
         versioning_override: Any = None,
         stack_level: int = 2,
+        concurrency: ConcurrencyKey | None = None,
     ) -> None:
         del stack_level
         name, hint = _target(workflow, result_type)
@@ -566,6 +571,7 @@ class WithStartWorkflowOperation(Generic[S, R]):
             rpc_timeout=None,
             priority=priority,
             versioning_override=versioning_override,
+            concurrency=concurrency,
         )
         self._handle: asyncio.Future[WorkflowHandle[S, R]] = asyncio.get_running_loop().create_future()
         self._handle.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from .. import frontend
 from ..common import SearchAttributes, TypedSearchAttributes, arg_unset
 from ..converter import DataConverter
 from ..core.events import Event, WorkflowStarted
@@ -128,6 +129,26 @@ class PendingChildWorkflow:
 
 
 @dataclass(frozen=True)
+class WorkflowExecutionRun:
+    """One run of one execution."""
+
+    workflow_id: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class ConcurrencyStanding:
+    """Where an open execution stands in the line of its concurrency key."""
+
+    key: str
+    limit: int
+    position: int
+    """0 when it has begun, 1 when it is the next to begin."""
+    running: Sequence[WorkflowExecutionRun]
+    """Those that have begun, the oldest first, no more than ten."""
+
+
+@dataclass(frozen=True)
 class WorkflowExecutionDescription(WorkflowExecution):
     """One execution, with what it waits for."""
 
@@ -135,6 +156,8 @@ class WorkflowExecutionDescription(WorkflowExecution):
     pending_children: Sequence[PendingChildWorkflow]
     next_timer: datetime | None
     cancel_requested: bool
+    concurrency: ConcurrencyStanding | None
+    """None when it has no concurrency key, or has closed."""
     _summary: str = ""
     _details: str = ""
 
@@ -194,9 +217,15 @@ def description_of(details: ExecutionDetails, values: ConvertedValues) -> Workfl
         ],
         next_timer=None if due_us is None else instant(due_us),
         cancel_requested=details.cancel_requested,
+        concurrency=None if details.concurrency is None else _standing_of(details.concurrency),
         _summary=details.static_summary,
         _details=details.static_details,
     )
+
+
+def _standing_of(found: frontend.ConcurrencyStanding) -> ConcurrencyStanding:
+    running = [WorkflowExecutionRun(record.workflow_id, record.run_id) for record in found.running]
+    return ConcurrencyStanding(found.key, found.limit, found.position, running)
 
 
 def instant(at_us: int) -> datetime:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..common import (
+    ConcurrencyKey,
     Priority,
     QueryRejectCondition,
     RetryPolicy,
@@ -74,6 +75,7 @@ class StartWorkflowInput:
     request_eager_start: bool
     priority: Priority
     versioning_override: Any = None
+    concurrency: ConcurrencyKey | None = None
 
 
 @dataclass
@@ -232,6 +234,7 @@ class UpdateWithStartStartWorkflowInput:
     rpc_timeout: timedelta | None
     priority: Priority
     versioning_override: Any = None
+    concurrency: ConcurrencyKey | None = None
 
 
 @dataclass

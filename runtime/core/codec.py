@@ -49,6 +49,8 @@ KINDS: Final[dict[int, type[Body]]] = {
     15: events.RandomReseeded,
     16: events.WorkflowPaused,
     17: events.WorkflowUnpaused,
+    18: events.WorkflowAdmitted,
+    19: events.WorkflowWithdrawn,
     32: commands.ScheduleActivity,
     33: commands.CancelActivity,
     34: commands.StartTimer,
@@ -66,7 +68,6 @@ KINDS: Final[dict[int, type[Body]]] = {
     46: commands.UpsertMemo,
     47: commands.RecordPatch,
     48: commands.CompleteUpdate,
-    49: commands.SignalWithStart,
 }
 KIND_OF: Final[dict[type[Body], int]] = {cls: code for code, cls in KINDS.items()}
 

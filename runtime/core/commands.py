@@ -42,8 +42,9 @@ class ScheduleActivity:
     priority_key: int = 0
     fairness_key: str = ""
     fairness_weight: float = 0.0
-    groups: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Groups that a reader finds it in: their ids, with a label or an empty text."""
+    concurrency_key: str = ""
+    """Of the attempts with this key so many run at a time."""
+    concurrency_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,6 @@ class StartTimer:
     id: int
     delay_us: int
     summary: str = ""
-    groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,9 @@ class StartChild:
     priority_key: int = 0
     fairness_key: str = ""
     fairness_weight: float = 0.0
-    groups: Mapping[str, str] = field(default_factory=dict[str, str])
+    concurrency_key: str = ""
+    concurrency_limit: int = 0
+    concurrency_policy: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,36 +130,6 @@ class SignalExternal:
     args: tuple[Payload, ...]
     headers: Mapping[str, Payload] = field(default_factory=_no_headers)
     child: bool = False
-    groups: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True, slots=True)
-class SignalWithStart:
-    """Send a signal to the open run of a workflow id, or start a workflow with it; the outcome is recorded."""
-
-    id: int
-    workflow_id: str
-    workflow_type: str
-    task_queue: str
-    args: tuple[Payload, ...]
-    name: str
-    signal_args: tuple[Payload, ...]
-    execution_timeout_s: float | None = None
-    run_timeout_s: float | None = None
-    task_timeout_s: float | None = None
-    first_delay_s: float = 0.0
-    retry: RetryRule | None = None
-    id_reuse_policy: int = 1
-    terminate_existing: bool = False
-    cron: str = ""
-    memo: Mapping[str, Payload] = field(default_factory=_no_headers)
-    search_attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
-    summary: str = ""
-    details: str = ""
-    priority_key: int = 0
-    fairness_key: str = ""
-    fairness_weight: float = 0.0
-    groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +140,6 @@ class CancelExternal:
     workflow_id: str
     run_id: str = ""
     reason: str = ""
-    groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +223,6 @@ Command = (
     | StartChild
     | CancelChild
     | SignalExternal
-    | SignalWithStart
     | CancelExternal
     | UpsertSearchAttributes
     | UpsertMemo
@@ -275,7 +245,7 @@ def identity(command: Command) -> tuple[object, ...]:
             return ("ScheduleActivity", command.id, command.activity_type)
         case PublishMessage():
             return ("PublishMessage", command.id, command.topic)
-        case StartChild() | SignalExternal() | SignalWithStart() | CancelExternal():
+        case StartChild() | SignalExternal() | CancelExternal():
             return (type(command).__name__, command.id, command.workflow_id)
         case CancelActivity() | StartTimer() | CancelTimer() | CancelChild():
             return (type(command).__name__, command.id)

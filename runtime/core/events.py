@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from .commands import (
     CancelActivity,
@@ -28,7 +27,6 @@ from .commands import (
     RecordPatch,
     ScheduleActivity,
     SignalExternal,
-    SignalWithStart,
     StartChild,
     StartTimer,
     UpsertMemo,
@@ -85,6 +83,13 @@ class WorkflowStarted:
     summary: str = ""
     details: str = ""
     schedule_id: str = ""
+    concurrency_key: str = ""
+    """Of the executions with this key so many run at a time as each one's limit says."""
+    concurrency_limit: int = 0
+    concurrency_policy: int = 0
+    """What was asked for when the limit is reached: 1 wait, 2 join, 3 replace, 4 refuse."""
+    admitted: bool = True
+    """Whether it runs from the start; otherwise `WorkflowAdmitted` says from when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +150,12 @@ class ChildStarted:
 
 @dataclass(frozen=True, slots=True)
 class ChildStartFailed:
-    """There is no child; `cause` says why."""
+    """There is no child; `cause` says why. What is in its way has `run_id`, and is `workflow_id` if that is another."""
 
     id: int
     cause: str
     run_id: str = ""
+    workflow_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +175,6 @@ class ExternalResolved:
 
     id: int
     failure: Failure | None = None
-    run_id: str = ""
-    """The run that has it, where whoever asked did not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,18 @@ class ActivationStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowAdmitted:
+    """The execution has waited for its concurrency key, and runs from here on."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowWithdrawn:
+    """The execution was cancelled while it waited for its concurrency key: its code has never run."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowTerminated:
     """Someone ended the execution without asking its code."""
 
@@ -245,12 +261,20 @@ Happening = (
     | ActivationStarted
     | WorkflowTerminated
     | WorkflowTimedOut
+    | WorkflowAdmitted
+    | WorkflowWithdrawn
 )
 
 Body = Happening | Command
 
 Closing = (
-    CompleteWorkflow | FailWorkflow | CancelWorkflow | ContinueAsNew | WorkflowTerminated | WorkflowTimedOut
+    CompleteWorkflow
+    | FailWorkflow
+    | CancelWorkflow
+    | ContinueAsNew
+    | WorkflowTerminated
+    | WorkflowTimedOut
+    | WorkflowWithdrawn
 )
 CLOSING: tuple[type[Closing], ...] = (
     CompleteWorkflow,
@@ -259,6 +283,7 @@ CLOSING: tuple[type[Closing], ...] = (
     ContinueAsNew,
     WorkflowTerminated,
     WorkflowTimedOut,
+    WorkflowWithdrawn,
 )
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -270,7 +295,6 @@ COMMANDS: tuple[type[Command], ...] = (
     StartChild,
     CancelChild,
     SignalExternal,
-    SignalWithStart,
     CancelExternal,
     UpsertSearchAttributes,
     UpsertMemo,
@@ -301,6 +325,8 @@ HAPPENINGS: tuple[type[Happening], ...] = (
     ActivationStarted,
     WorkflowTerminated,
     WorkflowTimedOut,
+    WorkflowAdmitted,
+    WorkflowWithdrawn,
 )
 
 NOTES: tuple[type[Happening], ...] = (WorkflowPaused, WorkflowUnpaused)
@@ -310,7 +336,8 @@ FOR_NO_CODE: tuple[type[Happening], ...] = (*NOTES, WorkflowTerminated, Workflow
 """What never waits to be handed over."""
 
 
-class Event(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Event:
     """One entry of a history."""
 
     sequence: int
@@ -328,7 +355,6 @@ _COMMAND_EVENT_NAMES: dict[type[Command], str] = {
     StartChild: "ChildScheduled",
     CancelChild: "ChildCancelRequested",
     SignalExternal: "ExternalSignalSent",
-    SignalWithStart: "SignalWithStartSent",
     CancelExternal: "ExternalCancelSent",
     UpsertSearchAttributes: "SearchAttributesUpserted",
     UpsertMemo: "MemoUpserted",
@@ -349,6 +375,8 @@ def event_name(body: Body) -> str:
         return {"timeout": "ActivityTimedOut", "canceled": "ActivityCanceled"}.get(
             body.failure.kind, "ActivityFailed"
         )
+    if isinstance(body, WorkflowWithdrawn):
+        return "WorkflowCanceled"
     if isinstance(body, ChildClosed) and body.failure is not None:
         cause = body.failure.cause or body.failure
         return {"timeout": "ChildTimedOut", "canceled": "ChildCanceled", "terminated": "ChildTerminated"}.get(

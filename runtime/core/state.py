@@ -6,19 +6,20 @@ an event that cannot follow, both before an append and after a read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn, cast
+from typing import Any
 
 from . import codec
 from .commands import (
+    CancelActivity,
     CancelChild,
     CancelExternal,
+    CancelTimer,
     CompleteUpdate,
     RecordPatch,
     ScheduleActivity,
     SignalExternal,
-    SignalWithStart,
     StartChild,
     StartTimer,
     UpsertMemo,
@@ -29,6 +30,8 @@ from .events import (
     COMMANDS,
     FOR_NO_CODE,
     ActivationStarted,
+    ActivityCompleted,
+    ActivityFailed,
     Body,
     CancelRequested,
     ChildClosed,
@@ -37,24 +40,17 @@ from .events import (
     Closing,
     Event,
     ExternalResolved,
+    TimerFired,
     UpdateAccepted,
+    WorkflowAdmitted,
     WorkflowPaused,
     WorkflowStarted,
     WorkflowUnpaused,
+    WorkflowWithdrawn,
 )
 from .payload import ENCODING, Attribute, Payload
 from .retry import DELAY_S_MAX
-from .transitions import (
-    ABSENT,
-    ACTIVITY,
-    CANCELING,
-    CLOSED,
-    LIFETIME_OF,
-    OPEN,
-    IllegalTransition,
-    following,
-    refuse,
-)
+from .transitions import ABSENT, CANCELING, CLOSED, LIFETIME_OF, OPEN, IllegalTransition, following
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any], removed: Sequence[str]) -> None:
@@ -110,6 +106,7 @@ class ExecutionState:
     __slots__ = (
         "activation",
         "activities",
+        "admitted",
         "at_us",
         "cancel_reason",
         "cancel_requested",
@@ -141,7 +138,7 @@ class ExecutionState:
         self.activities: dict[int, PendingActivity] = {}
         self.timers: dict[int, PendingTimer] = {}
         self.children: dict[int, PendingChild] = {}
-        self.externals: dict[int, SignalExternal | SignalWithStart | CancelExternal] = {}
+        self.externals: dict[int, SignalExternal | CancelExternal] = {}
         self.updates: dict[str, KnownUpdate] = {}
         self.patches: set[str] = set()
         self.search_attributes: dict[str, Attribute] = {}
@@ -156,6 +153,8 @@ class ExecutionState:
         self.closing: Closing | None = None
         self.deadline_us: int | None = None
         """When the run has taken as long as its timeouts allow."""
+        self.admitted = True
+        """Whether its code may run; False while it waits for its concurrency key."""
 
     @property
     def started(self) -> WorkflowStarted:
@@ -168,17 +167,14 @@ class ExecutionState:
         """Whether the execution has begun and not closed."""
         return self.start is not None and self.closing is None
 
-    @property
-    def timed(self) -> bool:
-        """Whether anything of it is due at some instant: a timer, its own timeout, its delayed start."""
-        return bool(self.timers) or self.deadline_us is not None or self.first_due_us is not None
-
     def next_due_us(self) -> int | None:
         """When the next timer or the workflow's own timeout is due, or None when there is neither."""
-        if not self.timed:
-            return None
         due = [timer.due_us for timer in self.timers.values()]
-        due += [at_us for at_us in (self.deadline_us, self.first_due_us) if at_us is not None]
+        due += [
+            at_us
+            for at_us in (self.deadline_us, self.first_due_us if self.admitted else None)
+            if at_us is not None
+        ]
         return min(due, default=None)
 
     def apply(self, event: Event) -> None:
@@ -187,22 +183,30 @@ class ExecutionState:
         Raises:
             IllegalTransition: it cannot follow what is there; nothing was changed.
         """
-        sequence, activation, at_us, body = event
-        if (
-            sequence != self.sequence + 1
-            or at_us < self.at_us
-            or (activation < self.activation if activation else isinstance(body, COMMANDS))
-        ):
-            self._refuse_place(event)
-        _APPLY[type(body)](self, event)
-        self.sequence = sequence
-        self.at_us = at_us
-        if activation:
-            self.activation = activation
-        elif not isinstance(body, FOR_NO_CODE):
+        self._check_place(event)
+        body = event.body
+        match LIFETIME_OF[type(body)]:
+            case "workflow":
+                self._apply_workflow(event)
+            case "activity":
+                self._apply_activity(event)
+            case "timer":
+                self._apply_timer(event)
+            case "child":
+                self._apply_child(body)
+            case "external":
+                self._apply_external(body)
+            case "pause":
+                self._apply_pause(event)
+            case _:
+                self._apply_update(body)
+        self.sequence = event.sequence
+        self.at_us = event.at_us
+        self.activation = max(self.activation, event.activation)
+        if event.activation == 0 and not isinstance(body, FOR_NO_CODE):
             self.unconsumed += 1
 
-    def _refuse_place(self, event: Event) -> NoReturn:
+    def _check_place(self, event: Event) -> None:
         if event.sequence != self.sequence + 1:
             raise IllegalTransition(
                 f"event {event.sequence} was found after event {self.sequence}: the history has a gap"
@@ -211,11 +215,12 @@ class ExecutionState:
             raise IllegalTransition(
                 f"event {event.sequence} is older than the one before: instants never decrease"
             )
-        if event.activation:
+        if event.activation and event.activation < self.activation:
             raise IllegalTransition(
                 f"event {event.sequence} belongs to activation {event.activation}, after activation {self.activation}"
             )
-        raise IllegalTransition(f"event {event.sequence} is a command without an activation")
+        if event.activation == 0 and isinstance(event.body, COMMANDS):
+            raise IllegalTransition(f"event {event.sequence} is a command without an activation")
 
     def _workflow_state(self) -> str:
         if self.start is None:
@@ -223,7 +228,7 @@ class ExecutionState:
         return OPEN if self.closing is None else CLOSED
 
     def _require_open(self, body: Body) -> None:
-        if self.closing is not None or self.start is None:
+        if not self.open:
             raise IllegalTransition(
                 f"{type(body).__name__} was found in a workflow that is {self._workflow_state()}"
             )
@@ -231,9 +236,14 @@ class ExecutionState:
     def _apply_workflow(self, event: Event) -> None:
         body = event.body
         following("workflow", self._workflow_state(), type(body), "the workflow")
+        if self.admitted and isinstance(body, WorkflowAdmitted | WorkflowWithdrawn):
+            raise IllegalTransition(f"{type(body).__name__} was found in a workflow that did not wait")
         if isinstance(body, WorkflowStarted):
             self.start = body
             self._begin(body, event.at_us)
+        elif isinstance(body, WorkflowAdmitted):
+            self.admitted = True
+            self._count_run_from(max(event.at_us, self.first_due_us or 0))
         elif isinstance(body, CancelRequested):
             self.cancel_requested = True
             self.cancel_reason = body.reason
@@ -260,19 +270,24 @@ class ExecutionState:
     def _begin(self, start: WorkflowStarted, at_us: int) -> None:
         self.search_attributes = dict(start.search_attributes)
         self.memo = dict(start.memo)
+        self.admitted = start.admitted
         first_us = at_us + round(min(start.first_delay_s, DELAY_S_MAX) * 1_000_000)
         if start.first_delay_s:
             self.first_due_us = first_us
-        limits: list[int] = []
-        if start.run_timeout_s is not None:
-            limits.append(first_us + round(min(start.run_timeout_s, DELAY_S_MAX) * 1_000_000))
         if start.execution_timeout_s is not None:
             chain_us = start.chain_started_us or first_us
-            limits.append(chain_us + round(min(start.execution_timeout_s, DELAY_S_MAX) * 1_000_000))
-        self.deadline_us = min(limits, default=None)
+            self.deadline_us = chain_us + round(min(start.execution_timeout_s, DELAY_S_MAX) * 1_000_000)
+        if self.admitted:
+            self._count_run_from(first_us)
 
-    def _apply_child(self, event: Event) -> None:
-        body = event.body
+    def _count_run_from(self, first_us: int) -> None:
+        """The run timeout counts from here; what waits for its key is not running."""
+        limit_s = self.started.run_timeout_s
+        if limit_s is not None:
+            due_us = first_us + round(min(limit_s, DELAY_S_MAX) * 1_000_000)
+            self.deadline_us = due_us if self.deadline_us is None else min(self.deadline_us, due_us)
+
+    def _apply_child(self, body: Body) -> None:
         assert isinstance(body, StartChild | CancelChild | ChildStarted | ChildStartFailed | ChildClosed)
         self._require_open(body)
         if isinstance(body, StartChild):
@@ -293,9 +308,8 @@ class ExecutionState:
         elif isinstance(body, CancelChild):
             pending.cancel_reason = body.reason
 
-    def _apply_external(self, event: Event) -> None:
-        body = event.body
-        assert isinstance(body, SignalExternal | SignalWithStart | CancelExternal | ExternalResolved)
+    def _apply_external(self, body: Body) -> None:
+        assert isinstance(body, SignalExternal | CancelExternal | ExternalResolved)
         self._require_open(body)
         if not isinstance(body, ExternalResolved):
             self._new_id(body.id)
@@ -311,8 +325,7 @@ class ExecutionState:
         following("pause", ABSENT if self.paused_by is None else OPEN, type(body), "the pause")
         self.paused_by = event if isinstance(body, WorkflowPaused) else None
 
-    def _apply_update(self, event: Event) -> None:
-        body = event.body
+    def _apply_update(self, body: Body) -> None:
         assert isinstance(body, UpdateAccepted | CompleteUpdate)
         self._require_open(body)
         known = self.updates.get(body.update_id)
@@ -324,59 +337,34 @@ class ExecutionState:
             assert known is not None, "the table lets nothing else follow ABSENT"
             known.completed = body
 
-    def _schedule_activity(self, event: Event) -> None:
-        body: Any = event.body
+    def _apply_activity(self, event: Event) -> None:
+        body = event.body
+        assert isinstance(body, ScheduleActivity | CancelActivity | ActivityCompleted | ActivityFailed)
         self._require_open(body)
-        self._new_id(body.id)
-        self.activities[body.id] = PendingActivity(body, event.at_us)
-
-    def _change_activity(self, event: Event) -> None:
-        body: Any = event.body
-        self._require_open(body)
+        if isinstance(body, ScheduleActivity):
+            self._new_id(body.id)
+            self.activities[body.id] = PendingActivity(body, event.at_us)
+            return
         pending = self.activities.get(body.id)
-        kind = cast("type[Body]", type(body))
-        after = None if pending is None else ACTIVITY[pending.state].get(kind)
-        if pending is None or after is None:
-            state = CLOSED if pending is None else pending.state
-            refuse("activity", state, kind, f"activity {body.id}")
-        if after == CLOSED:
+        state = CLOSED if pending is None else pending.state
+        state = following("activity", state, type(body), f"activity {body.id}")
+        if state == CLOSED:
             del self.activities[body.id]
-        else:
-            pending.state = after
+        elif pending is not None:
+            pending.state = state
 
-    def _start_timer(self, event: Event) -> None:
-        body: Any = event.body
+    def _apply_timer(self, event: Event) -> None:
+        body = event.body
+        assert isinstance(body, StartTimer | CancelTimer | TimerFired)
         self._require_open(body)
-        self._new_id(body.id)
-        self.timers[body.id] = PendingTimer(body, event.at_us + body.delay_us)
-
-    def _end_timer(self, event: Event) -> None:
-        body: Any = event.body
-        self._require_open(body)
-        if self.timers.pop(body.id, None) is None:
-            refuse("timer", CLOSED, cast("type[Body]", type(body)), f"timer {body.id}")
+        if isinstance(body, StartTimer):
+            self._new_id(body.id)
+            self.timers[body.id] = PendingTimer(body, event.at_us + body.delay_us)
+            return
+        following("timer", OPEN if body.id in self.timers else CLOSED, type(body), f"timer {body.id}")
+        del self.timers[body.id]
 
     def _new_id(self, new: int) -> None:
         if new <= self.id_max:
             raise IllegalTransition(f"id {new} was given out again, after id {self.id_max}")
         self.id_max = new
-
-    BY_LIFETIME: ClassVar[dict[str, Callable[[ExecutionState, Event], None]]] = {
-        "workflow": _apply_workflow,
-        "activity": _change_activity,
-        "timer": _end_timer,
-        "child": _apply_child,
-        "external": _apply_external,
-        "pause": _apply_pause,
-        "update": _apply_update,
-    }
-    BY_BODY: ClassVar[dict[type[Body], Callable[[ExecutionState, Event], None]]] = {
-        ScheduleActivity: _schedule_activity,
-        StartTimer: _start_timer,
-    }
-
-
-_APPLY = {
-    body: ExecutionState.BY_BODY.get(body) or ExecutionState.BY_LIFETIME[lifetime]
-    for body, lifetime in LIFETIME_OF.items()
-}

@@ -23,6 +23,7 @@ from ..ports import (
     SHOWN_STATUSES,
     AttemptRecord,
     Change,
+    ConcurrencyLine,
     ExecutionRecord,
     History,
     Journal,
@@ -31,7 +32,17 @@ from ..ports import (
 )
 from . import Json
 
-__all__ = ["STATUSES", "change", "execution", "journal", "parked", "pause", "shown", "waiting_for"]
+__all__ = [
+    "STATUSES",
+    "change",
+    "execution",
+    "journal",
+    "parked",
+    "pause",
+    "shown",
+    "waiting_for",
+    "waiting_in_line",
+]
 
 STATUSES: Final = (*SHOWN_STATUSES, "blocked")
 """The statuses of lists: of what is open, ``paused`` goes before ``blocked``, and that before ``running``."""
@@ -83,6 +94,7 @@ def execution(
         "closed_at": _instant_or_none(record.closed_at_us),
         "history_length": history_length,
         "waiting_for": waiting,
+        "concurrency_key": record.concurrency_key or None,
         "blocked": None
         if blocked is None
         else {
@@ -146,6 +158,14 @@ def _waiting_for_resume(found: Pause) -> str:
     return f"{what} to be resumed{why}, paused by {found.identity} at {instant(found.since_us)}"
 
 
+def waiting_in_line(record: ExecutionRecord, line: ConcurrencyLine, ahead: int) -> str:
+    """What an execution waits for that has not begun because of its concurrency key."""
+    running = ", ".join(other.workflow_id for other in line.oldest) or "nobody"
+    if line.running > len(line.oldest):
+        running += f" and {line.running - len(line.oldest)} more"
+    return f"concurrency key {record.concurrency_key!r}, number {ahead + 1} in line behind {running}"
+
+
 def _waiting_for_activity(activity: PendingActivity, attempt: AttemptRecord | None) -> str:
     name = activity.command.activity_type
     if attempt is None or attempt.failures == 0:
@@ -158,6 +178,7 @@ def shown(
     history: History,
     attempts: Sequence[AttemptRecord],
     running: Callable[[int], bool],
+    waiting: str | None,
     paused: Pause | None = None,
 ) -> Json:
     """One execution with everything that is known about it."""
@@ -166,7 +187,7 @@ def shown(
     known = {attempt.activity: attempt for attempt in attempts}
     opened = record.status == "running"
     return {
-        "execution": execution(record, state.sequence, waiting_for(record, state, attempts, paused), paused),
+        "execution": execution(record, state.sequence, waiting, paused),
         "events": [event(entry) for entry in history.events],
         "pending_activities": [
             _pending_activity(number, activity, known.get(number), running(number))

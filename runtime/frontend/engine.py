@@ -27,6 +27,7 @@ from .records import (
     ActivityCancelled,
     Begun,
     BegunWithUpdate,
+    ConcurrencyStanding,
     CountedGroup,
     EventPage,
     ExecutionDetails,
@@ -43,6 +44,7 @@ from .schedules import ScheduleCalls
 _ORDERED_MAX = 10_000
 """Executions that a filter with an order of its own lists, in one page."""
 _WORKER_LOOK_S = 0.01
+_RUNNING_SHOWN = 10
 
 
 class EngineFrontend(ScheduleCalls, ControlCalls):
@@ -194,8 +196,20 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
             record = await self._engine.find(workflow_id, run_id)
             state = (await self._journal.history(record)).state
             attempts = await self._journal.attempts(record.key)
+            standing = await self._standing(record)
         failures = {attempt.activity: attempt.failures for attempt in attempts}
-        return _details_of(self._summary_of(record, state), state, failures)
+        return _details_of(self._summary_of(record, state), state, failures, standing)
+
+    async def _standing(self, record: ExecutionRecord) -> ConcurrencyStanding | None:
+        if not record.concurrency_key or record.status != OPEN:
+            return None
+        line = await self._journal.concurrency_line(record.concurrency_key, _RUNNING_SHOWN)
+        position = 0
+        if record.concurrency_rank:
+            position = 1 + await self._journal.concurrency_ahead(record)
+        return ConcurrencyStanding(
+            record.concurrency_key, record.concurrency_limit, position, tuple(line.oldest)
+        )
 
     async def workflow_events(
         self, workflow_id: str, run_id: str | None, after: int, wait: bool, last_only: bool
@@ -296,7 +310,10 @@ def _query_failed(error: Exception) -> QueryFailed:
 
 
 def _details_of(
-    summary: ExecutionSummary, state: ExecutionState, failures: Mapping[int, int]
+    summary: ExecutionSummary,
+    state: ExecutionState,
+    failures: Mapping[int, int],
+    standing: ConcurrencyStanding | None,
 ) -> ExecutionDetails:
     running = summary.record.status == OPEN
     activities = state.activities.items() if running else ()
@@ -317,4 +334,5 @@ def _details_of(
         cancel_requested=state.cancel_requested,
         static_summary=state.started.summary,
         static_details=state.started.details,
+        concurrency=standing,
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..exceptions import WorkflowAlreadyStartedError
+from ..exceptions import ConcurrencyKeyTakenError, WorkflowAlreadyStartedError
 from ..journal.errors import StorageFull
 from ..requests import (
     AlreadyRunning,
     EngineClosed,
     ExecutionPaused,
+    KeyTaken,
     NoSuchExecution,
     NotPaused,
     PausedAlready,
@@ -40,6 +41,11 @@ def _translation(error: BaseException) -> BaseException | None:
                 record.workflow_type,
                 run_id=record.run_id,
                 first_run_id=record.first_run_id or None,
+            )
+        case KeyTaken():
+            record = error.record
+            return ConcurrencyKeyTakenError(
+                error.key, error.limit, workflow_id=record.workflow_id, run_id=record.run_id
             )
         case NoSuchExecution():
             return RPCError(str(error), RPCStatusCode.NOT_FOUND)

@@ -17,6 +17,7 @@ __all__ = [
     "ActivityCancelled",
     "Begun",
     "BegunWithUpdate",
+    "ConcurrencyStanding",
     "CountedGroup",
     "EventPage",
     "ExecutionDetails",
@@ -75,6 +76,17 @@ class PendingChild:
     workflow_type: str
 
 
+@dataclass(frozen=True, slots=True)
+class ConcurrencyStanding:
+    """Where an execution stands in the line of its concurrency key: 0 when it has begun, 1 when it is the next."""
+
+    key: str
+    limit: int
+    position: int
+    running: tuple[ExecutionRecord, ...]
+    """Those that have begun, the oldest first, no more than ten."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionDetails:
     """One execution, with what it waits for."""
@@ -86,6 +98,7 @@ class ExecutionDetails:
     cancel_requested: bool
     static_summary: str
     static_details: str
+    concurrency: ConcurrencyStanding | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ..ports import (
     AttemptRecord,
     Batch,
     Change,
+    ConcurrencyLine,
     EventRecord,
     ExecutionRecord,
     History,
@@ -49,6 +50,8 @@ class MemoryJournal:
         self._parked_max = parked_max
         self._executions: dict[int, ExecutionRecord] = {}
         self._open: dict[str, int] = {}
+        self._keyed: dict[str, set[int]] = {}
+        """The open executions of each concurrency key."""
         self._events: list[EventRecord] = []
         self._histories: dict[int, list[EventRecord]] = {}
         self._attempts: dict[tuple[int, int], AttemptRecord] = {}
@@ -91,18 +94,33 @@ class MemoryJournal:
 
     def _write_starts(self, batch: Batch) -> dict[int, ExecutionRecord]:
         refused: dict[int, ExecutionRecord] = {}
-        for start in batch.starts.values():
+        for start in batch.starts_in_order():
             follows = batch.continues.get(start.key)
             if follows in refused:
                 refused[start.key] = refused[follows]
             elif start.workflow_id in self._open:
                 refused[start.key] = self._executions[self._open[start.workflow_id]]
+            elif follows is None and (others := self._in_the_way(start)):
+                refused[start.key] = others[0]
             else:
                 self._executions[start.key] = start
                 self._histories[start.key] = []
                 if start.status == OPEN:
                     self._open[start.workflow_id] = start.key
+                    if start.concurrency_key:
+                        self._keyed.setdefault(start.concurrency_key, set()).add(start.key)
         return refused
+
+    def _in_the_way(self, start: ExecutionRecord) -> list[ExecutionRecord]:
+        if not start.concurrency_key or start.concurrency_rank:
+            return []
+        line = self._line(start.concurrency_key)
+        begun = [record for record in line if record.concurrency_rank == 0]
+        return line if len(begun) >= start.concurrency_limit or len(line) > len(begun) else []
+
+    def _line(self, key: str) -> list[ExecutionRecord]:
+        found = [self._executions[number] for number in self._keyed.get(key, ())]
+        return sorted(found, key=lambda record: (record.concurrency_rank, record.key))
 
     def _check_places(self, events: Sequence[EventRecord]) -> None:
         expected: dict[int, int] = {}
@@ -123,10 +141,12 @@ class MemoryJournal:
                 wake_at_us=change.wake_at_us,
                 blocked=change.blocked,
                 paused=change.paused,
+                concurrency_rank=change.concurrency_rank,
             )
             self._executions[change.key] = execution
             if change.status != OPEN and self._open.get(execution.workflow_id) == change.key:
                 del self._open[execution.workflow_id]
+                self._keyed.get(execution.concurrency_key, set()).discard(change.key)
         for place, record in batch.attempts.items():
             if record is None:
                 self._attempts.pop(place, None)
@@ -212,6 +232,7 @@ class MemoryJournal:
             batch = Batch(
                 starts=dict(self._executions), attributes=dict(self._attributes), pauses=dict(self._pauses)
             )
+            batch.continues = dict.fromkeys(self._executions, 0)  # none of them is to be refused
             store.write(connection, batch, parked_max=1)
             return read(connection)
         finally:
@@ -242,6 +263,28 @@ class MemoryJournal:
             record
             for record in self._executions.values()
             if record.status == OPEN and record.parent_run_id == parent_run_id
+        ]
+
+    async def concurrency_line(self, key: str, limit: int) -> ConcurrencyLine:
+        """See `Journal.concurrency_line`."""
+        line = self._line(key)
+        begun = [record for record in line if record.concurrency_rank == 0]
+        return ConcurrencyLine(len(begun), begun[:limit], line[len(begun) :][:limit])
+
+    async def concurrency_ahead(self, execution: ExecutionRecord) -> int:
+        """See `Journal.concurrency_ahead`."""
+        place = (execution.concurrency_rank, execution.key)
+        line = self._line(execution.concurrency_key)
+        return sum(
+            record.concurrency_rank > 0 and (record.concurrency_rank, record.key) < place for record in line
+        )
+
+    async def concurrency_waiting(self) -> list[str]:
+        """See `Journal.concurrency_waiting`."""
+        return [
+            key
+            for key, numbers in self._keyed.items()
+            if any(self._executions[number].concurrency_rank for number in numbers)
         ]
 
     async def schedules(self) -> dict[str, bytes]:

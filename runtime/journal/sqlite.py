@@ -20,6 +20,7 @@ from ..ports import (
     AttemptRecord,
     Batch,
     Change,
+    ConcurrencyLine,
     ExecutionRecord,
     History,
     LastIds,
@@ -174,6 +175,18 @@ class SqliteJournal:
     async def children(self, parent_run_id: str) -> list[ExecutionRecord]:
         """See `Journal.children`."""
         return await self._read(store.read_children, parent_run_id)
+
+    async def concurrency_line(self, key: str, limit: int) -> ConcurrencyLine:
+        """See `Journal.concurrency_line`."""
+        return await self._read(store.read_concurrency_line, key, limit)
+
+    async def concurrency_ahead(self, execution: ExecutionRecord) -> int:
+        """See `Journal.concurrency_ahead`."""
+        return await self._read(store.read_concurrency_ahead, execution)
+
+    async def concurrency_waiting(self) -> list[str]:
+        """See `Journal.concurrency_waiting`."""
+        return await self._read(store.read_concurrency_waiting)
 
     async def schedules(self) -> dict[str, bytes]:
         """See `Journal.schedules`."""

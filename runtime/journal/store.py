@@ -21,6 +21,7 @@ from ..ports import (
     Batch,
     Blocked,
     Change,
+    ConcurrencyLine,
     EventRecord,
     ExecutionRecord,
     History,
@@ -82,13 +83,13 @@ def schema_version(connection: sqlite3.Connection) -> int:
 
 _START: Final = """
 INSERT INTO executions (key, workflow_id, run_id, type, task_queue, status, started_at, closed_at, wake_at, blocked,
-  parent_workflow_id, parent_run_id, parent_close_policy, root_workflow_id, root_run_id, first_run_id, paused)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
+  parent_workflow_id, parent_run_id, parent_close_policy, root_workflow_id, root_run_id, first_run_id, paused,
+  concurrency_key, concurrency_limit, concurrency_rank)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
 _EVENT: Final = """
 INSERT INTO events (execution, sequence, activation, at, kind, data, checksum) VALUES (?, ?, ?, ?, ?, ?, ?)"""
-_CHANGE: Final = (
-    "UPDATE executions SET status = ?, closed_at = ?, wake_at = ?, blocked = ?, paused = ? WHERE key = ?"
-)
+_CHANGE: Final = """
+UPDATE executions SET status = ?, closed_at = ?, wake_at = ?, blocked = ?, paused = ?, concurrency_rank = ? WHERE key = ?"""
 _ATTEMPT: Final = """
 INSERT OR REPLACE INTO attempts (execution, activity, failures, next_at, failure, heartbeat) VALUES (?, ?, ?, ?, ?, ?)"""
 _ATTEMPT_OVER: Final = "DELETE FROM attempts WHERE execution = ? AND activity = ?"
@@ -114,6 +115,7 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
                 c.wake_at_us,
                 _blocked_text(c.blocked),
                 _pause_text(c.paused),
+                c.concurrency_rank,
                 c.key,
             )
             for c in batch.changes.values()
@@ -126,7 +128,10 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
         events = [event for event in events if event.execution not in refused]
         outgoing = [message for message in outgoing if message.execution not in refused]
     if batch.events:
-        connection.executemany(_EVENT, events)
+        connection.executemany(
+            _EVENT,
+            [(e.execution, e.sequence, e.activation, e.at_us, e.kind, e.data, e.checksum) for e in events],
+        )
     if batch.attempts:
         _write_attempts(connection, batch.attempts)
     if batch.outgoing:
@@ -153,13 +158,16 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
 
 def _write_starts(connection: sqlite3.Connection, batch: Batch) -> dict[int, ExecutionRecord]:
     refused: dict[int, ExecutionRecord] = {}
-    for start in batch.starts.values():
+    for start in batch.starts_in_order():
         follows = batch.continues.get(start.key)
         if follows in refused:
             refused[start.key] = refused[follows]
             continue
-        # A run that also closed in this batch does not meet the index of open runs.
-        others = [] if start.status == OPEN else _open_runs(connection, start.workflow_id)
+        # A run that also closed in this batch does not meet the index of open runs. The key comes after the id.
+        keyed = bool(start.concurrency_key)
+        others = [] if start.status == OPEN and not keyed else _open_runs(connection, start.workflow_id)
+        if keyed and follows is None and start.concurrency_rank == 0 and not others:
+            others = _in_the_way(connection, start)
         if others or connection.execute(_START, _start_row(start)).rowcount == 0:
             refused[start.key] = (others or _open_runs(connection, start.workflow_id))[0]
     return refused
@@ -167,6 +175,18 @@ def _write_starts(connection: sqlite3.Connection, batch: Batch) -> dict[int, Exe
 
 def _open_runs(connection: sqlite3.Connection, workflow_id: str) -> list[ExecutionRecord]:
     return find_executions(connection, workflow_id=workflow_id, status=OPEN, limit=1)
+
+
+def _in_the_way(connection: sqlite3.Connection, start: ExecutionRecord) -> list[ExecutionRecord]:
+    """The executions because of which a start has to wait for its concurrency key; empty when it need not."""
+    query = (
+        f"SELECT {_EXECUTION_COLUMNS} FROM executions WHERE status = 0 AND concurrency_key = ? "  # noqa: S608 - constant text
+        "ORDER BY concurrency_rank, key LIMIT ?"
+    )
+    rows = connection.execute(query, (start.concurrency_key, start.concurrency_limit))
+    first = [_execution(row) for row in rows]
+    full = len(first) == start.concurrency_limit
+    return first if full or (first and first[-1].concurrency_rank) else []
 
 
 def _start_row(start: ExecutionRecord) -> tuple[object, ...]:
@@ -188,6 +208,9 @@ def _start_row(start: ExecutionRecord) -> tuple[object, ...]:
         start.root_run_id or None,
         start.first_run_id or None,
         _pause_text(start.paused),
+        start.concurrency_key or None,
+        start.concurrency_limit,
+        start.concurrency_rank,
     )
 
 
@@ -263,7 +286,8 @@ def _pause_text(pause: Pause | None) -> str | None:
 
 _EXECUTION_COLUMNS: Final = (
     "key, workflow_id, run_id, type, task_queue, started_at, status, closed_at, wake_at, blocked, "
-    "parent_workflow_id, parent_run_id, parent_close_policy, root_workflow_id, root_run_id, first_run_id, paused"
+    "parent_workflow_id, parent_run_id, parent_close_policy, root_workflow_id, root_run_id, first_run_id, paused, "
+    "concurrency_key, concurrency_limit, concurrency_rank"
 )
 
 
@@ -286,6 +310,9 @@ def _execution(row: Sequence[Any]) -> ExecutionRecord:
         root_run_id=row[14] or "",
         first_run_id=row[15] or "",
         paused=None if row[16] is None else _pause(row[16]),
+        concurrency_key=row[17] or "",
+        concurrency_limit=row[18],
+        concurrency_rank=row[19],
     )
 
 
@@ -392,6 +419,37 @@ def read_children(connection: sqlite3.Connection, parent_run_id: str) -> list[Ex
     """See `Journal.children`."""
     query = f"SELECT {_EXECUTION_COLUMNS} FROM executions WHERE status = 0 AND parent_run_id = ?"  # noqa: S608 - constant text
     return [_execution(row) for row in connection.execute(query, (parent_run_id,))]
+
+
+def read_concurrency_line(connection: sqlite3.Connection, key: str, limit: int) -> ConcurrencyLine:
+    """See `Journal.concurrency_line`."""
+    of_key = "FROM executions WHERE status = 0 AND concurrency_key = ? AND concurrency_rank"
+    running = connection.execute(f"SELECT count(*) {of_key} = 0", (key,)).fetchone()[0]
+    oldest = f"SELECT {_EXECUTION_COLUMNS} {of_key} = 0 ORDER BY key LIMIT ?"
+    waiting = f"SELECT {_EXECUTION_COLUMNS} {of_key} > 0 ORDER BY concurrency_rank, key LIMIT ?"
+    return ConcurrencyLine(
+        running,
+        [_execution(row) for row in connection.execute(oldest, (key, limit))],
+        [_execution(row) for row in connection.execute(waiting, (key, limit))],
+    )
+
+
+def read_concurrency_ahead(connection: sqlite3.Connection, execution: ExecutionRecord) -> int:
+    """See `Journal.concurrency_ahead`."""
+    query = """
+SELECT count(*) FROM executions WHERE status = 0 AND concurrency_key = ? AND concurrency_rank > 0
+AND (concurrency_rank, key) < (?, ?)"""
+    place = (execution.concurrency_key, execution.concurrency_rank, execution.key)
+    count: int = connection.execute(query, place).fetchone()[0]
+    return count
+
+
+def read_concurrency_waiting(connection: sqlite3.Connection) -> list[str]:
+    """See `Journal.concurrency_waiting`."""
+    query = """
+SELECT DISTINCT concurrency_key FROM executions
+WHERE status = 0 AND concurrency_key IS NOT NULL AND concurrency_rank > 0"""
+    return [row[0] for row in connection.execute(query)]
 
 
 def read_schedules(connection: sqlite3.Connection) -> dict[str, bytes]:

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..common import Priority, RetryPolicy
+from ..common import ConcurrencyKey, ConcurrencyPolicy, Priority, RetryPolicy
 from ..core.payload import Payload
+from ..retry_policy import parts_of
 from ..search_attributes import attributes_of, typed
 from .types import (
     Schedule,
@@ -136,6 +137,7 @@ def _action_to_json(action: ScheduleActionStartWorkflow, encode: Encode) -> dict
         "static_summary": _text_to_json(action.static_summary),
         "static_details": _text_to_json(action.static_details),
         "priority": asdict(action.priority),
+        "concurrency": None if action.concurrency is None else list(parts_of(action.concurrency)),
         "headers": _payloads_to_json(action.headers, encode),
     }
 
@@ -158,7 +160,12 @@ def _action_from_json(found: Mapping[str, Any]) -> ScheduleActionStartWorkflow:
         static_details=_text_from_json(found["static_details"]),
         headers=_payloads_from_json(found["headers"]),
         priority=Priority(**found["priority"]),
+        concurrency=_concurrency_from_json(found.get("concurrency")),
     )
+
+
+def _concurrency_from_json(found: Sequence[Any] | None) -> ConcurrencyKey | None:
+    return None if found is None else ConcurrencyKey(found[0], found[1], ConcurrencyPolicy(found[2]))
 
 
 def _retry_to_json(policy: RetryPolicy | None) -> dict[str, Any] | None:

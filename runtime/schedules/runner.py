@@ -22,7 +22,7 @@ from ..core.payload import Attribute, Failure, Payload
 from ..journal.errors import StorageFull
 from ..ports import ExecutionRecord
 from ..relations import closing_failure
-from ..requests import AlreadyRunning, EngineClosed, NoSuchExecution, StartRequest
+from ..requests import AlreadyRunning, EngineClosed, KeyTaken, NoSuchExecution, StartRequest
 from ..retry_policy import rule_of
 from ..search_attributes import attributes_of
 from . import decide
@@ -56,6 +56,7 @@ _OUTCOMES: Final[Mapping[type[Closing], Outcome]] = {
     cmd.CancelWorkflow: Outcome.CANCELED,
     events.WorkflowTerminated: Outcome.TERMINATED,
     events.WorkflowTimedOut: Outcome.TIMED_OUT,
+    events.WorkflowWithdrawn: Outcome.CANCELED,
 }
 
 
@@ -398,7 +399,7 @@ class Schedules:
         await self._look_at(entry, record.workflow_id, run_id)
 
     async def _begun(self, entry: _Entry, number: int, start: StartAction) -> ExecutionRecord | None:
-        """The execution of a wanted start; None when its id is in use."""
+        """The execution of a wanted start; None when its id is in use, or its concurrency key."""
         request = self._request(entry.kept, number, start)
         while True:
             try:
@@ -406,12 +407,12 @@ class Schedules:
                 if found and await self._caused(found[0], request.caused_by):
                     return found[0]
                 reuse = _ALLOW_DUPLICATE if start.manual else _REJECT_DUPLICATE
-                record, _ = await self._engine.start_checked(request, reuse=reuse)
-                return record
-            except AlreadyRunning:
-                _log.info(
-                    "schedule %s: %s runs already, nothing is started", entry.kept.id, request.workflow_id
-                )
+                record, started = await self._engine.start_checked(request, reuse=reuse)
+                if started:
+                    return record
+                raise KeyTaken(request.concurrency_key, request.concurrency_limit, record)
+            except (AlreadyRunning, KeyTaken) as error:
+                _log.info("schedule %s: %s is not started, %s", entry.kept.id, request.workflow_id, error)
                 return None
             except codec.EventUnwritable:
                 _log.exception("schedule %s: its workflow cannot be started", entry.kept.id)
@@ -450,7 +451,7 @@ class Schedules:
             schedule_id=kept.id,
             last_result=kept.last_result,
             last_failure=kept.last_failure,
-        )
+        ).under(action.concurrency)
 
     async def _look_at(self, entry: _Entry, workflow_id: str, first_run_id: str) -> None:
         """It may have ended before its start was reported, or before the process was started again."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
-from ..common import Priority, RetryPolicy, SearchAttributes, TypedSearchAttributes, arg_unset
+from ..common import ConcurrencyKey, Priority, RetryPolicy, SearchAttributes, TypedSearchAttributes, arg_unset
 from ..converter import DataConverter
 from ..core.payload import Payload
 from ..exceptions import TemporalError
@@ -144,6 +144,8 @@ class ScheduleActionStartWorkflow(ScheduleAction):
     static_details: str | Payload | None
     priority: Priority
     headers: Mapping[str, Payload] | None
+    concurrency: ConcurrencyKey | None
+    """An action whose key is taken and whose policy is to join or to refuse starts nothing."""
 
     def __init__(
         self,
@@ -164,6 +166,7 @@ class ScheduleActionStartWorkflow(ScheduleAction):
         static_details: str | Payload | None = None,
         headers: Mapping[str, Payload] | None = None,
         priority: Priority = Priority.default,
+        concurrency: ConcurrencyKey | None = None,
     ) -> None:
         if not id:
             raise ValueError(
@@ -186,6 +189,7 @@ class ScheduleActionStartWorkflow(ScheduleAction):
         self.static_details = static_details
         self.headers = headers
         self.priority = priority
+        self.concurrency = concurrency
 
 
 # -- how -----------------------------------------------------------------------------------------------

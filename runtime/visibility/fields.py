@@ -93,6 +93,7 @@ COLUMNS: Final[Mapping[str, Field]] = dict(
         ),
         _column("ParentWorkflowId", Kind.KEYWORD, "executions.parent_workflow_id", nullable=True),
         _column("ParentRunId", Kind.KEYWORD, "executions.parent_run_id", nullable=True),
+        _column("ConcurrencyKey", Kind.KEYWORD, "executions.concurrency_key", nullable=True),
         # An execution without a parent is its own root, as in Temporal and in what a client lists.
         _column(
             "RootWorkflowId", Kind.KEYWORD, "coalesce(executions.root_workflow_id, executions.workflow_id)"

@@ -78,6 +78,7 @@ _COLUMNS: Final[Mapping[str, Callable[[ExecutionRecord], Scalar | None]]] = {
     # A journal stores an empty string as NULL in these.
     "ParentWorkflowId": lambda e: e.parent_workflow_id or None,
     "ParentRunId": lambda e: e.parent_run_id or None,
+    "ConcurrencyKey": lambda e: e.concurrency_key or None,
     "RootWorkflowId": lambda e: e.root_workflow_id or e.workflow_id,
     "RootRunId": lambda e: e.root_run_id or e.run_id,
     "TemporalNamespaceDivision": lambda _: None,

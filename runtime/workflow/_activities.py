@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from ..activity import activity_definition
-from ..common import Priority, RetryPolicy
+from ..common import ConcurrencyKey, ConcurrencyPolicy, Priority, RetryPolicy
 from ..core.activities import ActivityCancellationType, ActivityHandle, PendingActivity
 from ..core.commands import ScheduleActivity
 from ..core.instance import Instance, Values
 from ..interceptors import StartActivityInput, StartLocalActivityInput
-from ..retry_policy import inherited, rule_of
+from ..retry_policy import inherited, parts_of, rule_of
 from ._arguments import UNSET, arguments, positive
 from ._current import current
-from ._event_groups import belonging_to
 from ._intercepting import NO_HEADERS, outbound_of
 
 P1 = TypeVar("P1")
@@ -38,6 +38,7 @@ class ActivityConfig(TypedDict, total=False):
     summary: str | None
     event_groups: Sequence[Any] | None
     priority: Priority
+    concurrency: ConcurrencyKey | None
 
 
 class _Options(ActivityConfig, total=False):
@@ -88,12 +89,14 @@ def start_activity(
     summary: str | None = None,
     event_groups: Sequence[Any] | None = None,
     priority: Priority = Priority.default,
+    concurrency: ConcurrencyKey | None = None,
 ) -> ActivityHandle[Any]:
     """Schedule an activity; awaiting the handle gives its result.
 
     An activity runs at least once, and again after each failure as its retry policy says (by default for ever).
     `start_to_close_timeout` bounds one attempt, `schedule_to_close_timeout` all of them; one of both is required.
-    `schedule_to_start_timeout` bounds the wait for a worker, `heartbeat_timeout` the silence between two beats.
+    `schedule_to_start_timeout` bounds the wait for a worker, `heartbeat_timeout` the silence between two beats. Of the attempts
+    with one `concurrency` key, whatever their workflows and types, at most its limit run at a time.
 
     Raises:
         ValueError: no timeout, both `arg` and `args`, or a retry policy that contradicts itself.
@@ -117,6 +120,7 @@ def start_activity(
             summary=summary,
             event_groups=event_groups,
             priority=priority,
+            concurrency=concurrency,
         ),
     )
 
@@ -161,6 +165,7 @@ async def execute_activity(
     summary: str | None = None,
     event_groups: Sequence[Any] | None = None,
     priority: Priority = Priority.default,
+    concurrency: ConcurrencyKey | None = None,
 ) -> Any:
     """Schedule an activity and wait for its result; see `start_activity`."""
     return await _scheduled(
@@ -180,6 +185,7 @@ async def execute_activity(
             summary=summary,
             event_groups=event_groups,
             priority=priority,
+            concurrency=concurrency,
         ),
     )
 
@@ -216,6 +222,7 @@ def _scheduled(
             summary=get("summary"),
             event_groups=get("event_groups"),
             priority=get("priority", Priority.default),
+            concurrency=get("concurrency"),
             arg_types=None,
             ret_type=result_type if result_type is not None else hint,
         )
@@ -246,8 +253,19 @@ def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[An
         input.summary or "",
         False,
         *inherited(input.priority, instance.start),
+        *_key_and_limit(input.concurrency),
     )
     return _start(instance, command, values, input)
+
+
+def _key_and_limit(concurrency: ConcurrencyKey | None) -> tuple[str, int]:
+    key, limit, policy = parts_of(concurrency)
+    if concurrency is not None and policy != ConcurrencyPolicy.WAIT:
+        raise ValueError(
+            f"the concurrency policy of an activity is {concurrency.policy.name}, expected WAIT: only executions join, replace "
+            "and are refused"
+        )
+    return key, limit
 
 
 def _start(
@@ -256,11 +274,12 @@ def _start(
     values: Values,
     input: StartActivityInput | StartLocalActivityInput,
 ) -> ActivityHandle[Any]:
-    pending = PendingActivity(
-        command, instance.loop, values, cancellation=input.cancellation_type, result_type=input.ret_type
+    future: asyncio.Future[Any] = instance.loop.create_future()
+    return instance.start_activity(
+        PendingActivity(
+            command, future, values, cancellation=input.cancellation_type, result_type=input.ret_type
+        )
     )
-    with belonging_to(input.event_groups):
-        return instance.start_activity(pending)
 
 
 def _require_a_timeout(

@@ -8,19 +8,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypedDict, TypeVar
 
-from ..common import Priority, RetryPolicy, WorkflowIDReusePolicy
+from ..common import ConcurrencyKey, ConcurrencyPolicy, Priority, RetryPolicy, WorkflowIDReusePolicy
 from ..core.children import ChildHandle, ChildWorkflowCancellationType, PendingChild
 from ..core.commands import StartChild
 from ..core.instance import Instance
 from ..interceptors import SignalChildWorkflowInput, StartChildWorkflowInput
-from ..retry_policy import inherited, rule_of
+from ..retry_policy import inherited, parts_of, rule_of
 from ..search_attributes import attributes_of
 from ._arguments import UNSET, arguments, positive
 from ._context import uuid4
 from ._continuing import workflow_name_of, workflow_result_type
 from ._current import current
 from ._definition import signal_name
-from ._event_groups import belonging_to
 from ._intercepting import NO_HEADERS, outbound_of
 
 S = TypeVar("S")
@@ -57,6 +56,7 @@ class ChildWorkflowConfig(TypedDict, total=False):
     event_groups: Sequence[Any] | None
     priority: Priority
     versioning_override: Any
+    concurrency: ConcurrencyKey | None
 
 
 class ChildWorkflowHandle(ChildHandle[R], Generic[S, R]):
@@ -122,11 +122,14 @@ async def start_child_workflow(
     event_groups: Sequence[Any] | None = None,
     priority: Priority = Priority.default,
     versioning_override: Any = None,
+    concurrency: ConcurrencyKey | None = None,
 ) -> ChildWorkflowHandle[Any, Any]:
     """Start another workflow as a child of this one; returns when it has started. The handle gives its result.
 
     Raises:
         WorkflowAlreadyStartedError: its id is in use, or may not be used again.
+        ConcurrencyKeyTakenError: as many of its concurrency key run as may, and its policy is to refuse.
+        ValueError: it would join an execution that is not its child.
         ChildWorkflowError: (from the handle) the child ended without a result; its cause says how.
     """
     instance = current()
@@ -155,6 +158,7 @@ async def start_child_workflow(
             versioning_override=versioning_override,
             event_groups=event_groups,
             priority=priority,
+            concurrency=concurrency,
             arg_types=None,
             ret_type=result_type or hint,
         )
@@ -181,21 +185,13 @@ def _name_and_result(workflow: Any) -> tuple[str, Any]:
     return workflow_name_of(workflow), workflow_result_type(workflow)
 
 
-def checked_cron(schedule: str | None) -> str:
-    """The schedule as it is recorded, an empty text for none.
-
-    Raises:
-        ValueError: it is none, or of an unknown zone.
-    """
-    if not schedule:
-        return ""
-    from ..schedules.spec import CronSchedule  # made of what is in this package
-
-    return CronSchedule(schedule).expression
-
-
 async def start(instance: Instance, input: StartChildWorkflowInput) -> ChildWorkflowHandle[Any, Any]:
     """Ask the core for a child, and wait until it has started."""
+    if input.concurrency is not None and input.concurrency.policy == ConcurrencyPolicy.JOIN:
+        raise ValueError(
+            "a child cannot join another execution, whose parent it is not: use ConcurrencyPolicy.REFUSE and "
+            "get_external_workflow_handle"
+        )
     values = instance.values.for_workflow(input.id)
     command = StartChild(
         instance.next_id(),
@@ -209,19 +205,19 @@ async def start(instance: Instance, input: StartChildWorkflowInput) -> ChildWork
         rule_of(input.retry_policy),
         int(input.parent_close_policy) or int(ParentClosePolicy.TERMINATE),
         int(input.id_reuse_policy),
-        checked_cron(input.cron_schedule),
+        input.cron_schedule,
         {name: values.encode([value])[0] for name, value in (input.memo or {}).items()},
         attributes_of(input.search_attributes),
         input.headers,
         input.static_summary or "",
         input.static_details or "",
         *inherited(input.priority, instance.start),
+        *parts_of(input.concurrency),
     )
     pending = PendingChild(
         command, instance, values, cancellation=input.cancellation_type, result_type=input.ret_type
     )
-    with belonging_to(input.event_groups):
-        instance.add_child(pending)
+    instance.add_child(pending)
     handle: ChildWorkflowHandle[Any, Any] = ChildWorkflowHandle(pending, instance)
     await handle.until_started()
     return handle

@@ -113,6 +113,66 @@ async def test_a_second_open_run_of_a_workflow_id_is_left_out_and_the_first_is_r
     assert len(await journal.changes(0, 10)) == 1
 
 
+# -- concurrency keys --------------------------------------------------------------------------------
+
+
+def keyed(key: int, *, limit: int = 1, rank: int = 0, **more: object) -> ExecutionRecord:
+    return execution(
+        key, f"w{key}", concurrency_key="field", concurrency_limit=limit, concurrency_rank=rank, **more
+    )
+
+
+async def test_a_start_that_finds_its_key_taken_is_left_out_and_the_oldest_is_reported(
+    journal: Journal,
+) -> None:
+    first, second = keyed(1, limit=2), keyed(2, limit=2)
+    assert (await begin(journal, first))[0] == {}
+    assert (await begin(journal, second))[0] == {}
+    assert (await begin(journal, keyed(3, limit=2)))[0] == {3: first}
+    assert (await begin(journal, keyed(4, limit=3)))[0] == {}
+    assert (await begin(journal, execution(5, concurrency_key="other", concurrency_limit=1)))[0] == {}
+    line = await journal.concurrency_line("field", 2)
+    assert (line.running, line.oldest, line.waiting) == (3, [first, second], [])
+
+
+async def test_nobody_begins_while_others_wait_and_they_stand_by_rank_and_age(journal: Journal) -> None:
+    begun, late, soon, later = keyed(1), keyed(2, rank=4), keyed(3, rank=2), keyed(4, rank=4)
+    for record in (begun, late, soon, later):
+        assert (await begin(journal, record))[0] == {}
+    line = await journal.concurrency_line("field", 10)
+    assert (line.running, line.waiting) == (1, [soon, late, later])
+    assert [await journal.concurrency_ahead(record) for record in (soon, late, later)] == [0, 1, 2]
+    assert await journal.concurrency_waiting() == ["field"]
+    await journal.commit(Batch(changes={1: ExecutionChange(1, "completed", 3000, None, None, 0)}))
+    assert (await begin(journal, keyed(5)))[0] == {5: soon}  # the place is free, and theirs
+    changes = {key: ExecutionChange(key, "running", None, 0, None, 0) for key in (2, 3, 4)}
+    await journal.commit(Batch(changes=changes))
+    assert (await journal.concurrency_line("field", 10)).running == 3
+    assert await journal.concurrency_waiting() == []
+
+
+async def test_what_continues_a_run_takes_its_place_before_other_starts_of_the_same_batch(
+    journal: Journal,
+) -> None:
+    first, other, next_run = keyed(1), keyed(2), keyed(3)
+    await begin(journal, first)
+    batch = Batch(
+        starts={2: other, 3: next_run},
+        continues={3: 1},
+        events=[Writer(other).add(started(other)), Writer(next_run).add(started(next_run))],
+        changes={1: ExecutionChange(1, "continued_as_new", 3000, None, None, 0)},
+    )
+    assert await journal.commit(batch) == {2: next_run}
+
+
+async def test_the_id_of_a_start_comes_before_its_key(journal: Journal) -> None:
+    holder, same_id = keyed(1), execution(2)
+    await begin(journal, holder)
+    await begin(journal, same_id)
+    start = execution(3, concurrency_key="field", concurrency_limit=1)
+    assert (await begin(journal, start))[0] == {3: same_id}
+
+
 async def test_a_run_that_began_and_ended_in_one_batch_is_left_out_too(journal: Journal) -> None:
     first, second = execution(1), execution(2, status="completed")
     await begin(journal, first)
@@ -143,7 +203,7 @@ async def test_a_run_may_end_and_the_next_begin_in_one_batch(journal: Journal) -
     first, second = execution(1), execution(2)
     _, writer = await begin(journal, first)
     batch = Batch(starts={2: second}, continues={2: 1})
-    batch.changes[1] = ExecutionChange(1, "continued_as_new", 3000, None, None)
+    batch.changes[1] = ExecutionChange(1, "continued_as_new", 3000, None, None, 0)
     batch.events = [
         writer.add(ContinueAsNew("Irrigate", "default", ()), 2),
         Writer(second).add(started(second)),
@@ -156,7 +216,7 @@ async def test_a_run_may_end_and_the_next_begin_in_one_batch(journal: Journal) -
 async def test_a_workflow_id_can_be_used_again_when_its_run_has_closed(journal: Journal) -> None:
     _, writer = await begin(journal, execution(1))
     batch = Batch(events=[writer.add(CompleteWorkflow(VALUE), 2)])
-    batch.changes[1] = ExecutionChange(1, "completed", 3000, None, None)
+    batch.changes[1] = ExecutionChange(1, "completed", 3000, None, None, 0)
     await journal.commit(batch)
     refused, _ = await begin(journal, execution(2))
     assert refused == {}
@@ -176,7 +236,7 @@ async def test_an_event_whose_place_is_taken_is_refused_and_nothing_of_its_batch
 async def test_changes_replace_what_is_listed_of_an_execution(journal: Journal) -> None:
     await begin(journal, execution(1))
     blocked = Blocked("ZeroDivisionError: division by zero", "farm.py:3 in run", 5, 2)
-    await journal.commit(Batch(changes={1: ExecutionChange(1, "running", None, 77, blocked)}))
+    await journal.commit(Batch(changes={1: ExecutionChange(1, "running", None, 77, blocked, 0)}))
     (found,) = await journal.executions()
     assert (found.wake_at_us, found.blocked) == (77, blocked)
     assert (await journal.counts())["blocked"] == 1
@@ -234,7 +294,7 @@ async def test_what_is_paused_by_itself_or_with_others_is_told_apart(journal: Jo
     await journal.commit(
         Batch(
             pauses=dict.fromkeys(wide),
-            changes={1: ExecutionChange(1, "running", None, 0, None)},
+            changes={1: ExecutionChange(1, "running", None, 0, None, 0)},
         )
     )
     assert await journal.pauses() == {}

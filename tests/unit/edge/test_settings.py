@@ -10,6 +10,7 @@ from overwinter.edge.settings import SettingsError, load, render_reference
 
 ROOT = Path(__file__).parents[3]
 LEAST = '[gateway]\nstate_dir = "state"\n'
+TRIGGER = LEAST + "[[trigger]]\ntopic = 'a'\nid = 'x'\nworkflow = 'W'\n"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -63,6 +64,15 @@ def test_durations_are_texts_or_seconds(tmp_path: Path) -> None:
         (
             LEAST + "[[trigger]]\ntopic = 'a/{b}'\nid = '{c}'\nworkflow = 'W'\n",
             ["trigger 1: id has {c}", "b"],
+        ),
+        (TRIGGER + "concurrency = 'x'\n", ["concurrency", "a table such as"]),
+        (TRIGGER + "concurrency = { limit = 1 }\n", ["trigger 1: concurrency.key"]),
+        (TRIGGER + "concurrency = { key = '{c}' }\n", ["concurrency.key has {c}"]),
+        (TRIGGER + "concurrency = { key = 'x', limit = 0 }\n", ["concurrency.limit", "1"]),
+        (TRIGGER + "concurrency = { key = 'x', policy = 'hope' }\n", ["concurrency.policy", "replace"]),
+        (
+            TRIGGER + "action = 'signal'\nsignal = 's'\nconcurrency = { key = 'x' }\n",
+            ["concurrency", "starts nothing"],
         ),
         (
             LEAST + "[[trigger]]\ntopic = 'a'\nid = 'x'\nworkflow = 'W'\nwhere = { m = { under = 1 } }\n",

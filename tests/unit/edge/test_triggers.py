@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from overwinter.edge.decoding import BYTES_MAX, DEPTH_MAX, MessageRefused, decode
 from overwinter.edge.topics import PatternError, TopicPattern
 from overwinter.edge.triggers import (
+    ConcurrencySettings,
     Ignored,
     Refused,
     SignalWithStart,
@@ -21,6 +22,7 @@ from overwinter.edge.triggers import (
     Triggers,
     TriggerSettings,
 )
+from overwinter.runtime.common import ConcurrencyKey, ConcurrencyPolicy
 
 
 def triggers(**changes: Any) -> Triggers:
@@ -162,6 +164,20 @@ def test_a_message_that_cannot_be_used_is_refused_with_its_reason(payload: bytes
 
 def test_a_topic_that_no_trigger_is_for_is_refused() -> None:
     assert decide(triggers(), {}, topic="farm/x/y/z").code == "unknown_topic"
+
+
+@pytest.mark.parametrize("action", ["start", "signal_with_start"])
+def test_a_concurrency_key_is_made_of_the_message(action: str) -> None:
+    signal = {"signal": "flow"} if action != "start" else {}
+    concurrency = ConcurrencySettings(key="{field}/{payload.pump}", limit=2, policy="replace")
+    (effect,) = decide(triggers(action=action, concurrency=concurrency, **signal), {"pump": 7})
+    assert effect.concurrency == ConcurrencyKey("north/7", 2, ConcurrencyPolicy.REPLACE)
+
+
+def test_a_concurrency_key_that_the_message_does_not_fill_is_refused() -> None:
+    concurrency = ConcurrencySettings(key="{payload.pump}")
+    assert decide(triggers(concurrency=concurrency), {"pump": ""}).code == "bad_id"
+    assert decide(triggers(concurrency=concurrency), {}).code == "missing_field"
 
 
 @pytest.mark.parametrize("serial", ["", "a\nb", "x" * 300])

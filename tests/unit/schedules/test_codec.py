@@ -210,11 +210,15 @@ TYPES = [
 ]
 
 
+OURS = {"concurrency"}
+"""Fields that the SDK has not."""
+
+
 def shape(of: type) -> list[tuple[str, str, str]]:
     return [
         (field.name, _default(field), "" if field.init else "not given")
         for field in dataclasses.fields(of)
-        if not field.name.startswith(("raw_", "_"))
+        if not field.name.startswith(("raw_", "_")) and field.name not in OURS
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,13 @@ from overwinter.runtime.client import (
     ScheduleUpdateInput,
     WorkflowFailureError,
 )
-from overwinter.runtime.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from overwinter.runtime.common import (
+    ConcurrencyKey,
+    ConcurrencyPolicy,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+)
 from overwinter.runtime.exceptions import ApplicationError
 from overwinter.runtime.journal import MemoryJournal, StorageFailed, StorageFull
 from overwinter.runtime.ports import Batch, ExecutionRecord
@@ -91,6 +98,41 @@ async def started(client: Client, count: int) -> list[str]:
 
     await until(enough, what=f"{count} runs")
     return await runs(client)
+
+
+@pytest.mark.parametrize(
+    ("policy", "begun"),
+    [(ConcurrencyPolicy.WAIT, True), (ConcurrencyPolicy.JOIN, False), (ConcurrencyPolicy.REFUSE, False)],
+)
+async def test_what_it_starts_counts_under_the_concurrency_key_of_its_action(
+    policy: ConcurrencyPolicy, begun: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "overwinter.runtime.schedules.runner")
+    gateway = Gateway(MemoryJournal())
+    key = ConcurrencyKey("valve", policy=policy)
+    async with gateway.on([Water]) as client:
+        other = await client.start_workflow(
+            Water.run, "when told", id="other", task_queue=QUEUE, concurrency=key
+        )
+        schedule = hourly()
+        assert isinstance(schedule.action, ScheduleActionStartWorkflow)
+        schedule.action.concurrency = key
+        handle = await client.create_schedule("irrigation", schedule)
+        described = (await handle.describe()).schedule.action
+        assert isinstance(described, ScheduleActionStartWorkflow)
+        assert described.concurrency == key
+        gateway.advance(client, HOUR)
+        if not begun:
+            await until(lambda: "is not started" in caplog.text, what="the time has passed")
+            assert len(await client.engine.journal.executions()) == 1
+            return
+        (workflow_id,) = await started(client, 1)
+        waiting = client.get_workflow_handle(workflow_id)
+        standing = (await waiting.describe()).concurrency
+        assert standing is not None
+        assert standing.position == 1
+        await other.signal(Water.finish)
+        assert await waiting.result() == "first"
 
 
 async def test_it_acts_at_its_times_and_hands_on_the_last_result() -> None:

@@ -14,7 +14,8 @@ from overwinter.runtime.visibility import Filter, Listed, parse
 SCHEMA = """
 CREATE TABLE executions (key INTEGER PRIMARY KEY, workflow_id TEXT NOT NULL, run_id TEXT NOT NULL, type TEXT NOT NULL,
   task_queue TEXT NOT NULL, status INTEGER NOT NULL, started_at INTEGER NOT NULL, closed_at INTEGER,
-  parent_workflow_id TEXT, parent_run_id TEXT, root_workflow_id TEXT, root_run_id TEXT, paused TEXT) STRICT;
+  parent_workflow_id TEXT, parent_run_id TEXT, root_workflow_id TEXT, root_run_id TEXT, paused TEXT,
+  concurrency_key TEXT) STRICT;
 CREATE TABLE pauses (scope TEXT NOT NULL, name TEXT NOT NULL) STRICT;
 CREATE TABLE search_attributes (execution INTEGER NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL, value ANY) STRICT;
 """
@@ -61,7 +62,8 @@ def tables(records: Sequence[Listed]) -> sqlite3.Connection:
         roots = (e.parent_workflow_id, e.parent_run_id, e.root_workflow_id, e.root_run_id)
         row = (e.key, e.workflow_id, e.run_id, e.workflow_type, e.task_queue, STATUSES.index(e.status))
         row += (e.started_at_us, e.closed_at_us, *(one or None for one in roots), e.paused and "")
-        connection.execute("INSERT INTO executions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", row)
+        row += (e.concurrency_key or None,)
+        connection.execute("INSERT INTO executions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", row)
         for name, (kind, value) in record.attributes.items():
             for one in value if isinstance(value, list) else [value]:
                 connection.execute("INSERT INTO search_attributes VALUES (?,?,?,?)", (e.key, name, kind, one))

@@ -29,6 +29,7 @@ def test_names_of_all_columns() -> None:
         parent_run_id="run-1",
         root_workflow_id="order-1",
         root_run_id="run-1",
+        concurrency_key="field-7",
     )
     records = [listed(1), child]
     for text in (
@@ -40,6 +41,7 @@ def test_names_of_all_columns() -> None:
         "ParentRunId = 'run-1'",
         "RootWorkflowId = 'order-1' AND WorkflowId != 'order-1'",
         "ParentRunId IS NOT NULL",
+        "ConcurrencyKey STARTS_WITH 'field-'",
     ):
         assert find(text, records) == [2], text
 
