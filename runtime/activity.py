@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast, overlo
 
 from .common import Priority, RetryPolicy
 from .metrics import MetricMeter
-from .signatures import types_of
+from .signatures import takes_raw_values, types_of
 
 if TYPE_CHECKING:
     from .client import Client
@@ -63,19 +63,23 @@ def defn(
     activity is cancelled. A `dynamic` one takes every type that has none of its own.
 
     Raises:
-        ValueError: both a name and `dynamic`.
-        TypeError: keyword-only parameters; arguments are passed by position.
+        ValueError: it is an activity already.
+        TypeError: it has keyword-only parameters (arguments are passed by position), or is dynamic and takes
+            something else than a sequence of raw values.
     """
 
     def decorate(fn: F) -> F:
-        if name is not None and dynamic:
-            raise ValueError(f"{fn!r}: an activity is either dynamic or has a name, not both")
+        _check_callable(fn)
         target = fn if hasattr(fn, "__name__") else type(fn)
         is_routine: bool = inspect.isroutine(cast("object", fn))
         owner: Any = cast("Any", fn) if inspect.isclass(cast("object", fn)) else type(fn)
         call: Callable[..., Any] = fn if is_routine else owner.__call__
         is_method = not is_routine or _looks_like_method(fn)
         arg_types, return_type = types_of(call, is_method=is_method)
+        if dynamic and not takes_raw_values(arg_types):
+            raise TypeError(
+                f"Dynamic activity must accept a single Sequence[temporalio.common.RawValue]: {target.__qualname__}"
+            )
         definition = ActivityDefinition(
             name=None if dynamic else name or target.__name__,
             fn=fn,
@@ -90,6 +94,19 @@ def defn(
     return decorate if fn is None else decorate(fn)
 
 
+def _check_callable(fn: Any) -> None:
+    if not callable(fn):
+        raise TypeError(f"Activity is not callable: {fn!r}")
+    if _DEFINITION in getattr(fn, "__dict__", ()):
+        raise ValueError(f"Function already contains activity definition: {fn!r} is decorated twice")
+    parameters = inspect.signature(fn).parameters.values()
+    if any(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters):
+        raise TypeError(
+            f"{getattr(fn, '__qualname__', fn)}: arguments are passed by position, "
+            "Activity cannot have keyword-only arguments"
+        )
+
+
 def _looks_like_method(fn: Callable[..., Any]) -> bool:
     parameters = list(inspect.signature(fn).parameters)
     return bool(parameters) and parameters[0] == "self" and "." in getattr(fn, "__qualname__", "")
@@ -99,15 +116,15 @@ def activity_definition(activity: Any) -> ActivityDefinition:
     """The definition of a decorated activity, of a method bound to its object, or of a decorated callable's class.
 
     Raises:
-        ValueError: it is no activity.
+        TypeError: it is no activity.
     """
     definition: ActivityDefinition | None = getattr(activity, _DEFINITION, None)
     if definition is None and callable(activity):
         definition = getattr(getattr(activity, "__call__", None), _DEFINITION, None)  # noqa: B004 - the decorated method is wanted
     if definition is None:
         name = getattr(activity, "__qualname__", repr(activity))
-        raise ValueError(
-            f"{name} is no activity: decorate it with @activity.defn, or give its name as a string"
+        raise TypeError(
+            f"Activity {name} missing attributes, was it decorated with @activity.defn? Else give its name as a string"
         )
     return definition
 

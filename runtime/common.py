@@ -103,26 +103,20 @@ class RetryPolicy:
         if self.maximum_attempts == 1:
             return  # There is no second attempt, so the intervals mean nothing.
         if self.initial_interval < timedelta():
-            raise ValueError(
-                f"RetryPolicy.initial_interval is {self.initial_interval}, expected zero or more"
-            )
+            raise ValueError(f"Initial interval cannot be negative, found {self.initial_interval}")
         if not self.backoff_coefficient >= 1:
-            raise ValueError(
-                f"RetryPolicy.backoff_coefficient is {self.backoff_coefficient}, expected 1 or more"
-            )
+            raise ValueError(f"Backoff coefficient cannot be less than 1, found {self.backoff_coefficient}")
         if self.maximum_interval is not None and self.maximum_interval < timedelta():
-            raise ValueError(
-                f"RetryPolicy.maximum_interval is {self.maximum_interval}, expected zero or more"
-            )
+            raise ValueError(f"Maximum interval cannot be negative, found {self.maximum_interval}")
         # Zero stands for "not set", as in the policies that Temporal stores.
         if self.maximum_interval and self.maximum_interval < self.initial_interval:
             raise ValueError(
-                f"RetryPolicy.maximum_interval is {self.maximum_interval}, "
-                f"expected at least initial_interval, which is {self.initial_interval}"
+                "Maximum interval cannot be less than initial interval, "
+                f"found {self.maximum_interval} and {self.initial_interval}"
             )
         if self.maximum_attempts < 0:
             raise ValueError(
-                f"RetryPolicy.maximum_attempts is {self.maximum_attempts}, expected 0 (no limit) or more"
+                f"Maximum attempts cannot be negative, found {self.maximum_attempts}; 0 is no limit"
             )
 
 
@@ -212,9 +206,9 @@ class Priority:
         if self.priority_key is None:
             return
         if not isinstance(self.priority_key, int):  # pyright: ignore[reportUnnecessaryIsInstance] - unchecked callers
-            raise TypeError(f"priority_key is {self.priority_key!r}, expected an integer of 1 or more")
+            raise TypeError(f"priority_key must be an integer, found {self.priority_key!r}")
         if self.priority_key < 1:
-            raise ValueError(f"priority_key is {self.priority_key}, expected 1 or more")
+            raise ValueError(f"priority_key must be a positive integer, found {self.priority_key}")
 
 
 Priority.default = Priority()
@@ -286,7 +280,9 @@ class WorkerDeploymentVersion:
         """
         name, dot, build = canonical.partition(".")
         if not dot:
-            raise ValueError(f"{canonical!r} is not a version, expected <deployment name>.<build id>")
+            raise ValueError(
+                f"Cannot parse version string: {canonical}, must be in format <deployment_name>.<build_id>"
+            )
         return WorkerDeploymentVersion(name, build)
 
 

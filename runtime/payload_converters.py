@@ -321,7 +321,7 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
         converter = self.converters.get(encoding)
         if converter is None:
             known = ", ".join(name.decode() for name in self.converters)
-            raise KeyError(f"a payload's encoding is {payload.encoding!r}, expected one of {known}")
+            raise KeyError(f"Unknown payload encoding {payload.encoding}, expected one of {known}")
         if encoding in self._foreign:
             payload = payload.copied()  # It may change the payload, and the execution's state has this one.
         return converter.from_payload(payload, type_hint)

@@ -121,7 +121,7 @@ class TypedSearchAttributes(Collection[SearchAttributePair[Any]]):
         pairs = sorted(self.search_attributes, key=lambda pair: pair.key.name)
         for before, after in pairwise(pairs):
             if before.key.name == after.key.name:
-                raise ValueError(f"search attribute {after.key.name!r} was given twice, expected once")
+                raise ValueError(f"Duplicate search attribute entries found for key {after.key.name}")
         object.__setattr__(self, "search_attributes", pairs)
 
     def __len__(self) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, get_type_hints
+from collections.abc import Callable, Sequence
+from typing import Any, get_args, get_origin, get_type_hints
+
+from .common import RawValue
 
 
 def types_of(fn: Callable[..., Any], *, is_method: bool) -> tuple[list[Any] | None, Any]:
@@ -23,3 +25,10 @@ def types_of(fn: Callable[..., Any], *, is_method: bool) -> tuple[list[Any] | No
     names = [parameter.name for parameter in parameters if parameter.kind in positional]
     arg_types = [hints[name] for name in names] if all(name in hints for name in names) else None
     return arg_types, hints.get("return")
+
+
+def takes_raw_values(arg_types: Sequence[Any] | None) -> bool:
+    """Whether these are the hints of a dynamic function: one ``Sequence[RawValue]``, of `typing` or of the standard library."""
+    if arg_types is None or len(arg_types) != 1:
+        return False
+    return get_origin(arg_types[0]) is Sequence and get_args(arg_types[0]) == (RawValue,)

@@ -153,8 +153,8 @@ class ScheduleActionStartWorkflow(ScheduleAction):
         arg: Any = arg_unset,
         *,
         args: Sequence[Any] = [],
-        id: str,
-        task_queue: str,
+        id: str = "",
+        task_queue: str = "",
         execution_timeout: timedelta | None = None,
         run_timeout: timedelta | None = None,
         task_timeout: timedelta | None = None,
@@ -169,11 +169,9 @@ class ScheduleActionStartWorkflow(ScheduleAction):
         concurrency: ConcurrencyKey | None = None,
     ) -> None:
         if not id:
-            raise ValueError(
-                "the scheduled workflow has no id: write id='...', nominal times are put behind it"
-            )
+            raise ValueError("ID required: write id='...', nominal times are put behind it")
         if not task_queue:
-            raise ValueError("the scheduled workflow has no task queue: write task_queue='...'")
+            raise ValueError("Task queue required: write task_queue='...'")
         self.workflow = workflow if isinstance(workflow, str) else workflow_name_of(workflow)
         self.args = arguments(arg, args)
         self.id = id

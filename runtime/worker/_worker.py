@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -168,7 +168,7 @@ class Worker:
         self.task_queue = config["task_queue"]
         workflows = config.get("workflows", ())
         activities = config.get("activities", ())
-        self._workflows = _by_name("workflow", [workflow_definition(cls) for cls in workflows])
+        self._workflows = _by_name([workflow_definition(cls) for cls in workflows])
         self._activities = _activities_by_name(activities)
         self._grace = config.get("graceful_shutdown_timeout", timedelta())
         self._limits: dict[str, Any] = {}
@@ -282,13 +282,20 @@ class Worker:
             await asyncio.sleep(0.01)
 
 
-def _by_name(kind: str, definitions: Sequence[WorkflowDefinition]) -> dict[str | None, WorkflowDefinition]:
+def _by_name(definitions: Sequence[WorkflowDefinition]) -> dict[str | None, WorkflowDefinition]:
     found: dict[str | None, WorkflowDefinition] = {}
     for definition in definitions:
-        if definition.name in found:
-            raise ValueError(f"More than one {kind} named {definition.name}: give each a name of its own")
+        _check_new("workflow", definition.name, found)
         found[definition.name] = definition
     return found
+
+
+def _check_new(kind: str, name: str | None, found: Mapping[str | None, object]) -> None:
+    if name not in found:
+        return
+    if name is None:
+        raise TypeError(f"More than one dynamic {kind}: there is one that takes what no other does")
+    raise ValueError(f"More than one {kind} named {name}: give each a name of its own")
 
 
 def _activities_by_name(activities: Sequence[Callable[..., Any]]) -> dict[str | None, ActivityDefinition]:
@@ -299,8 +306,7 @@ def _activities_by_name(activities: Sequence[Callable[..., Any]]) -> dict[str | 
                 f"Activity named {activity_definition(activity).name} is a class instead of an instance: register an instance"
             )
         definition = activity_definition(activity)
-        if definition.name in found:
-            raise ValueError(f"More than one activity named {definition.name}: give each a name of its own")
+        _check_new("activity", definition.name, found)
         found[definition.name] = ActivityDefinition(
             name=definition.name,
             fn=activity,  # a method is bound here, the definition was made from its function

@@ -286,7 +286,9 @@ def _require_a_timeout(
     name: str, start_to_close: timedelta | None, schedule_to_close: timedelta | None
 ) -> None:
     if start_to_close is None and schedule_to_close is None:
-        raise ValueError(f"Activity {name} must have start_to_close_timeout or schedule_to_close_timeout")
+        raise ValueError(
+            f"Activity must have start_to_close_timeout or schedule_to_close_timeout: {name} has neither"
+        )
 
 
 def _target(activity: Any) -> tuple[str, Any]:
@@ -294,7 +296,7 @@ def _target(activity: Any) -> tuple[str, Any]:
         return activity, None
     definition = activity_definition(activity)
     if definition.name is None:
-        raise ValueError("a dynamic activity has no name of its own: give the name as a string")
+        raise ValueError("Cannot invoke dynamic activity explicitly: give the name as a string")
     return definition.name, definition.return_type
 
 

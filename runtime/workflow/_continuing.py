@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -116,30 +115,17 @@ def workflow_name_of(workflow: Any) -> str:
     """The name of a workflow, given by its class or by its run method.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or a dynamic workflow.
+        TypeError: it cannot be called.
     """
-    cls = workflow if isinstance(workflow, type) else _class_of(workflow)
-    definition = workflow_definition(cls)
+    definition = workflow_definition(workflow)
     if definition.name is None:
         raise ValueError(
-            f"{cls.__qualname__} is a dynamic workflow, it has no name: give the name as a string"
+            f"Cannot invoke dynamic workflow explicitly: {definition.cls.__qualname__} has no name, give one as a string"
         )
     return definition.name
 
 
 def workflow_result_type(workflow: Any) -> Any:
     """The hint of what a workflow's run method returns, given by its class or by that method."""
-    return workflow_definition(workflow if isinstance(workflow, type) else _class_of(workflow)).return_type
-
-
-def _class_of(method: Any) -> type:
-    """The class of a method that is not bound, found by its qualified name."""
-    module = sys.modules.get(getattr(method, "__module__", ""))
-    found: Any = module
-    for part in getattr(method, "__qualname__", "").split(".")[:-1]:
-        found = getattr(found, part, None)
-    if not isinstance(found, type):
-        raise ValueError(  # noqa: TRY004 - as for a class that is no workflow
-            f"{method!r} is no workflow: give a class decorated with @workflow.defn, or its @workflow.run method"
-        )
-    return found
+    return workflow_definition(workflow).return_type

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast, overload
 
-from ..common import RawValue, VersioningBehavior
+from ..common import VersioningBehavior
 from ..core.definition import HandlerDefinition, WorkflowDefinition
-from ..signatures import types_of
+from ..signatures import takes_raw_values, types_of
+from ._members import DYNAMIC_CONFIG, HANDLERS, INIT, RUN, VALIDATOR, members_of
 
 C = TypeVar("C", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,12 +34,6 @@ class DynamicWorkflowConfig:
 
 
 _DEFINITION = "__overwinter_workflow__"
-_RUN = "__overwinter_run__"
-_INIT = "__overwinter_init__"
-_SIGNAL = "__overwinter_signal__"
-_QUERY = "__overwinter_query__"
-_UPDATE = "__overwinter_update__"
-_DYNAMIC_CONFIG = "__overwinter_dynamic_config__"
 _RESERVED = ("__temporal", "__overwinter")
 
 
@@ -80,13 +75,12 @@ def defn(
     del sandboxed
 
     def decorate(cls: C) -> C:
-        if name is not None and dynamic:
-            raise ValueError(f"{cls.__qualname__}: a workflow is either dynamic or has a name, not both")
         definition = replace(
             _define(cls, None if dynamic else name or cls.__name__, failure_exception_types),
             versioning_behavior=int(versioning_behavior),
         )
         setattr(cls, _DEFINITION, definition)
+        setattr(definition.run_fn, _DEFINITION, definition)
         return cls
 
     return decorate if cls is None else decorate(cls)
@@ -95,108 +89,64 @@ def defn(
 def _define(
     cls: type, name: str | None, failure_exception_types: Sequence[type[BaseException]]
 ) -> WorkflowDefinition:
+    if _DEFINITION in vars(cls):
+        raise ValueError(f"Class already contains workflow definition: {cls.__qualname__} is decorated twice")
     _check_name("workflow", name)
-    if "<locals>" in cls.__qualname__:
-        raise ValueError(
-            f"Local classes unsupported, {cls.__qualname__} cannot be in a function: a gateway must find it by name after a restart"
-        )
-    run_fn = _run_method(cls)
+    _refuse_local(cls.__qualname__)
+    members = members_of(cls, name)
+    run_fn = members.run_fn
+    assert run_fn is not None, "a class without a run method was taken for a workflow"
     arg_types, return_type = types_of(run_fn, is_method=True)
-    init = cls.__dict__.get("__init__")
-    takes_args = init is not None and getattr(init, _INIT, False)
-    if init is not None and takes_args:
-        _check_init(cls, init, run_fn)
+    if name is None and not takes_raw_values(arg_types):
+        raise TypeError(
+            f"Dynamic workflow must accept a single Sequence[temporalio.common.RawValue]: {run_fn.__qualname__}"
+        )
     return WorkflowDefinition(
         name=name,
         cls=cls,
         run_fn=run_fn,
         arg_types=arg_types,
         return_type=return_type,
-        init_takes_args=takes_args,
-        signals=_handlers(cls, _SIGNAL, "signal"),
-        queries=_handlers(cls, _QUERY, "query"),
+        init_takes_args=members.init_fn is not None,
+        signals=members.handlers["signal"],
+        queries=members.handlers["query"],
         updates={
-            name: replace(handler, validator=getattr(handler.fn, _VALIDATOR, None))
-            for name, handler in _handlers(cls, _UPDATE, "update").items()
+            name: replace(handler, validator=getattr(handler.fn, VALIDATOR, None))
+            for name, handler in members.handlers["update"].items()
         },
-        dynamic_config=_dynamic_config(cls, name),
+        dynamic_config=members.dynamic_config,
         failure_exception_types=tuple(failure_exception_types),
     )
 
 
-def _dynamic_config(cls: type, name: str | None) -> Callable[[Any], Any] | None:
-    for fn in cls.__dict__.values():
-        if getattr(fn, _DYNAMIC_CONFIG, False):
-            if name is not None:
-                raise ValueError(
-                    f"{cls.__qualname__}: @workflow.dynamic_config is for dynamic workflows only"
-                )
-            return cast("Callable[[Any], Any]", fn)
-    return None
-
-
-def _run_method(cls: type) -> Callable[..., Any]:
-    marked = [fn for _, fn in inspect.getmembers(cls, inspect.isfunction) if getattr(fn, _RUN, False)]
-    own = [fn for fn in marked if fn.__name__ in cls.__dict__]
-    if len(marked) > 1:
+def _refuse_local(qualname: str) -> None:
+    if "<locals>" in qualname:
         raise ValueError(
-            f"{cls.__qualname__}: multiple @workflow.run methods found ({', '.join(fn.__name__ for fn in marked)}), expected one"
-        )
-    if not marked:
-        for base in cls.__mro__[1:]:
-            for attribute in base.__dict__.values():
-                if getattr(attribute, _RUN, False):
-                    raise ValueError(
-                        f"{cls.__qualname__}: @workflow.run is on {attribute.__qualname__}, and is overridden without it: decorate the override"
-                    )
-        raise ValueError(
-            f"{cls.__qualname__}: missing @workflow.run method: decorate one async method with it"
-        )
-    if not own:
-        raise ValueError(
-            f"{cls.__qualname__}: @workflow.run method {marked[0].__name__} must be defined on the class itself: override and decorate it"
-        )
-    return marked[0]
-
-
-def _check_init(cls: type, init: Callable[..., Any], run_fn: Callable[..., Any]) -> None:
-    ours = [p.replace(name="_") for p in list(inspect.signature(init).parameters.values())[1:]]
-    theirs = [p.replace(name="_") for p in list(inspect.signature(run_fn).parameters.values())[1:]]
-    if ours != theirs:
-        raise ValueError(
-            f"{cls.__qualname__}: @workflow.init and @workflow.run must have the same parameters, "
-            f"found {inspect.signature(init)} and {inspect.signature(run_fn)}"
+            "Local classes unsupported, @workflow.run cannot be on a local class: "
+            f"a gateway must find {qualname} by its name after a restart"
         )
 
 
-def _handlers(cls: type, mark: str, kind: str) -> dict[str | None, HandlerDefinition]:
-    found: dict[str | None, HandlerDefinition] = {}
-    for attribute, fn in inspect.getmembers(cls, inspect.isfunction):
-        handler: HandlerDefinition | None = getattr(fn, mark, None)
-        if handler is None:
-            for base in cls.__mro__[1:]:
-                if getattr(base.__dict__.get(attribute), mark, None) is not None:
-                    raise ValueError(
-                        f"{cls.__qualname__}.{attribute} overrides a @workflow.{kind} method without the decorator: decorate it too"
-                    )
-            continue
-        if handler.name in found:
-            raise ValueError(
-                f"{cls.__qualname__}: multiple {kind} methods found for {handler.name!r}, expected one"
-            )
-        found[handler.name] = handler
-    return found
-
-
-def workflow_definition(cls: type) -> WorkflowDefinition:
-    """The definition that `defn` made of this very class.
+def workflow_definition(workflow: Any) -> WorkflowDefinition:
+    """The definition that `defn` made, of this very class or of the run method of one.
 
     Raises:
         ValueError: it is no workflow.
+        TypeError: it cannot be called.
     """
-    definition: WorkflowDefinition | None = cls.__dict__.get(_DEFINITION)
+    if isinstance(workflow, type):
+        definition: WorkflowDefinition | None = vars(workflow).get(_DEFINITION)
+        what = f"Workflow {workflow.__name__} missing attributes, was it decorated with @workflow.defn?"
+    elif callable(workflow):
+        definition = getattr(workflow, _DEFINITION, None)
+        what = (
+            f"Function {getattr(workflow, '__qualname__', '<unknown>')} missing attributes, was it decorated with "
+            "@workflow.run and was its class decorated with @workflow.defn?"
+        )
+    else:
+        raise TypeError(f"Workflow must be a string or callable, found {workflow!r}")
     if definition is None:
-        raise ValueError(f"class {cls.__qualname__} is no workflow: decorate it with @workflow.defn")
+        raise ValueError(what)
     return definition
 
 
@@ -210,12 +160,9 @@ def run(fn: F) -> F:
         ValueError: it is not asynchronous, or is in a function.
     """
     if not inspect.iscoroutinefunction(fn):
-        raise ValueError(
-            f"{fn.__qualname__}: workflow run method must be an async function, found {type(fn).__name__}"
-        )
-    if "<locals>" in fn.__qualname__:
-        raise ValueError(f"Local classes unsupported, {fn.__qualname__} cannot be in a function")
-    setattr(fn, _RUN, True)
+        raise ValueError(f"Workflow run method must be an async function: {fn.__qualname__} is not")
+    _refuse_local(fn.__qualname__)
+    setattr(fn, RUN, True)
     return fn
 
 
@@ -226,8 +173,10 @@ def init(init_fn: F) -> F:
         ValueError: it is on another method.
     """
     if init_fn.__name__ != "__init__":
-        raise ValueError(f"{init_fn.__qualname__}: @workflow.init may only be used on __init__")
-    setattr(init_fn, _INIT, True)
+        raise ValueError(
+            f"@workflow.init may only be used on the __init__ method, found {init_fn.__qualname__}"
+        )
+    setattr(init_fn, INIT, True)
     return init_fn
 
 
@@ -255,12 +204,13 @@ def signal(
     """Mark a method that takes a signal; it may be `async`. A `dynamic` one takes (name, arguments) of any other.
 
     Raises:
-        ValueError: both a name and `dynamic`, or a reserved name.
+        ValueError: a reserved name.
+        RuntimeError: both a name and `dynamic`, or a dynamic one of other parameters.
     """
 
     def decorate(fn: F) -> F:
         handler = _handler("signal", fn, name, dynamic, description)
-        setattr(fn, _SIGNAL, replace(handler, unfinished_policy=unfinished_policy.value))
+        setattr(fn, HANDLERS["signal"], replace(handler, unfinished_policy=unfinished_policy.value))
         return fn
 
     return decorate if fn is None else decorate(fn)
@@ -282,11 +232,12 @@ def query(
     """Mark a method that answers a query; it only reads. A `dynamic` one takes (name, arguments) of any other.
 
     Raises:
-        ValueError: both a name and `dynamic`, or a reserved name.
+        ValueError: a reserved name.
+        RuntimeError: both a name and `dynamic`, or a dynamic one of other parameters.
     """
 
     def decorate(fn: F) -> F:
-        setattr(fn, _QUERY, _handler("query", fn, name, dynamic, description))
+        setattr(fn, HANDLERS["query"], _handler("query", fn, name, dynamic, description))
         return fn
 
     return decorate if fn is None else decorate(fn)
@@ -306,35 +257,28 @@ def update(
     rejected one leaves no trace. A `dynamic` one takes (name, arguments) of any other.
 
     Raises:
-        ValueError: both a name and `dynamic`, a reserved name, or a validator whose parameters differ.
+        ValueError: a reserved name.
+        RuntimeError: both a name and `dynamic`, or a dynamic one of other parameters.
     """
 
     def decorate(fn: Any) -> Any:
         handler = _handler("update", fn, name, dynamic, description)
-        setattr(fn, _UPDATE, replace(handler, unfinished_policy=unfinished_policy.value))
+        setattr(fn, HANDLERS["update"], replace(handler, unfinished_policy=unfinished_policy.value))
         fn.validator = _validator_of(fn)
         return fn
 
     return decorate if fn is None else decorate(fn)
 
 
-_VALIDATOR = "__overwinter_validator__"
-
-
 def _validator_of(update_fn: Any) -> Callable[[F], F]:
     def validator(fn: F) -> F:
         if inspect.iscoroutinefunction(fn):
-            raise ValueError(
-                f"{fn.__qualname__}: an update validator cannot be async, it only looks at the arguments"
+            raise ValueError(f"Update validator must not be an async function: {fn.__qualname__} is one")
+        if hasattr(update_fn, VALIDATOR):
+            raise RuntimeError(
+                f"Validator already set for update {getattr(update_fn, HANDLERS['update']).name}"
             )
-        ours, theirs = (
-            [p.replace(name="_") for p in inspect.signature(f).parameters.values()] for f in (fn, update_fn)
-        )
-        if [p.kind for p in ours] != [p.kind for p in theirs]:
-            raise ValueError(
-                f"Update validator method {fn.__name__} parameters do not match update method {update_fn.__name__} parameters"
-            )
-        setattr(update_fn, _VALIDATOR, fn)
+        setattr(update_fn, VALIDATOR, fn)
         return fn
 
     return validator
@@ -344,11 +288,13 @@ def dynamic_config(fn: F) -> F:
     """Mark the method that chooses the options of a dynamic workflow; it returns a `DynamicWorkflowConfig`.
 
     Raises:
-        ValueError: it is asynchronous.
+        ValueError: it is asynchronous, or takes something.
     """
     if inspect.iscoroutinefunction(fn):
-        raise ValueError(f"{fn.__qualname__}: @workflow.dynamic_config cannot be async")
-    setattr(fn, _DYNAMIC_CONFIG, True)
+        raise ValueError(f"Workflow dynamic_config method must be synchronous: {fn.__qualname__} is not")
+    if len(inspect.signature(fn).parameters) != 1:
+        raise ValueError(f"Workflow dynamic_config method must only take self parameter: {fn.__qualname__}")
+    setattr(fn, DYNAMIC_CONFIG, True)
     return fn
 
 
@@ -356,22 +302,27 @@ def _handler(
     kind: str, fn: Callable[..., Any], name: str | None, dynamic: bool | None, description: str | None
 ) -> HandlerDefinition:
     if name is not None and dynamic:
-        raise ValueError(f"{fn.__qualname__}: a {kind} handler is either dynamic or has a name, not both")
+        raise RuntimeError(f"Cannot provide name and dynamic boolean: {fn.__qualname__} has one of the two")
     handler = handler_of(
         None if dynamic else name or fn.__name__, fn, is_method=True, description=description
     )
     _check_name(kind, handler.name)
+    if kind == "update" and handler.takes_varargs:
+        raise RuntimeError("Dynamic updates do not support a vararg third param, use Sequence[RawValue]")
     return handler
 
 
 def handler_of(
     name: str | None, fn: Callable[..., Any], *, is_method: bool, description: str | None = None
 ) -> HandlerDefinition:
-    """The definition of a handler function; `name` None makes it dynamic."""
+    """The definition of a handler function; `name` None makes it dynamic.
+
+    Raises:
+        RuntimeError: it is dynamic, and does not take a name and a sequence.
+    """
     arg_types, return_type = types_of(fn, is_method=is_method)
-    varargs = name is None and _takes_varargs(fn, is_method)
     return HandlerDefinition(
-        takes_varargs=varargs,
+        takes_varargs=name is None and _takes_varargs(fn, arg_types, is_method),
         name=name,
         fn=fn,
         is_method=is_method,
@@ -381,7 +332,7 @@ def handler_of(
     )
 
 
-def _takes_varargs(fn: Callable[..., Any], is_method: bool) -> bool:
+def _takes_varargs(fn: Callable[..., Any], arg_types: Sequence[Any] | None, is_method: bool) -> bool:
     """Whether a dynamic handler has the old form ``(name, *args)``.
 
     Raises:
@@ -395,9 +346,9 @@ def _takes_varargs(fn: Callable[..., Any], is_method: bool) -> bool:
             stacklevel=4,
         )
         return True
-    if len(parameters) != 2:
+    if arg_types is None or arg_types[:1] != [str] or not takes_raw_values(arg_types[1:]):
         raise RuntimeError(
-            f"Dynamic handler {fn.__qualname__} must have 2 arguments, the name and a Sequence[{RawValue.__name__}]"
+            f"Dynamic handler must have 3 arguments: self, str, and Sequence[RawValue], found {fn.__qualname__}{inspect.signature(fn)}"
         )
     return False
 
@@ -406,10 +357,10 @@ def update_definition(update: str | Callable[..., Any]) -> tuple[str, Any]:
     """The name and result type of an update, given by name or by its handler.
 
     Raises:
-        TypeError: the function is no update handler, or a dynamic one.
+        RuntimeError: the function is no update handler, or a dynamic one.
     """
-    name = _handler_name(update, _UPDATE, "update")
-    handler = cast("HandlerDefinition | None", getattr(update, _UPDATE, None))
+    name = _handler_name(update, HANDLERS["update"], "update")
+    handler = cast("HandlerDefinition | None", getattr(update, HANDLERS["update"], None))
     return name, None if handler is None else handler.return_type
 
 
@@ -417,19 +368,19 @@ def signal_name(signal: str | Callable[..., Any]) -> str:
     """The name of a signal, given by name or by its handler.
 
     Raises:
-        TypeError: the function is no signal handler, or a dynamic one.
+        RuntimeError: the function is no signal handler, or a dynamic one.
     """
-    return _handler_name(signal, _SIGNAL, "signal")
+    return _handler_name(signal, HANDLERS["signal"], "signal")
 
 
 def query_definition(query: str | Callable[..., Any]) -> tuple[str, Any]:
     """The name and result type of a query, given by name or by its handler.
 
     Raises:
-        TypeError: the function is no query handler, or a dynamic one.
+        RuntimeError: the function is no query handler, or a dynamic one.
     """
-    name = _handler_name(query, _QUERY, "query")
-    handler = cast("HandlerDefinition | None", getattr(query, _QUERY, None))
+    name = _handler_name(query, HANDLERS["query"], "query")
+    handler = cast("HandlerDefinition | None", getattr(query, HANDLERS["query"], None))
     return name, None if handler is None else handler.return_type
 
 
@@ -438,11 +389,12 @@ def _handler_name(handler: str | Callable[..., Any], mark: str, kind: str) -> st
         return handler
     definition = cast("HandlerDefinition | None", getattr(handler, mark, None))
     if definition is None:
-        raise TypeError(
-            f"{getattr(handler, '__qualname__', handler)!r} is no {kind} handler: decorate it with @workflow.{kind}, or give its name"
+        name = getattr(handler, "__qualname__", handler)
+        raise RuntimeError(
+            f"{kind.capitalize()} definition not found on {name}, is it decorated with @workflow.{kind}?"
         )
     if definition.name is None:
-        raise TypeError(f"a dynamic {kind} handler has no name to call it by: give the name as a string")
+        raise RuntimeError(f"Cannot invoke dynamic {kind} definition: give the name as a string")
     return definition.name
 
 

@@ -434,7 +434,7 @@ async def test_one_of_the_two_closing_timeouts_is_required(gateway: Gateway) -> 
     async with gateway.on([WithoutTimeout], []) as client:
         handle = await client.start_workflow(WithoutTimeout.run, id="w", task_queue=QUEUE)
         assert await asyncio.wait_for(handle.result(), 5) == (
-            "Activity square must have start_to_close_timeout or schedule_to_close_timeout"
+            "Activity must have start_to_close_timeout or schedule_to_close_timeout: square has neither"
         )
 
 

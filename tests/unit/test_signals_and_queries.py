@@ -10,7 +10,7 @@ import pytest
 
 from overwinter import workflow
 from overwinter.runtime.client import Client, WorkflowQueryFailedError, WorkflowQueryRejectedError
-from overwinter.runtime.common import QueryRejectCondition
+from overwinter.runtime.common import QueryRejectCondition, RawValue
 from overwinter.runtime.engine import EngineLimits
 from overwinter.runtime.exceptions import ApplicationError
 from overwinter.runtime.service import RPCError, RPCStatusCode
@@ -87,7 +87,11 @@ class SetsHandlersLate:
         await workflow.sleep(10)
         workflow.set_signal_handler("named", lambda value: got.append(value))
         await workflow.sleep(10)
-        workflow.set_dynamic_signal_handler(lambda name, args: got.append([name, len(args)]))
+
+        def note(name: str, args: Sequence[RawValue]) -> None:
+            got.append([name, len(args)])
+
+        workflow.set_dynamic_signal_handler(note)
         await workflow.sleep(10)
         return got
 
@@ -107,11 +111,11 @@ class Dynamic:
         self.got.append("known")
 
     @workflow.signal(dynamic=True)
-    def other(self, name: str, args: Sequence[Any]) -> None:
+    def other(self, name: str, args: Sequence[RawValue]) -> None:
         self.got.append(f"{name} {len(args)}")
 
     @workflow.query(dynamic=True)
-    def any_query(self, name: str, args: Sequence[Any]) -> str:
+    def any_query(self, name: str, args: Sequence[RawValue]) -> str:
         return f"{name} {len(args)}"
 
 

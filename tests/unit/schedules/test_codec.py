@@ -160,8 +160,8 @@ def test_an_action_names_its_workflow_by_its_run_method() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"id": "", "task_queue": "q"}, "has no id"),
-        ({"id": "i", "task_queue": ""}, "has no task queue"),
+        ({"id": "", "task_queue": "q"}, "ID required"),
+        ({"id": "i", "task_queue": ""}, "Task queue required"),
         ({"id": "i", "task_queue": "q", "arg": 1, "args": [2]}, "arg and args"),
     ],
 )
