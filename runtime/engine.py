@@ -736,7 +736,8 @@ class Engine:
         runs = served and live.rebuildable and not waits_to_begin(live, self.now_us())
         incoming, live.incoming = live.incoming, []
         if runs:
-            incoming, live.held = incoming + live.held, []
+            if live.held:
+                incoming, live.held = incoming + live.held, []
         else:
             live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
             incoming = [item for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
@@ -747,7 +748,7 @@ class Engine:
         if not incoming and not (live.waiting and runs):
             return
         self.touch(live, incoming)
-        end = next((item for item in incoming if _ends(item.body)), None)
+        end = next(filter(_ends_run, incoming), None)
         if end is not None:
             self._end_from_outside(live, incoming, end, at_us)
             return
@@ -756,7 +757,7 @@ class Engine:
             # Nobody runs its code, it is paused, or it is blocked and will be tried again: what came is kept for then.
             live.accept(self.batch, at_us, inputs)
             self.record_change(live)
-            self._effects.append(lambda: self._arm(live))
+            self._effects.append(partial(self._arm, live))
             return
         try:
             instance = self._instance(live, entry)
@@ -769,6 +770,13 @@ class Engine:
             inputs = [body for body in inputs if not isinstance(body, ev.UpdateAccepted)]
             self._block(live, error, inputs, at_us)
             return
+        self._note_activation(live, instance, inputs)
+        self.counters.activations += 1
+        live.failures = 0
+        self._carry_out(live, commands, at_us)
+
+    def _note_activation(self, live: LiveExecution, instance: Instance, inputs: Sequence[Happening]) -> None:
+        """Pass on what an activation did beside its commands."""
         for rejected in instance.rejected:
             self._effects.append(partial(self.updates.rejected, live, rejected.update_id, rejected.failure))
         for body in inputs:
@@ -777,10 +785,8 @@ class Engine:
         if instance.unfinished:
             unfinished, instance.unfinished = instance.unfinished, []
             self.unfinished_handlers(unfinished)
-        self._note_dropped_signals(live)
-        self.counters.activations += 1
-        live.failures = 0
-        self._carry_out(live, commands, at_us)
+        if instance.dropped_signals:
+            self._note_dropped_signals(live.record, instance)
 
     def _runs_now(self, live: LiveExecution) -> ServingWorker | None:
         """The worker that runs its code; None when there is none, or while it is paused."""
@@ -821,20 +827,18 @@ class Engine:
             self.counters.replays += 1
         return live.ensure_instance(partial(entry.make_instance, definition))
 
-    def _note_dropped_signals(self, live: LiveExecution) -> None:
-        if live.instance is not None and live.instance.dropped_signals:
-            for name, error in live.instance.dropped_signals:
-                record = live.record
-                _log.warning(
-                    "Failed deserializing signal input for %s on workflow %s with ID %s and run ID %s, dropping the signal: %s",
-                    name,
-                    record.workflow_type,
-                    record.workflow_id,
-                    record.run_id,
-                    error,
-                    extra={"temporal_workflow": {"workflow_id": record.workflow_id, "run_id": record.run_id}},
-                )
-            live.instance.dropped_signals.clear()
+    def _note_dropped_signals(self, record: ExecutionRecord, instance: Instance) -> None:
+        for name, error in instance.dropped_signals:
+            _log.warning(
+                "Failed deserializing signal input for %s on workflow %s with ID %s and run ID %s, dropping the signal: %s",
+                name,
+                record.workflow_type,
+                record.workflow_id,
+                record.run_id,
+                error,
+                extra={"temporal_workflow": {"workflow_id": record.workflow_id, "run_id": record.run_id}},
+            )
+        instance.dropped_signals.clear()
 
     # -- outcomes of an activation -------------------------------------------------------------------
 
@@ -854,7 +858,7 @@ class Engine:
                     effects.append(partial(self.relations.start_child, live, command))
                 case cmd.CancelChild():
                     effects.append(partial(self.relations.cancel_child, live, command.id, command.reason))
-                case cmd.SignalExternal() | cmd.CancelExternal():
+                case cmd.SignalExternal() | cmd.SignalWithStart() | cmd.CancelExternal():
                     effects.append(partial(self.relations.reach, live, command))
                 case cmd.UpsertSearchAttributes():
                     self.batch.attributes[live.record.key] = dict(live.state.search_attributes)
@@ -871,7 +875,8 @@ class Engine:
             self._close(live, live.state.closing, at_us)
             return
         self.record_change(live, force=was_blocked)
-        effects.append(lambda: self._arm(live))
+        if live.state.timed:
+            effects.append(partial(self._arm, live))
 
     def _post(self, live: LiveExecution, command: cmd.PublishMessage, at_us: int) -> None:
         self._outbox_id += 1
@@ -1244,6 +1249,10 @@ def _nothing_of(_batch: Batch) -> None:
 
 def _ends(body: Happening) -> bool:
     return isinstance(body, ev.WorkflowTerminated | ev.WorkflowTimedOut | ev.WorkflowWithdrawn)
+
+
+def _ends_run(item: Incoming) -> bool:
+    return _ends(item.body)
 
 
 def _settle_with(

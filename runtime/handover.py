@@ -54,24 +54,25 @@ def first_handover(incoming: list[Incoming]) -> tuple[list[Incoming], list[Incom
 def still_awaited(live: LiveExecution, incoming: list[Incoming]) -> list[Incoming]:
     """Leave out what no longer has a counterpart: the timer was cancelled, the activity has ended."""
     fresh: list[Incoming] = []
-    timers = set(live.state.timers)
-    activities = set(live.state.activities)
+    ended: set[int] = set()
+    """The activities and timers of `fresh`; both have their ids from one source."""
+    state = live.state
     for item in incoming:
         body = item.body
-        if isinstance(body, ev.TimerFired):
-            if body.id not in timers:
+        if isinstance(body, ev.ActivityCompleted | ev.ActivityFailed):
+            if body.id not in state.activities or body.id in ended:
                 continue
-            timers.discard(body.id)
+            ended.add(body.id)
         elif isinstance(body, ev.WorkflowAdmitted | ev.WorkflowWithdrawn):
-            if live.state.admitted:
+            if state.admitted:
                 continue
-        elif isinstance(body, ev.ActivityCompleted | ev.ActivityFailed):
-            if body.id not in activities:
+        elif isinstance(body, ev.TimerFired):
+            if body.id not in state.timers or body.id in ended:
                 continue
-            activities.discard(body.id)
+            ended.add(body.id)
         elif not _is_awaited(live, body, fresh):
             continue
-        if isinstance(body, ev.ChildClosed) and _start_is_news(live, body, fresh):
+        elif isinstance(body, ev.ChildClosed) and _start_is_news(live, body, fresh):
             fresh.append(Incoming(ev.ChildStarted(body.id, body.run_id)))
         fresh.append(item)
     return fresh

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .common import ConcurrencyKey, Priority, RetryPolicy, WorkflowIDReusePolicy
+from .common import (
+    ConcurrencyKey,
+    Priority,
+    RetryPolicy,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from .core.payload import Payload
 
 if TYPE_CHECKING:
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
         ActivityHandle,
         ChildWorkflowCancellationType,
         ChildWorkflowHandle,
+        ExternalWorkflowHandle,
         ParentClosePolicy,
     )
     from .workflow import Info as WorkflowInfo
@@ -249,6 +256,32 @@ class StartLocalActivityInput:
     ret_type: type | None = None
 
 
+@dataclass
+class SignalWithStartWorkflowInput:
+    """A signal for an execution that is started when there is none."""
+
+    workflow: str
+    args: Sequence[Any]
+    id: str
+    task_queue: str
+    signal: str
+    signal_args: Sequence[Any]
+    execution_timeout: timedelta | None
+    run_timeout: timedelta | None
+    task_timeout: timedelta | None
+    id_reuse_policy: WorkflowIDReusePolicy
+    id_conflict_policy: WorkflowIDConflictPolicy | None
+    retry_policy: RetryPolicy | None
+    cron_schedule: str | None
+    memo: Mapping[str, Any] | None
+    search_attributes: Any
+    priority: Priority | None
+    versioning_override: Any
+    start_delay: timedelta | None
+    static_summary: str | None
+    static_details: str | None
+
+
 class WorkflowInboundInterceptor:
     """Stands in front of a workflow's functions."""
 
@@ -301,6 +334,12 @@ class WorkflowOutboundInterceptor:
     async def signal_external_workflow(self, input: SignalExternalWorkflowInput) -> None:
         """Signal another execution."""
         await self.next.signal_external_workflow(input)
+
+    async def start_signal_with_start_workflow(
+        self, request: SignalWithStartWorkflowInput
+    ) -> ExternalWorkflowHandle[Any]:
+        """Signal another execution, and start it when there is none."""
+        return await self.next.start_signal_with_start_workflow(request)
 
     def start_activity(self, input: StartActivityInput) -> ActivityHandle[Any]:
         """Schedule an activity."""

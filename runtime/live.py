@@ -148,7 +148,8 @@ class LiveExecution:
             EventUnwritable: one of them cannot be kept; nothing was added.
         """
         state = self.state
-        encoded = [(body, codec.kind_of(body), codec.encode_body(body)) for body in bodies]
+        key = self.record.key
+        encoded = [(body, codec.KIND_OF[type(body)], codec.encode_body(body)) for body in bodies]
         added: list[Event] = []
         for body, kind, data in encoded:
             event = Event(state.sequence + 1, activation, at_us, body)
@@ -157,9 +158,7 @@ class LiveExecution:
             state.checksum = checksum
             added.append(event)
             self.size += len(data)
-            batch.events.append(
-                EventRecord(self.record.key, event.sequence, activation, at_us, kind, data, checksum)
-            )
+            batch.events.append(EventRecord(key, event.sequence, activation, at_us, kind, data, checksum))
         return added
 
     def activate(
@@ -181,7 +180,9 @@ class LiveExecution:
         instance.history_bytes = self.size
         given = self.waiting + inputs if self.waiting else inputs
         try:
-            commands = [finish(command) for command in instance.activate(at_us, given)]
+            commands = instance.activate(at_us, given)
+            if instance.closed:
+                commands = [finish(command) for command in commands]
             if instance.rejected:
                 bodies = _without(bodies, {rejected.update_id for rejected in instance.rejected})
             if bodies or commands:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .core.events import Event
 from .core.payload import Attribute
@@ -114,9 +114,11 @@ class ExecutionRecord:
     """0 when it has begun; of those that wait for their key, the smaller the sooner, then the older."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventRecord:
-    """One event as it is stored: its place, its encoded body, and the checksum of the chain up to it."""
+class EventRecord(NamedTuple):
+    """One event as it is stored: its place, its encoded body, and the checksum of the chain up to it.
+
+    A tuple in the order of the journal's columns, so that it is written as it is.
+    """
 
     execution: int
     sequence: int

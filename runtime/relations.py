@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from .core import commands as cmd
 from .core import events as ev
+from .core.children import already_started
 from .core.events import Closing, WorkflowStarted
 from .core.payload import Failure
 from .core.state import PendingChild
+from .follow_ups import cron_wait_s
 from .live import Incoming, LiveExecution
 from .requests import AlreadyRunning, EngineClosed, KeyTaken, ParentLink, StartRequest
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 TERMINATE, ABANDON, REQUEST_CANCEL = 1, 2, 3
 _SIGNALED = "workflow {run}:{number}"
+_RUNS_MAX = 10
+"""How far back it is looked for a signal that may have been sent before a crash."""
+External = cmd.SignalExternal | cmd.SignalWithStart | cmd.CancelExternal
 
 
 class Relations:
@@ -83,6 +88,7 @@ class Relations:
             headers=command.headers,
             search_attributes=command.search_attributes,
             cron=command.cron,
+            first_delay_s=self._wait_s(command.cron),
             parent=link,
             caused_by=f"workflow {parent.workflow_id}",
             summary=command.summary,
@@ -177,25 +183,26 @@ class Relations:
 
     # -- other executions ----------------------------------------------------------------------------------
 
-    def reach(
-        self, live: LiveExecution, command: cmd.SignalExternal | cmd.CancelExternal, *, again: bool = False
-    ) -> None:
+    def reach(self, live: LiveExecution, command: External, *, again: bool = False) -> None:
         """Carry out a request to another execution; the one that asked hears when it is recorded there."""
         self._engine.spawn(self._reach(live.record, command, again))
 
-    async def _reach(
-        self, asker: ExecutionRecord, command: cmd.SignalExternal | cmd.CancelExternal, again: bool
-    ) -> None:
+    async def _reach(self, asker: ExecutionRecord, command: External, again: bool) -> None:
         link = _SIGNALED.format(run=asker.run_id, number=command.id)
         failure: Failure | None = None
+        run_id = ""
         try:
             if isinstance(command, cmd.CancelExternal):
                 await self._engine.cancel(command.workflow_id, command.run_id or None, command.reason)
-            elif not (again and await self._was_signaled(command, link)):
+            elif isinstance(command, cmd.SignalWithStart):
+                run_id = await self._signal_with_start(command, link, again)
+            elif not (again and await self._was_signaled(command, link) is not None):
                 signal = ev.Signaled(command.name, command.args, command.headers, link)
                 await self._engine.signal(command.workflow_id, command.run_id or None, signal)
         except EngineClosed:
             return
+        except AlreadyRunning as error:  # only of a start
+            failure = already_started(command.workflow_id, error.record.workflow_type, error.record.run_id)
         except LookupError:
             kind = "Signal" if isinstance(command, cmd.SignalExternal) else "Cancel"
             failure = Failure(
@@ -208,20 +215,56 @@ class Relations:
         except Exception as error:  # no room
             self._later(lambda: self._engine.spawn(self._reach(asker, command, True)), error)
             return
-        self.tell(asker, ev.ExternalResolved(command.id, failure))
+        self.tell(asker, ev.ExternalResolved(command.id, failure, run_id))
 
-    async def _was_signaled(self, command: cmd.SignalExternal, link: str) -> bool:
-        runs = await self._engine.journal.executions(workflow_id=command.workflow_id, limit=1)
-        if not runs:
-            return False
-        history = await self._engine.journal.history(runs[0])
-        return any(isinstance(e.body, ev.Signaled) and e.body.caused_by == link for e in history.events)
+    async def _signal_with_start(self, command: cmd.SignalWithStart, link: str, again: bool) -> str:
+        """The run that has the signal, which may have begun with it."""
+        has_it = await self._was_signaled(command, link) if again else None
+        if has_it is not None:
+            return has_it
+        request = StartRequest(
+            workflow_id=command.workflow_id,
+            workflow_type=command.workflow_type,
+            task_queue=command.task_queue,
+            args=command.args,
+            signal=ev.Signaled(command.name, command.signal_args, {}, link),
+            execution_timeout_s=command.execution_timeout_s,
+            run_timeout_s=command.run_timeout_s,
+            task_timeout_s=command.task_timeout_s,
+            first_delay_s=command.first_delay_s or self._wait_s(command.cron),
+            retry=command.retry,
+            memo=command.memo,
+            search_attributes=command.search_attributes,
+            cron=command.cron,
+            caused_by=link,
+            summary=command.summary,
+            details=command.details,
+            priority_key=command.priority_key,
+            fairness_key=command.fairness_key,
+            fairness_weight=command.fairness_weight,
+        )
+        on_conflict = "terminate_existing" if command.terminate_existing else "use_existing"
+        record, _ = await self._engine.start_checked(
+            request, reuse=command.id_reuse_policy, on_conflict=on_conflict
+        )
+        return record.run_id
+
+    async def _was_signaled(self, command: cmd.SignalExternal | cmd.SignalWithStart, link: str) -> str | None:
+        """The run that has this signal already, among the last of its workflow id."""
+        for run in await self._engine.journal.executions(workflow_id=command.workflow_id, limit=_RUNS_MAX):
+            for event in (await self._engine.journal.history(run)).events:
+                if isinstance(event.body, ev.Signaled) and event.body.caused_by == link:
+                    return run.run_id
+        return None
 
     # -- common ----------------------------------------------------------------------------------------------
 
     def tell(self, record: ExecutionRecord, body: ev.Happening) -> None:
         """Hand an outcome to the run that waits for it, if it still runs."""
         self._engine.tell_run(record.workflow_id, record.run_id, Incoming(body))
+
+    def _wait_s(self, cron: str) -> float:
+        return cron_wait_s(cron, self._engine.now_us()) if cron else 0.0
 
     def _later(self, action: object, _error: Exception) -> None:
         asyncio.get_running_loop().call_later(1.0, partial(_call, action))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .commands import CancelActivity, ScheduleActivity
 from .loop import WorkflowTask
@@ -12,6 +12,7 @@ from .payload import Failure
 
 if TYPE_CHECKING:
     from .instance import Instance, Values
+    from .loop import WorkflowLoop
 
 T = TypeVar("T")
 
@@ -32,12 +33,24 @@ class ActivityCancellationType(enum.IntEnum):
 class PendingActivity:
     """An activity that workflow code may wait for."""
 
-    __slots__ = ("_cancel_asked", "cancellation", "command", "future", "id", "result_type", "values")
+    __slots__ = (
+        "_cancel_asked",
+        "_error",
+        "_loop",
+        "_result",
+        "_waiter",
+        "cancellation",
+        "command",
+        "done",
+        "id",
+        "result_type",
+        "values",
+    )
 
     def __init__(
         self,
         command: ScheduleActivity,
-        future: asyncio.Future[Any],
+        loop: WorkflowLoop,
         values: Values,
         *,
         cancellation: ActivityCancellationType,
@@ -45,21 +58,44 @@ class PendingActivity:
     ) -> None:
         self.id = command.id
         self.command = command
-        self.future = future
         self.values = values
         self.cancellation = cancellation
         self.result_type = result_type
+        self.done = False
+        self._loop = loop
+        self._result: object = None
+        self._error: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._cancel_asked = False
 
     def resolve(self, result: object) -> None:
         """The activity returned."""
-        if not self.future.done():
-            self.future.set_result(result)
+        if not self.done:
+            self._result = result
+            self._end()
 
     def reject(self, error: BaseException) -> None:
         """The activity ended without a result."""
-        if not self.future.done():
-            self.future.set_exception(error)
+        if not self.done:
+            self._error = error
+            self._end()
+
+    def _end(self) -> None:
+        self.done = True
+        if self._waiter is not None:
+            # One turn of the loop later, as `asyncio.shield` would: histories rely on the order of wake-ups.
+            self._loop.call_soon(_wake, self._waiter)
+
+    def waiter(self) -> asyncio.Future[None]:
+        """A future that is done soon after the activity has ended; cancelling it does nothing to the activity."""
+        self._waiter = self._loop.create_future()
+        return self._waiter
+
+    def outcome(self) -> Any:
+        """What the activity returned; raises what it ended with instead."""
+        if self._error is not None:
+            raise self._error
+        return self._result
 
     def failure(self, cause: Failure, retry_state: str) -> Failure:
         """The failure that the waiting code gets: that of the activity, around its cause."""
@@ -84,7 +120,7 @@ class PendingActivity:
 
     def ask_cancel(self, instance: Instance) -> None:
         """Carry out what this activity's cancellation type says, once."""
-        if self._cancel_asked or self.future.done():
+        if self._cancel_asked or self.done:
             return
         self._cancel_asked = True
         withdrawn = instance.withdraw(self.id)
@@ -96,6 +132,11 @@ class PendingActivity:
                 kind="canceled", message="Activity cancelled" if self.command.local else "Cancelled"
             )
             self.reject(self.values.error_of(self.failure(cause, "CANCEL_REQUESTED")))
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class ActivityHandle(WorkflowTask[T]):
@@ -112,15 +153,16 @@ class ActivityHandle(WorkflowTask[T]):
 
     async def _outcome(self) -> T:
         self._begun = True
-        while True:
+        pending = self._pending
+        while not pending.done:
             try:
-                # Shielded: cancelling this task must not cancel the future that the activity's end resolves.
-                return await asyncio.shield(self._pending.future)
+                await pending.waiter()
             except asyncio.CancelledError:
-                if self._pending.future.done():
+                if pending.done:
                     raise  # To wait again would return its result, and lose the cancellation.
-                self._pending.ask_cancel(self._instance)
+                pending.ask_cancel(self._instance)
                 self.uncancel()
+        return cast("T", pending.outcome())
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Ask the activity to stop, as its cancellation type says."""

@@ -158,6 +158,15 @@ class ChildHandle(WorkflowTask[T]):
         )
 
 
+def already_started(workflow_id: str, workflow_type: str, run_id: str) -> Failure:
+    """The failure of a start whose workflow id is in use, or may not be used again."""
+    return Failure(
+        kind="already_started",
+        message="Workflow execution already started",
+        attributes={"workflow_id": workflow_id, "workflow_type": workflow_type, "run_id": run_id},
+    )
+
+
 async def until_done(
     future: asyncio.Future[T],
     ask_cancel: Callable[[asyncio.CancelledError], None],

@@ -68,6 +68,7 @@ KINDS: Final[dict[int, type[Body]]] = {
     46: commands.UpsertMemo,
     47: commands.RecordPatch,
     48: commands.CompleteUpdate,
+    49: commands.SignalWithStart,
 }
 KIND_OF: Final[dict[type[Body], int]] = {cls: code for code, cls in KINDS.items()}
 

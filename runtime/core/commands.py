@@ -42,6 +42,8 @@ class ScheduleActivity:
     priority_key: int = 0
     fairness_key: str = ""
     fairness_weight: float = 0.0
+    groups: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Groups that a reader finds it in: their ids, with a label or an empty text."""
     concurrency_key: str = ""
     """Of the attempts with this key so many run at a time."""
     concurrency_limit: int = 0
@@ -61,6 +63,7 @@ class StartTimer:
     id: int
     delay_us: int
     summary: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class StartChild:
     priority_key: int = 0
     fairness_key: str = ""
     fairness_weight: float = 0.0
+    groups: Mapping[str, str] = field(default_factory=dict[str, str])
     concurrency_key: str = ""
     concurrency_limit: int = 0
     concurrency_policy: int = 0
@@ -130,6 +134,36 @@ class SignalExternal:
     args: tuple[Payload, ...]
     headers: Mapping[str, Payload] = field(default_factory=_no_headers)
     child: bool = False
+    groups: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class SignalWithStart:
+    """Send a signal to the open run of a workflow id, or start a workflow with it; the outcome is recorded."""
+
+    id: int
+    workflow_id: str
+    workflow_type: str
+    task_queue: str
+    args: tuple[Payload, ...]
+    name: str
+    signal_args: tuple[Payload, ...]
+    execution_timeout_s: float | None = None
+    run_timeout_s: float | None = None
+    task_timeout_s: float | None = None
+    first_delay_s: float = 0.0
+    retry: RetryRule | None = None
+    id_reuse_policy: int = 1
+    terminate_existing: bool = False
+    cron: str = ""
+    memo: Mapping[str, Payload] = field(default_factory=_no_headers)
+    search_attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
+    summary: str = ""
+    details: str = ""
+    priority_key: int = 0
+    fairness_key: str = ""
+    fairness_weight: float = 0.0
+    groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +174,7 @@ class CancelExternal:
     workflow_id: str
     run_id: str = ""
     reason: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +258,7 @@ Command = (
     | StartChild
     | CancelChild
     | SignalExternal
+    | SignalWithStart
     | CancelExternal
     | UpsertSearchAttributes
     | UpsertMemo
@@ -245,7 +281,7 @@ def identity(command: Command) -> tuple[object, ...]:
             return ("ScheduleActivity", command.id, command.activity_type)
         case PublishMessage():
             return ("PublishMessage", command.id, command.topic)
-        case StartChild() | SignalExternal() | CancelExternal():
+        case StartChild() | SignalExternal() | SignalWithStart() | CancelExternal():
             return (type(command).__name__, command.id, command.workflow_id)
         case CancelActivity() | StartTimer() | CancelTimer() | CancelChild():
             return (type(command).__name__, command.id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .commands import (
     CancelActivity,
@@ -27,6 +28,7 @@ from .commands import (
     RecordPatch,
     ScheduleActivity,
     SignalExternal,
+    SignalWithStart,
     StartChild,
     StartTimer,
     UpsertMemo,
@@ -175,6 +177,8 @@ class ExternalResolved:
 
     id: int
     failure: Failure | None = None
+    run_id: str = ""
+    """The run that has it, where whoever asked did not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +299,7 @@ COMMANDS: tuple[type[Command], ...] = (
     StartChild,
     CancelChild,
     SignalExternal,
+    SignalWithStart,
     CancelExternal,
     UpsertSearchAttributes,
     UpsertMemo,
@@ -336,8 +341,7 @@ FOR_NO_CODE: tuple[type[Happening], ...] = (*NOTES, WorkflowTerminated, Workflow
 """What never waits to be handed over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One entry of a history."""
 
     sequence: int
@@ -355,6 +359,7 @@ _COMMAND_EVENT_NAMES: dict[type[Command], str] = {
     StartChild: "ChildScheduled",
     CancelChild: "ChildCancelRequested",
     SignalExternal: "ExternalSignalSent",
+    SignalWithStart: "SignalWithStartSent",
     CancelExternal: "ExternalCancelSent",
     UpsertSearchAttributes: "SearchAttributesUpserted",
     UpsertMemo: "MemoUpserted",

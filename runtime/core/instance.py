@@ -28,12 +28,14 @@ from typing import Any, Protocol
 from . import commands as cmd
 from . import events
 from .activities import ActivityHandle, PendingActivity
-from .children import PendingChild, until_done
+from .children import PendingChild, already_started, until_done
 from .commands import Command
 from .definition import HandlerDefinition, WorkflowDefinition
+from .event_groups import grouped, outside
 from .events import Happening, WorkflowStarted
 from .inbound import Direct, Inbound
 from .loop import TimerHandle, WorkflowLoop
+from .patches import Patches
 from .payload import Attribute, Failure, Payload
 from .retry import DELAY_S_MAX
 
@@ -157,8 +159,7 @@ class Instance:
         self.cancel_reason: str | None = None
         self.history_length = 0
         self.history_bytes = 0
-        self.known_patches: set[str] = set()
-        """While replaying: what the history has recorded."""
+        self.patches = Patches(self)
         self.random_seed = start.random_seed
         self.memo: dict[str, Payload] = dict(start.memo)
         self.search_attributes: dict[str, Attribute] = dict(start.search_attributes)
@@ -178,9 +179,8 @@ class Instance:
         self._failure_types = (*definition.failure_exception_types, *failure_types)
         self._inbound_of = inbound
         self.inbound: Inbound = Direct(self)
-        self._patches: dict[str, bool] = {}
         self._children: dict[int, PendingChild] = {}
-        self._externals: dict[int, tuple[asyncio.Future[None], Values]] = {}
+        self._externals: dict[int, tuple[asyncio.Future[str], Values]] = {}
         self._key = 1 << 48
         self._commands: dict[int, Command] = {}
         self._id = 0
@@ -348,19 +348,19 @@ class Instance:
     def _fail_child_start(self, body: events.ChildStartFailed) -> None:
         pending = self._children.pop(body.id, None)
         if pending is not None:
-            attributes: dict[str, str | int] = {
-                "workflow_id": body.workflow_id or pending.command.workflow_id,
-                "workflow_type": pending.command.workflow_type,
-                "run_id": body.run_id,
-            }
-            if body.workflow_id:  # it was not in the way by its id
-                attributes["key"] = pending.command.concurrency_key
-                attributes["limit"] = pending.command.concurrency_limit
-            failure = Failure(
-                kind="concurrency_key_taken" if body.workflow_id else "already_started",
-                message="Workflow execution already started",
-                attributes=attributes,
-            )
+            command = pending.command
+            failure = already_started(command.workflow_id, command.workflow_type, body.run_id)
+            if body.workflow_id:  # another execution is in the way, by the concurrency key
+                failure = Failure(
+                    kind="concurrency_key_taken",
+                    message="Concurrency key taken",
+                    attributes={
+                        "key": command.concurrency_key,
+                        "limit": command.concurrency_limit,
+                        "workflow_id": body.workflow_id,
+                        "run_id": body.run_id,
+                    },
+                )
             pending.reject_start(body, pending.values.error_of(failure))
 
     def _close_child(self, body: events.ChildClosed) -> None:
@@ -386,7 +386,7 @@ class Instance:
         if future is None or future.done():
             return
         if body.failure is None:
-            future.set_result(None)
+            future.set_result(body.run_id)
         else:
             future.set_exception(values.error_of(body.failure))
 
@@ -490,9 +490,10 @@ class Instance:
             return
         key = object()
         self.running_handlers[key] = RunningHandler(signal.name, handler.unfinished_policy)
-        task = self.spawn(
-            self.inbound.signal(signal.name, args, signal.headers), name=f"signal: {signal.name}"
-        )
+        with outside():  # What a handler asks for is not of the groups of the code that set the handler.
+            task = self.spawn(
+                self.inbound.signal(signal.name, args, signal.headers), name=f"signal: {signal.name}"
+            )
         task.add_done_callback(lambda _task: self.running_handlers.pop(key, None))
 
     @property
@@ -652,13 +653,11 @@ class Instance:
     def stack_trace(self) -> str:
         """Where each of the workflow's tasks waits."""
         stacks: list[str] = []
-        for task in sorted(self.loop.tasks, key=hash):
-            if not task.done():
-                frames = "".join(
-                    traceback.format_list(traceback.extract_stack(frame)[-1:])[0]
-                    for frame in task.get_stack()
-                )
-                stacks.append(f"Stack for {task.get_name()}:\n{frames}")
+        for task in self.loop.unfinished_tasks():
+            frames = "".join(
+                traceback.format_list(traceback.extract_stack(frame)[-1:])[0] for frame in task.get_stack()
+            )
+            stacks.append(f"Stack for {task.get_name()}:\n{frames}")
         return "\n\n".join(stacks)
 
     def _built_in(self, name: str) -> object:
@@ -710,7 +709,11 @@ class Instance:
         Timers of tasks that were cancelled just before the end are still withdrawn.
         """
         if not self.closed or isinstance(command, cmd.CancelTimer):
-            self._commands[key] = command
+            self._commands[key] = grouped(command)
+
+    def add(self, command: Command) -> None:
+        """Add a command that nothing refers to later."""
+        self.give(self._next_key(), command)
 
     def _next_key(self) -> int:
         self._key += 1
@@ -775,13 +778,15 @@ class Instance:
         """Its outcome no longer matters to the code."""
         self._children.pop(pending.id, None)
 
-    async def reach(self, command: cmd.SignalExternal | cmd.CancelExternal, values: Values) -> None:
-        """Ask something of another execution, whose values these are, and wait until it has it.
+    def reach(
+        self, command: cmd.SignalExternal | cmd.SignalWithStart | cmd.CancelExternal, values: Values
+    ) -> Coroutine[Any, Any, str]:
+        """Ask something of another execution, whose values these are; to be awaited until it has it.
 
-        Raises:
+        Raises (when it is awaited):
             what the recorded failure says: there is no such execution.
         """
-        future: asyncio.Future[None] = self.loop.create_future()
+        future: asyncio.Future[str] = self.loop.create_future()
         self._externals[command.id] = future, values
         self.give(command.id, command)
 
@@ -791,23 +796,14 @@ class Instance:
                 failure = Failure(kind="canceled", message="Signal was cancelled before being sent")
                 future.set_exception(values.error_of(failure))
 
-        await until_done(future, withdraw)
-
-    def patched(self, patch_id: str, *, deprecated: bool) -> bool:
-        """Whether the new side of a change is to be taken; the same answer for the rest of the run."""
-        known = self._patches.get(patch_id)
-        if known is None:
-            known = self._patches[patch_id] = not self.replaying or patch_id in self.known_patches
-            if known:
-                self.give(self._next_key(), cmd.RecordPatch(patch_id, deprecated))
-        return known
+        return until_done(future, withdraw)
 
     def upsert_memo(self, memo: Mapping[str, Payload], removed: Sequence[str]) -> None:
         """The memo has these values from here on, and `removed` (which are null values in `memo`) no more."""
         self.memo.update(memo)
         for name in removed:
             self.memo.pop(name, None)
-        self.give(self._next_key(), cmd.UpsertMemo(memo))
+        self.add(cmd.UpsertMemo(memo))
 
     def upsert_search_attributes(self, attributes: Mapping[str, Attribute]) -> None:
         """The execution is found by these from here on; a value of None removes one."""
@@ -815,7 +811,7 @@ class Instance:
         for name, (_, value) in attributes.items():
             if value is None:
                 self.search_attributes.pop(name, None)
-        self.give(self._next_key(), cmd.UpsertSearchAttributes(attributes))
+        self.add(cmd.UpsertSearchAttributes(attributes))
 
     # -- eviction ------------------------------------------------------------------------------------------
 

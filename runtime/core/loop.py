@@ -21,7 +21,7 @@ import sys
 import weakref
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar, cast
 
 T = TypeVar("T")
@@ -55,13 +55,24 @@ class Timers(Protocol):
 class Handle(asyncio.Handle):
     """A callback in the FIFO."""
 
+    __slots__ = ()
     _callback: Callable[..., object]  # as asyncio has them; its stubs leave them out
     _context: contextvars.Context
 
-    def run(self) -> None:
-        """Call it in its context, unless it was cancelled; what it raises travels."""
-        if not self._cancelled:
-            self._context.run(self._callback, *self._args)
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: WorkflowLoop,
+        context: contextvars.Context | None,
+    ) -> None:
+        # What asyncio's own does, without its call of `get_debug`: there are several of these in each step.
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
 
 
 class TimerHandle(asyncio.TimerHandle):
@@ -70,11 +81,6 @@ class TimerHandle(asyncio.TimerHandle):
     timer_id: int = 0
     _callback: Callable[..., object]
     _context: contextvars.Context
-
-    def run(self) -> None:
-        """Call it in its context, unless it was cancelled; what it raises travels."""
-        if not self._cancelled:
-            self._context.run(self._callback, *self._args)
 
 
 class WorkflowTask(asyncio.Task[T]):
@@ -93,7 +99,7 @@ class WorkflowTask(asyncio.Task[T]):
         # Before super(): asyncio puts the new task into a set at once.
         self._hash = loop.next_hash()
         super().__init__(coro, loop=loop, name=name, context=context)
-        loop.tasks.add(self)
+        loop.remember(self)
 
     def __hash__(self) -> int:
         return self._hash
@@ -141,8 +147,19 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         self._ready: deque[Handle | TimerHandle] = deque()
         self._hash_base = (salt & 0x3FFFFFF) << 32
         self._hash_count = 0
-        self.tasks: weakref.WeakSet[WorkflowTask[Any]] = weakref.WeakSet()
-        """Every task of this loop that something still refers to."""
+        self._tasks: list[weakref.ref[WorkflowTask[Any]]] = []
+        self._tasks_max = 16
+
+    def remember(self, task: WorkflowTask[Any]) -> None:
+        """Count a task among this loop's own; a weak set would do the same at several times the cost."""
+        if len(self._tasks) >= self._tasks_max:
+            self._tasks = [ref for ref in self._tasks if (old := ref()) is not None and not old.done()]
+            self._tasks_max = 16 + 2 * len(self._tasks)
+        self._tasks.append(weakref.ref(task))
+
+    def unfinished_tasks(self) -> list[WorkflowTask[Any]]:
+        """The tasks of this loop that have not ended, in the order in which they were made."""
+        return [task for ref in self._tasks if (task := ref()) is not None and not task.done()]
 
     def next_hash(self) -> int:
         """A number that follows the order of creation."""
@@ -156,10 +173,17 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         return bool(self._ready)
 
     def drain(self) -> None:
-        """Run callbacks until none is left."""
+        """Run callbacks until none is left, each in its context; what one raises travels."""
         ready = self._ready
         while ready:
-            ready.popleft().run()
+            handle = ready.popleft()
+            if not handle._cancelled:  # noqa: SLF001 - asyncio has no public name for what a handle calls
+                handle._context.run(handle._callback, *handle._args)  # noqa: SLF001 - as above
+
+    @property
+    def ready_count(self) -> int:
+        """How many callbacks wait for their turn."""
+        return len(self._ready)
 
     def mark(self) -> Mark:
         """Where the loop stands, between two activations; see `restore`."""
@@ -177,7 +201,7 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         All of them, and here: one that is left to the collector would run its `finally` blocks at a moment
         when another execution may be the running one.
         """
-        for task in sorted(self.tasks, key=hash):
+        for task in self.unfinished_tasks():
             coro = task.get_coro()
             if task.done() or coro is None or hash(task) <= after_hash:  # pyright: ignore[reportUnnecessaryComparison] - None from Python 3.12
                 continue

@@ -87,7 +87,9 @@ def replay(instance: Instance, history: Sequence[Event]) -> list[Happening]:
     done, waiting = activations(history)
     sizes = _Sizes(history)
     instance.replaying = True
-    instance.known_patches = {event.body.patch_id for event in history if isinstance(event.body, RecordPatch)}
+    instance.patches.recorded = {
+        event.body.patch_id for event in history if isinstance(event.body, RecordPatch)
+    }
     for activation in done:
         instance.history_length = activation.given_until
         instance.history_bytes = sizes.up_to(activation.given_until)

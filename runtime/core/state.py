@@ -6,20 +6,19 @@ an event that cannot follow, both before an append and after a read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NoReturn, cast
 
 from . import codec
 from .commands import (
-    CancelActivity,
     CancelChild,
     CancelExternal,
-    CancelTimer,
     CompleteUpdate,
     RecordPatch,
     ScheduleActivity,
     SignalExternal,
+    SignalWithStart,
     StartChild,
     StartTimer,
     UpsertMemo,
@@ -30,8 +29,6 @@ from .events import (
     COMMANDS,
     FOR_NO_CODE,
     ActivationStarted,
-    ActivityCompleted,
-    ActivityFailed,
     Body,
     CancelRequested,
     ChildClosed,
@@ -40,7 +37,6 @@ from .events import (
     Closing,
     Event,
     ExternalResolved,
-    TimerFired,
     UpdateAccepted,
     WorkflowAdmitted,
     WorkflowPaused,
@@ -50,7 +46,17 @@ from .events import (
 )
 from .payload import ENCODING, Attribute, Payload
 from .retry import DELAY_S_MAX
-from .transitions import ABSENT, CANCELING, CLOSED, LIFETIME_OF, OPEN, IllegalTransition, following
+from .transitions import (
+    ABSENT,
+    ACTIVITY,
+    CANCELING,
+    CLOSED,
+    LIFETIME_OF,
+    OPEN,
+    IllegalTransition,
+    following,
+    refuse,
+)
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any], removed: Sequence[str]) -> None:
@@ -138,7 +144,7 @@ class ExecutionState:
         self.activities: dict[int, PendingActivity] = {}
         self.timers: dict[int, PendingTimer] = {}
         self.children: dict[int, PendingChild] = {}
-        self.externals: dict[int, SignalExternal | CancelExternal] = {}
+        self.externals: dict[int, SignalExternal | SignalWithStart | CancelExternal] = {}
         self.updates: dict[str, KnownUpdate] = {}
         self.patches: set[str] = set()
         self.search_attributes: dict[str, Attribute] = {}
@@ -167,8 +173,15 @@ class ExecutionState:
         """Whether the execution has begun and not closed."""
         return self.start is not None and self.closing is None
 
+    @property
+    def timed(self) -> bool:
+        """Whether anything of it is due at some instant: a timer, its own timeout, its delayed start."""
+        return bool(self.timers) or self.deadline_us is not None or self.first_due_us is not None
+
     def next_due_us(self) -> int | None:
         """When the next timer or the workflow's own timeout is due, or None when there is neither."""
+        if not self.timed:
+            return None
         due = [timer.due_us for timer in self.timers.values()]
         due += [
             at_us
@@ -183,30 +196,22 @@ class ExecutionState:
         Raises:
             IllegalTransition: it cannot follow what is there; nothing was changed.
         """
-        self._check_place(event)
-        body = event.body
-        match LIFETIME_OF[type(body)]:
-            case "workflow":
-                self._apply_workflow(event)
-            case "activity":
-                self._apply_activity(event)
-            case "timer":
-                self._apply_timer(event)
-            case "child":
-                self._apply_child(body)
-            case "external":
-                self._apply_external(body)
-            case "pause":
-                self._apply_pause(event)
-            case _:
-                self._apply_update(body)
-        self.sequence = event.sequence
-        self.at_us = event.at_us
-        self.activation = max(self.activation, event.activation)
-        if event.activation == 0 and not isinstance(body, FOR_NO_CODE):
+        sequence, activation, at_us, body = event
+        if (
+            sequence != self.sequence + 1
+            or at_us < self.at_us
+            or (activation < self.activation if activation else isinstance(body, COMMANDS))
+        ):
+            self._refuse_place(event)
+        _APPLY[type(body)](self, event)
+        self.sequence = sequence
+        self.at_us = at_us
+        if activation:
+            self.activation = activation
+        elif not isinstance(body, FOR_NO_CODE):
             self.unconsumed += 1
 
-    def _check_place(self, event: Event) -> None:
+    def _refuse_place(self, event: Event) -> NoReturn:
         if event.sequence != self.sequence + 1:
             raise IllegalTransition(
                 f"event {event.sequence} was found after event {self.sequence}: the history has a gap"
@@ -215,12 +220,11 @@ class ExecutionState:
             raise IllegalTransition(
                 f"event {event.sequence} is older than the one before: instants never decrease"
             )
-        if event.activation and event.activation < self.activation:
+        if event.activation:
             raise IllegalTransition(
                 f"event {event.sequence} belongs to activation {event.activation}, after activation {self.activation}"
             )
-        if event.activation == 0 and isinstance(event.body, COMMANDS):
-            raise IllegalTransition(f"event {event.sequence} is a command without an activation")
+        raise IllegalTransition(f"event {event.sequence} is a command without an activation")
 
     def _workflow_state(self) -> str:
         if self.start is None:
@@ -228,7 +232,7 @@ class ExecutionState:
         return OPEN if self.closing is None else CLOSED
 
     def _require_open(self, body: Body) -> None:
-        if not self.open:
+        if self.closing is not None or self.start is None:
             raise IllegalTransition(
                 f"{type(body).__name__} was found in a workflow that is {self._workflow_state()}"
             )
@@ -287,7 +291,8 @@ class ExecutionState:
             due_us = first_us + round(min(limit_s, DELAY_S_MAX) * 1_000_000)
             self.deadline_us = due_us if self.deadline_us is None else min(self.deadline_us, due_us)
 
-    def _apply_child(self, body: Body) -> None:
+    def _apply_child(self, event: Event) -> None:
+        body = event.body
         assert isinstance(body, StartChild | CancelChild | ChildStarted | ChildStartFailed | ChildClosed)
         self._require_open(body)
         if isinstance(body, StartChild):
@@ -308,8 +313,9 @@ class ExecutionState:
         elif isinstance(body, CancelChild):
             pending.cancel_reason = body.reason
 
-    def _apply_external(self, body: Body) -> None:
-        assert isinstance(body, SignalExternal | CancelExternal | ExternalResolved)
+    def _apply_external(self, event: Event) -> None:
+        body = event.body
+        assert isinstance(body, SignalExternal | SignalWithStart | CancelExternal | ExternalResolved)
         self._require_open(body)
         if not isinstance(body, ExternalResolved):
             self._new_id(body.id)
@@ -325,7 +331,8 @@ class ExecutionState:
         following("pause", ABSENT if self.paused_by is None else OPEN, type(body), "the pause")
         self.paused_by = event if isinstance(body, WorkflowPaused) else None
 
-    def _apply_update(self, body: Body) -> None:
+    def _apply_update(self, event: Event) -> None:
+        body = event.body
         assert isinstance(body, UpdateAccepted | CompleteUpdate)
         self._require_open(body)
         known = self.updates.get(body.update_id)
@@ -337,34 +344,59 @@ class ExecutionState:
             assert known is not None, "the table lets nothing else follow ABSENT"
             known.completed = body
 
-    def _apply_activity(self, event: Event) -> None:
-        body = event.body
-        assert isinstance(body, ScheduleActivity | CancelActivity | ActivityCompleted | ActivityFailed)
+    def _schedule_activity(self, event: Event) -> None:
+        body: Any = event.body
         self._require_open(body)
-        if isinstance(body, ScheduleActivity):
-            self._new_id(body.id)
-            self.activities[body.id] = PendingActivity(body, event.at_us)
-            return
-        pending = self.activities.get(body.id)
-        state = CLOSED if pending is None else pending.state
-        state = following("activity", state, type(body), f"activity {body.id}")
-        if state == CLOSED:
-            del self.activities[body.id]
-        elif pending is not None:
-            pending.state = state
+        self._new_id(body.id)
+        self.activities[body.id] = PendingActivity(body, event.at_us)
 
-    def _apply_timer(self, event: Event) -> None:
-        body = event.body
-        assert isinstance(body, StartTimer | CancelTimer | TimerFired)
+    def _change_activity(self, event: Event) -> None:
+        body: Any = event.body
         self._require_open(body)
-        if isinstance(body, StartTimer):
-            self._new_id(body.id)
-            self.timers[body.id] = PendingTimer(body, event.at_us + body.delay_us)
-            return
-        following("timer", OPEN if body.id in self.timers else CLOSED, type(body), f"timer {body.id}")
-        del self.timers[body.id]
+        pending = self.activities.get(body.id)
+        kind = cast("type[Body]", type(body))
+        after = None if pending is None else ACTIVITY[pending.state].get(kind)
+        if pending is None or after is None:
+            state = CLOSED if pending is None else pending.state
+            refuse("activity", state, kind, f"activity {body.id}")
+        if after == CLOSED:
+            del self.activities[body.id]
+        else:
+            pending.state = after
+
+    def _start_timer(self, event: Event) -> None:
+        body: Any = event.body
+        self._require_open(body)
+        self._new_id(body.id)
+        self.timers[body.id] = PendingTimer(body, event.at_us + body.delay_us)
+
+    def _end_timer(self, event: Event) -> None:
+        body: Any = event.body
+        self._require_open(body)
+        if self.timers.pop(body.id, None) is None:
+            refuse("timer", CLOSED, cast("type[Body]", type(body)), f"timer {body.id}")
 
     def _new_id(self, new: int) -> None:
         if new <= self.id_max:
             raise IllegalTransition(f"id {new} was given out again, after id {self.id_max}")
         self.id_max = new
+
+    BY_LIFETIME: ClassVar[dict[str, Callable[[ExecutionState, Event], None]]] = {
+        "workflow": _apply_workflow,
+        "activity": _change_activity,
+        "timer": _end_timer,
+        "child": _apply_child,
+        "external": _apply_external,
+        "pause": _apply_pause,
+        "update": _apply_update,
+    }
+    BY_BODY: ClassVar[dict[type[Body], Callable[[ExecutionState, Event], None]]] = {
+        ScheduleActivity: _schedule_activity,
+        StartTimer: _start_timer,
+    }
+
+
+_APPLY = {
+    body: ExecutionState.BY_BODY.get(body) or ExecutionState.BY_LIFETIME[lifetime]
+    for body, lifetime in LIFETIME_OF.items()
+}

@@ -17,7 +17,7 @@ Rule 3. Sequences have no gap, activations never go back, instants never decreas
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NoReturn
 
 from . import events
 from .commands import (
@@ -34,6 +34,7 @@ from .commands import (
     RecordPatch,
     ScheduleActivity,
     SignalExternal,
+    SignalWithStart,
     StartChild,
     StartTimer,
     UpsertMemo,
@@ -99,7 +100,7 @@ CHILD: Final[_Table] = {
 }
 
 EXTERNAL: Final[_Table] = {
-    ABSENT: {SignalExternal: OPEN, CancelExternal: OPEN},
+    ABSENT: {SignalExternal: OPEN, SignalWithStart: OPEN, CancelExternal: OPEN},
     OPEN: {events.ExternalResolved: CLOSED},
     CLOSED: {},
 }
@@ -135,11 +136,24 @@ class IllegalTransition(Exception):
 
 
 def following(lifetime: str, state: str, body: type[Body], what: str) -> str:
-    """The state after `body`, or an error that names what was found and what was expected."""
-    try:
-        return LIFETIMES[lifetime][state][body]
-    except KeyError:
-        allowed = ", ".join(sorted(cls.__name__ for cls in LIFETIMES[lifetime][state])) or "nothing"
-        raise IllegalTransition(
-            f"{what} is {state} and was given {body.__name__}; expected {allowed}: the journal is damaged"
-        ) from None
+    """The state after `body`; `what` it is that has this state, for the error.
+
+    Raises:
+        IllegalTransition: as `refuse`.
+    """
+    after = LIFETIMES[lifetime][state].get(body)
+    if after is None:
+        refuse(lifetime, state, body, what)
+    return after
+
+
+def refuse(lifetime: str, state: str, body: type[Body], what: str) -> NoReturn:
+    """Say that `body` cannot follow: what was found, and what was expected.
+
+    Raises:
+        IllegalTransition: always.
+    """
+    allowed = ", ".join(sorted(cls.__name__ for cls in LIFETIMES[lifetime][state])) or "nothing"
+    raise IllegalTransition(
+        f"{what} is {state} and was given {body.__name__}; expected {allowed}: the journal is damaged"
+    )

@@ -334,6 +334,9 @@ def event_text(event: Json, names: Mapping[tuple[str, int], str]) -> str:
         words.append(f"attempt {attempt}")
     if type_name == "TimerStarted":
         words.append(_timer_length(attributes))
+    if attributes.get("groups"):
+        groups = cast("dict[str, str]", attributes["groups"])
+        words.append("[" + escape(", ".join(label or name for name, label in groups.items())) + "]")
     if attributes.get("input"):
         words.append(
             "(" + ", ".join(compact(one, 120) for one in cast("list[object]", attributes["input"])) + ")"

@@ -128,10 +128,7 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
         events = [event for event in events if event.execution not in refused]
         outgoing = [message for message in outgoing if message.execution not in refused]
     if batch.events:
-        connection.executemany(
-            _EVENT,
-            [(e.execution, e.sequence, e.activation, e.at_us, e.kind, e.data, e.checksum) for e in events],
-        )
+        connection.executemany(_EVENT, events)
     if batch.attempts:
         _write_attempts(connection, batch.attempts)
     if batch.outgoing:

@@ -19,6 +19,7 @@ from ..interceptors import (
     WorkflowInterceptorClassInput,
     WorkflowOutboundInterceptor,
 )
+from ..workflow._versions import PatchActivationInput
 from ._replayer import Replayer, WorkflowReplayResult, WorkflowReplayResults
 from ._worker import Plugin, Worker, WorkerConfig
 from .workflow_sandbox import UnsandboxedWorkflowRunner, WorkflowRunner
@@ -33,6 +34,7 @@ __all__ = [
     "HandleSignalInput",
     "HandleUpdateInput",
     "Interceptor",
+    "PatchActivationInput",
     "Plugin",
     "Replayer",
     "SignalChildWorkflowInput",

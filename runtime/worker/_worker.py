@@ -24,6 +24,7 @@ from ..values import ConvertedValues
 from ..workflow._definition import workflow_definition
 from ..workflow._handlers import warn_of_unfinished
 from ..workflow._intercepting import inbound_of
+from ..workflow._versions import PatchActivationInput, asked_whether_to_take
 
 _WITHOUT_EFFECT = frozenset(
     {
@@ -34,7 +35,7 @@ _WITHOUT_EFFECT = frozenset(
         "default_heartbeat_throttle_interval",
         "max_eager_activity_reservations_per_workflow_task", "plugin_shutdown_timeout", "shared_state_manager",
         "disable_eager_activity_execution", "use_worker_versioning", "disable_safe_workflow_eviction",
-        "deployment_config", "patch_activation_callback", "workflow_task_poller_behavior",
+        "deployment_config", "workflow_task_poller_behavior",
         "activity_task_poller_behavior", "nexus_task_poller_behavior", "disable_payload_error_limit",
         "max_workflow_task_external_storage_concurrency",
     }
@@ -71,6 +72,7 @@ class WorkerConfig(TypedDict, total=False):
     workflow_failure_exception_types: Sequence[type[BaseException]]
     debug_mode: bool
     on_fatal_error: Callable[[BaseException], Awaitable[None]] | None
+    patch_activation_callback: Callable[[PatchActivationInput], bool] | None
 
 
 class Plugin(ABC):
@@ -98,7 +100,8 @@ class Worker:
 
     `activity_executor` runs what is not asynchronous: a thread pool by default, a `processes.ProcessPool` to use
     child processes (a `ProcessPoolExecutor` is taken as one of its size). `graceful_shutdown_timeout` is how long running activities may take to end; what has not ended by
-    then is cancelled, and made again at the next start.
+    then is cancelled, and made again at the next start. `patch_activation_callback` decides for each call of
+    `workflow.patched` that is new to its execution whether the new side of the change is taken; always, without one.
 
     Raises:
         ValueError: neither workflows nor activities, a class or function without its decorator, the same name twice.
@@ -126,6 +129,7 @@ class Worker:
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         debug_mode: bool = False,
         on_fatal_error: Callable[[BaseException], Awaitable[None]] | None = None,
+        patch_activation_callback: Callable[[PatchActivationInput], bool] | None = None,
         **ignored: Any,
     ) -> None:
         unknown = ignored.keys() - _WITHOUT_EFFECT
@@ -156,6 +160,7 @@ class Worker:
             workflow_failure_exception_types=workflow_failure_exception_types,
             debug_mode=debug_mode,
             on_fatal_error=on_fatal_error,
+            patch_activation_callback=patch_activation_callback,
         )
         self._plugins: list[Plugin] = [*(p for p in client.worker_plugins if isinstance(p, Plugin)), *plugins]
         for plugin in self._plugins:
@@ -178,6 +183,7 @@ class Worker:
             if value is not None and value <= 0:
                 raise ValueError(f"{option} is {value}, expected more than 0")
             self._limits[limit] = value
+        self._takes_patch = config.get("patch_activation_callback")
         self._failure_types = tuple(config.get("workflow_failure_exception_types", ()))
         self._interceptors = [*self.client.worker_interceptors, *config.get("interceptors", ())]
         self._extern_functions: dict[str, Callable[..., Any]] = {}
@@ -249,6 +255,8 @@ class Worker:
         instance.extras["knows_activity"] = self._functions.knows
         if self._extern_functions:
             instance.extras["extern_functions"] = self._extern_functions
+        if self._takes_patch is not None:
+            instance.patches.ask = partial(asked_whether_to_take, self._takes_patch)
         return instance
 
     async def __aexit__(self, *exc: object) -> None:

@@ -33,7 +33,6 @@ from ._children import (
 )
 from ._context import (
     Info,
-    LoggerAdapter,
     ParentInfo,
     RootInfo,
     cancellation_reason,
@@ -45,7 +44,6 @@ from ._context import (
     info,
     instance,
     is_failure_exception,
-    logger,
     memo,
     memo_value,
     metric_meter,
@@ -58,7 +56,6 @@ from ._context import (
     set_current_details,
     time,
     time_ns,
-    unsafe,
     upsert_memo,
     upsert_search_attributes,
     uuid4,
@@ -74,6 +71,7 @@ from ._current import NotInWorkflowError, in_workflow
 from ._definition import (
     DynamicWorkflowConfig,
     HandlerUnfinishedPolicy,
+    UpdateMethodMultiParam,
     defn,
     dynamic_config,
     init,
@@ -82,6 +80,7 @@ from ._definition import (
     signal,
     update,
 )
+from ._event_groups import EventGroup, create_event_group
 from ._external import ExternalWorkflowHandle, get_external_workflow_handle, get_external_workflow_handle_for
 from ._handlers import (
     UnfinishedSignalHandlersWarning,
@@ -102,6 +101,9 @@ from ._handlers import (
     set_signal_handler,
     set_update_handler,
 )
+from ._logging import LoggerAdapter, logger
+from ._signal_with_start import signal_with_start_workflow
+from ._unsafe import SandboxImportNotificationPolicy, unsafe
 from ._versions import deprecate_patch, patched
 from ._waiting import as_completed, sleep, wait, wait_condition
 
@@ -116,6 +118,7 @@ __all__ = [
     "ContinueAsNewVersioningBehavior",
     "DeterminismViolation",
     "DynamicWorkflowConfig",
+    "EventGroup",
     "ExternalWorkflowHandle",
     "HandlerUnfinishedPolicy",
     "Info",
@@ -127,14 +130,17 @@ __all__ = [
     "ParentInfo",
     "ReadOnlyContextError",
     "RootInfo",
+    "SandboxImportNotificationPolicy",
     "UnfinishedSignalHandlersWarning",
     "UnfinishedUpdateHandlersWarning",
     "UpdateInfo",
+    "UpdateMethodMultiParam",
     "VersioningIntent",
     "all_handlers_finished",
     "as_completed",
     "cancellation_reason",
     "continue_as_new",
+    "create_event_group",
     "current_update_info",
     "defn",
     "deprecate_patch",
@@ -185,6 +191,7 @@ __all__ = [
     "set_signal_handler",
     "set_update_handler",
     "signal",
+    "signal_with_start_workflow",
     "sleep",
     "start_activity",
     "start_activity_class",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -17,6 +16,7 @@ from ..interceptors import StartActivityInput, StartLocalActivityInput
 from ..retry_policy import inherited, parts_of, rule_of
 from ._arguments import UNSET, arguments, positive
 from ._current import current
+from ._event_groups import belonging_to
 from ._intercepting import NO_HEADERS, outbound_of
 
 P1 = TypeVar("P1")
@@ -238,6 +238,7 @@ def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[An
     values = instance.values.for_activity(
         instance.start, activity_id, input.activity, task_queue, local=False
     )
+    key, limit = _key_and_limit(input.concurrency)
     command = ScheduleActivity(
         number,
         input.activity,
@@ -253,7 +254,8 @@ def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[An
         input.summary or "",
         False,
         *inherited(input.priority, instance.start),
-        *_key_and_limit(input.concurrency),
+        concurrency_key=key,
+        concurrency_limit=limit,
     )
     return _start(instance, command, values, input)
 
@@ -274,12 +276,11 @@ def _start(
     values: Values,
     input: StartActivityInput | StartLocalActivityInput,
 ) -> ActivityHandle[Any]:
-    future: asyncio.Future[Any] = instance.loop.create_future()
-    return instance.start_activity(
-        PendingActivity(
-            command, future, values, cancellation=input.cancellation_type, result_type=input.ret_type
-        )
+    pending = PendingActivity(
+        command, instance.loop, values, cancellation=input.cancellation_type, result_type=input.ret_type
     )
+    with belonging_to(input.event_groups):
+        return instance.start_activity(pending)
 
 
 def _require_a_timeout(

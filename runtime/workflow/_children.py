@@ -20,6 +20,7 @@ from ._context import uuid4
 from ._continuing import workflow_name_of, workflow_result_type
 from ._current import current
 from ._definition import signal_name
+from ._event_groups import belonging_to
 from ._intercepting import NO_HEADERS, outbound_of
 
 S = TypeVar("S")
@@ -185,6 +186,19 @@ def _name_and_result(workflow: Any) -> tuple[str, Any]:
     return workflow_name_of(workflow), workflow_result_type(workflow)
 
 
+def checked_cron(schedule: str | None) -> str:
+    """The schedule as it is recorded, an empty text for none.
+
+    Raises:
+        ValueError: it is none, or of an unknown zone.
+    """
+    if not schedule:
+        return ""
+    from ..schedules.spec import CronSchedule  # made of what is in this package
+
+    return CronSchedule(schedule).expression
+
+
 async def start(instance: Instance, input: StartChildWorkflowInput) -> ChildWorkflowHandle[Any, Any]:
     """Ask the core for a child, and wait until it has started."""
     if input.concurrency is not None and input.concurrency.policy == ConcurrencyPolicy.JOIN:
@@ -193,6 +207,7 @@ async def start(instance: Instance, input: StartChildWorkflowInput) -> ChildWork
             "get_external_workflow_handle"
         )
     values = instance.values.for_workflow(input.id)
+    key, limit, policy = parts_of(input.concurrency)
     command = StartChild(
         instance.next_id(),
         input.id,
@@ -205,19 +220,22 @@ async def start(instance: Instance, input: StartChildWorkflowInput) -> ChildWork
         rule_of(input.retry_policy),
         int(input.parent_close_policy) or int(ParentClosePolicy.TERMINATE),
         int(input.id_reuse_policy),
-        input.cron_schedule,
+        checked_cron(input.cron_schedule),
         {name: values.encode([value])[0] for name, value in (input.memo or {}).items()},
         attributes_of(input.search_attributes),
         input.headers,
         input.static_summary or "",
         input.static_details or "",
         *inherited(input.priority, instance.start),
-        *parts_of(input.concurrency),
+        concurrency_key=key,
+        concurrency_limit=limit,
+        concurrency_policy=policy,
     )
     pending = PendingChild(
         command, instance, values, cancellation=input.cancellation_type, result_type=input.ret_type
     )
-    instance.add_child(pending)
+    with belonging_to(input.event_groups):
+        instance.add_child(pending)
     handle: ChildWorkflowHandle[Any, Any] = ChildWorkflowHandle(pending, instance)
     await handle.until_started()
     return handle

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import random as _random
 import uuid
-from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..common import Priority, RetryPolicy, WorkerDeploymentVersion
 from ..converter import PayloadConverter
-from ..core.instance import Instance, current_update
-from ..core.loop import running_workflow_loop
+from ..core.instance import Instance
 from ..core.payload import Payload
 from ..metrics import MetricMeter
 from ..retry_policy import policy_of, priority_of
@@ -216,7 +213,9 @@ def new_random(name: str | None = None) -> _random.Random:
 
 def register_random_seed_callback(callback: Callable[[int], None]) -> None:
     """Call this with the new seed when a reset changes it."""
-    current().extras.setdefault("seed_callbacks", []).append(callback)
+    instance = current()
+    instance.require_writable("register random seed callback")
+    instance.extras.setdefault("seed_callbacks", []).append(callback)
 
 
 def uuid4() -> uuid.UUID:
@@ -366,96 +365,3 @@ def cancellation_reason() -> str | None:
 def instance() -> Any:
     """The running workflow's own object."""
     return current().workflow_object
-
-
-class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):
-    """Logs from workflow code: silent in replay, and says which execution speaks."""
-
-    def __init__(self, logger: logging.Logger, extra: Mapping[str, Any] | None) -> None:
-        super().__init__(logger, extra or {})
-        self.workflow_info_on_message = True
-        self.workflow_info_on_extra = True
-        self.full_workflow_info_on_extra = False
-        self.log_during_replay = False
-        self.disable_sandbox = False
-
-    @property
-    def base_logger(self) -> logging.Logger:
-        """The logger that this one adds to."""
-        return self.logger
-
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Add the execution's identity."""
-        loop = running_workflow_loop()
-        if loop is None:
-            return msg, kwargs
-        details = info()
-        identity = details._logger_details()  # noqa: SLF001 - of this module
-        update = current_update.get()
-        if update is not None:
-            identity |= {"update_id": update[0], "update_name": update[1]}
-        extra: dict[str, Any] = dict(kwargs.get("extra") or {}) | dict(self.extra or {})
-        if self.workflow_info_on_extra:
-            extra["temporal_workflow"] = identity
-        if self.full_workflow_info_on_extra:
-            extra["workflow_info"] = details
-        kwargs["extra"] = extra
-        return (f"{msg} ({identity})" if self.workflow_info_on_message else msg), kwargs
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name of the standard library
-        """Whether a record would be written: not for what an earlier life of this execution has logged."""
-        loop = running_workflow_loop()
-        if loop is not None and not self.log_during_replay:
-            owner = loop.owner
-            if isinstance(owner, Instance) and owner.replaying and not owner.read_only:
-                return False
-        return super().isEnabledFor(level)
-
-
-logger = LoggerAdapter(logging.getLogger("overwinter.workflow"), None)
-"""The logger of workflow code."""
-
-
-class unsafe:  # noqa: N801 - the name that authors know
-    """What deterministic code should not need."""
-
-    @staticmethod
-    def in_sandbox() -> bool:
-        """False: there is no sandbox."""
-        return False
-
-    @staticmethod
-    def is_replaying() -> bool:
-        """Whether the code is being rebuilt from its history."""
-        return current().replaying
-
-    @staticmethod
-    def is_replaying_history_events() -> bool:
-        """Whether recorded events are being replayed; False in a query, also on a rebuilt execution."""
-        instance = current()
-        return instance.replaying and not instance.read_only
-
-    @staticmethod
-    def is_read_only() -> bool:
-        """Whether a query, validator or condition runs."""
-        return current().read_only
-
-    @staticmethod
-    @contextmanager
-    def sandbox_unrestricted() -> Generator[None]:
-        """Within this block nothing is refused; what it does must repeat in replay all the same."""
-        loop = running_workflow_loop()
-        if loop is None:
-            yield
-            return
-        loop.unrestricted += 1
-        try:
-            yield
-        finally:
-            loop.unrestricted -= 1
-
-    @staticmethod
-    @contextmanager
-    def imports_passed_through() -> Generator[None]:
-        """Nothing to do: modules are never imported again for a run."""
-        yield

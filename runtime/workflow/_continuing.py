@@ -26,6 +26,7 @@ class ContinueAsNewVersioningBehavior(enum.Enum):
 
     UNSPECIFIED = 0
     AUTO_UPGRADE = 1
+    USE_RAMPING_VERSION = 2
 
 
 class VersioningIntent(enum.Enum):

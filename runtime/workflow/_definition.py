@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload, runtime_checkable
 
 from ..common import VersioningBehavior
 from ..core.definition import HandlerDefinition, WorkflowDefinition
@@ -241,6 +241,23 @@ def query(
         return fn
 
     return decorate if fn is None else decorate(fn)
+
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+@runtime_checkable
+class UpdateMethodMultiParam(Protocol[P, R_co]):
+    """What `update` makes of a method."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co | Awaitable[R_co]:
+        """The method itself."""
+        ...
+
+    def validator(self, vfunc: Callable[P, None]) -> Callable[P, None]:
+        """Mark the method that looks at the update's arguments first."""
+        ...
 
 
 def update(

@@ -11,6 +11,7 @@ from ..interceptors import SignalChildWorkflowInput, SignalExternalWorkflowInput
 from ._arguments import UNSET, arguments
 from ._current import current
 from ._definition import signal_name
+from ._event_groups import belonging_to
 from ._intercepting import NO_HEADERS, outbound_of
 
 S = TypeVar("S")
@@ -66,11 +67,12 @@ class ExternalWorkflowHandle(Generic[S]):
         Raises:
             ApplicationError: there is no such open execution.
         """
-        del event_groups
         instance = self._instance
         instance.require_writable("cancel external handle")
         command = CancelExternal(instance.next_id(), self._id, self._run_id or "", reason)
-        await instance.reach(command, instance.values.for_workflow(self._id))
+        with belonging_to(event_groups):
+            asked = instance.reach(command, instance.values.for_workflow(self._id))
+        await asked
 
 
 def get_external_workflow_handle(
@@ -95,7 +97,9 @@ async def signal_child(instance: Instance, input: SignalChildWorkflowInput) -> N
     command = SignalExternal(
         instance.next_id(), input.child_workflow_id, "", input.signal, args, input.headers, child=True
     )
-    await instance.reach(command, values)
+    with belonging_to(input.event_groups):
+        asked = instance.reach(command, values)
+    await asked
 
 
 async def signal_external(instance: Instance, input: SignalExternalWorkflowInput) -> None:
@@ -105,4 +109,6 @@ async def signal_external(instance: Instance, input: SignalExternalWorkflowInput
     command = SignalExternal(
         instance.next_id(), input.workflow_id, input.workflow_run_id or "", input.signal, args, input.headers
     )
-    await instance.reach(command, values)
+    with belonging_to(input.event_groups):
+        asked = instance.reach(command, values)
+    await asked

@@ -15,6 +15,7 @@ from ..interceptors import (
     HandleUpdateInput,
     SignalChildWorkflowInput,
     SignalExternalWorkflowInput,
+    SignalWithStartWorkflowInput,
     StartActivityInput,
     StartChildWorkflowInput,
     StartLocalActivityInput,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..core.activities import ActivityHandle
     from ._children import ChildWorkflowHandle
     from ._context import Info
+    from ._external import ExternalWorkflowHandle
 
 InterceptorClass = type[WorkflowInboundInterceptor]
 
@@ -133,6 +135,13 @@ class Core(WorkflowOutboundInterceptor):
         from ._external import signal_external
 
         await signal_external(self._instance, input)
+
+    async def start_signal_with_start_workflow(
+        self, request: SignalWithStartWorkflowInput
+    ) -> ExternalWorkflowHandle[Any]:
+        from ._signal_with_start import signal_with_start
+
+        return await signal_with_start(self._instance, request)
 
     def start_activity(self, input: StartActivityInput) -> ActivityHandle[Any]:
         from ._activities import schedule

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ..core.loop import TimerHandle
 from ._current import current
+from ._event_groups import belonging_to
 
 T = TypeVar("T")
 F = TypeVar("F", bound="asyncio.Future[Any]")
@@ -18,12 +19,12 @@ async def sleep(
     duration: float | timedelta, *, summary: str | None = None, event_groups: Sequence[Any] | None = None
 ) -> None:
     """Wait for `duration` (seconds or a timedelta), over restarts and power cuts."""
-    del event_groups
     seconds = max(0.0, _seconds(duration))
     instance = current()
     future: asyncio.Future[None] = instance.loop.create_future()
     handle = TimerHandle(instance.loop.time() + seconds, _wake, (future, None), instance.loop, None)
-    instance.start_timer(handle, seconds, summary or "")
+    with belonging_to(event_groups):
+        instance.start_timer(handle, seconds, summary or "")
     try:
         await future
     finally:
@@ -42,7 +43,6 @@ async def wait_condition(
     Raises:
         asyncio.TimeoutError: it did not within `timeout` (seconds or a timedelta).
     """
-    del event_groups
     instance = current()
     future = instance.wait_until(fn)
     if timeout is None:
@@ -53,7 +53,8 @@ async def wait_condition(
     ran_out.__cause__ = asyncio.CancelledError()  # as `asyncio.wait_for` has it
     handle = TimerHandle(instance.loop.time() + seconds, _wake, (future, ran_out), instance.loop, None)
     if seconds > 0:
-        instance.start_timer(handle, seconds, timeout_summary or "")
+        with belonging_to(event_groups):
+            instance.start_timer(handle, seconds, timeout_summary or "")
     else:
         instance.loop.fire(handle)
     try:

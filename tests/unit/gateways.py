@@ -13,10 +13,11 @@ import pytest
 
 from overwinter.runtime.client import Client
 from overwinter.runtime.clock import ManualClock, SystemEntropy
+from overwinter.runtime.core import codec
 from overwinter.runtime.core.events import event_name
 from overwinter.runtime.engine import Engine, EngineLimits
-from overwinter.runtime.journal import MemoryJournal, SqliteJournal
-from overwinter.runtime.ports import Clock, Journal
+from overwinter.runtime.journal import MemoryJournal, SqliteJournal, StorageFailed
+from overwinter.runtime.ports import Batch, Clock, ExecutionRecord, Journal
 from overwinter.runtime.worker import Worker
 
 QUEUE = "tests"
@@ -89,6 +90,32 @@ class SqliteGateway(Gateway):
                 yield client
         finally:
             await self.journal.close()
+
+
+class FailingJournal(MemoryJournal):
+    """Fails after the commit that holds an event of this kind."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.armed, self.broken = kind, False, False
+
+    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
+        if self.broken:
+            raise StorageFailed("the device is gone")
+        refused = await super().commit(batch)
+        kinds = {codec.KINDS[event.kind].__name__ for event in batch.events}
+        self.broken = self.armed and self.kind in kinds
+        return refused
+
+
+@asynccontextmanager
+async def failing(gateway: Gateway, workflows: Sequence[type]) -> AsyncIterator[Client]:
+    """A gateway that may stop by itself."""
+    try:
+        async with gateway.on(workflows) as client:
+            yield client
+    except AssertionError:
+        pass
 
 
 async def until(holds: Callable[[], bool | Awaitable[bool]], *, what: str = "", seconds: float = 10) -> None:

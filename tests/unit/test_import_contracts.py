@@ -21,6 +21,7 @@ CORE_MAY_IMPORT = {
     "__future__",
     "asyncio",  # the loop implements asyncio's interface, and waits for nothing
     "collections",
+    "contextlib",
     "contextvars",
     "dataclasses",
     "enum",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -26,10 +24,8 @@ from overwinter.runtime.common import (
     WorkflowIDConflictPolicy,
 )
 from overwinter.runtime.exceptions import ApplicationError, ChildWorkflowError, TerminatedError
-from overwinter.runtime.journal import MemoryJournal, StorageFailed
-from overwinter.runtime.ports import Batch, ExecutionRecord
 from overwinter.runtime.service import RPCError
-from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, event_names, until
+from tests.unit.gateways import QUEUE, FailingJournal, Gateway, SqliteGateway, event_names, failing, until
 
 FIELD = SearchAttributeKey.for_keyword("Field")
 DRYNESS = SearchAttributeKey.for_int("Dryness")
@@ -166,9 +162,9 @@ async def test_a_parent_that_was_away_when_its_child_closed_hears_of_it_at_the_n
     gateway: Gateway,
 ) -> None:
     """The child's end is committed; the process ends before the parent's history has it."""
-    journal = _FailingJournal("CompleteWorkflow")
+    journal = FailingJournal("CompleteWorkflow")
     gateway = Gateway(journal, gateway.clock)
-    async with failing(gateway) as client:
+    async with failing(gateway, ALL) as client:
         await start_parent(client)
         journal.armed = True
         await client.get_workflow_handle("child").signal(Child.say, "open")
@@ -179,41 +175,13 @@ async def test_a_parent_that_was_away_when_its_child_closed_hears_of_it_at_the_n
         assert len(await journal.executions(workflow_id="child")) == 1
 
 
-class _FailingJournal(MemoryJournal):
-    """Fails after the commit that holds an event of this kind."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind, self.armed, self.broken = kind, False, False
-
-    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
-        if self.broken:
-            raise StorageFailed("the device is gone")
-        refused = await super().commit(batch)
-        from overwinter.runtime.core import codec
-
-        kinds = {codec.KINDS[event.kind].__name__ for event in batch.events}
-        self.broken = self.armed and self.kind in kinds
-        return refused
-
-
-@asynccontextmanager
-async def failing(gateway: Gateway) -> AsyncIterator[Client]:
-    """A gateway that may stop by itself."""
-    try:
-        async with gateway.on(ALL) as client:
-            yield client
-    except AssertionError:
-        pass
-
-
 async def test_a_start_of_a_child_that_was_committed_and_not_made_is_made_once_at_the_next_start(
     gateway: Gateway,
 ) -> None:
-    journal = _FailingJournal("StartChild")
+    journal = FailingJournal("StartChild")
     gateway = Gateway(journal, gateway.clock)
     journal.armed = True
-    async with failing(gateway) as client:
+    async with failing(gateway, ALL) as client:
         with pytest.raises(RPCError):
             await (await client.start_workflow(Parent.run, 1, id="parent", task_queue=QUEUE)).result()
         assert await journal.executions(workflow_id="child") == []
@@ -247,9 +215,9 @@ async def test_a_child_that_fails_reaches_its_parent_as_a_child_error_with_its_c
 async def test_what_happens_to_a_child_when_its_parent_closes(
     gateway: Gateway, policy: int, status: str, crash: bool
 ) -> None:
-    journal = _FailingJournal("WorkflowTerminated")
+    journal = FailingJournal("WorkflowTerminated")
     gateway = Gateway(journal, gateway.clock)
-    async with failing(gateway) as client:
+    async with failing(gateway, ALL) as client:
         handle = await start_parent(client, policy)
         journal.armed = crash
         if crash:
@@ -283,9 +251,9 @@ async def test_a_terminated_child_is_told_apart(gateway: Gateway) -> None:
 async def test_a_signal_to_another_execution_arrives_once_also_when_the_process_ends_in_between(
     gateway: Gateway,
 ) -> None:
-    journal = _FailingJournal("Signaled")
+    journal = FailingJournal("Signaled")
     gateway = Gateway(journal, gateway.clock)
-    async with failing(gateway) as client:
+    async with failing(gateway, ALL) as client:
         await client.start_workflow(Child.run, "valve", id="w", task_queue=QUEUE)
         journal.armed = True
         with pytest.raises(RPCError):

@@ -8,7 +8,13 @@ import msgpack
 import pytest
 
 from overwinter.runtime.core import codec
-from overwinter.runtime.core.commands import CompleteWorkflow, PublishMessage, ScheduleActivity, StartTimer
+from overwinter.runtime.core.commands import (
+    CompleteWorkflow,
+    PublishMessage,
+    ScheduleActivity,
+    SignalWithStart,
+    StartTimer,
+)
 from overwinter.runtime.core.events import ActivityFailed, Body, Signaled, WorkflowStarted
 from overwinter.runtime.core.payload import Failure, Payload
 from overwinter.runtime.core.retry import RetryRule
@@ -27,7 +33,10 @@ BODIES: list[Body] = [
     Signaled("ä", (VALUE,), {"h": VALUE}, "farm/soil"),
     ActivityFailed(3, FAILURE, "TIMEOUT", 4),
     ScheduleActivity(1, "A", "q", (VALUE,), 1.5, None, 2.5, None, None, "id", {"h": VALUE}, "soil"),
-    StartTimer(7, 10**15, "season"),
+    StartTimer(7, 10**15, "season", {"beds": "All beds"}),
+    SignalWithStart(
+        9, "w", "T", "q", (VALUE,), "go", (VALUE,), memo={"m": VALUE}, search_attributes={"A": ("Int", 1)}
+    ),
     PublishMessage(8, "farm/valve", b"\x00", 1, True, 2.0),
     CompleteWorkflow(VALUE),
 ]
@@ -53,7 +62,7 @@ def test_an_older_event_without_the_last_fields_has_their_defaults() -> None:
         (9999, b"\x90", "kind 9999 is unknown"),
         (34, b"\xc1", "do not decode"),
         (34, msgpack.packb([codec.FORMAT + 1, 7, 1000]), "format 2"),
-        (34, msgpack.packb([codec.FORMAT, 7, 1000, "", "one more"]), "written by a newer one"),
+        (34, msgpack.packb([codec.FORMAT, 7, 1000, "", {}, "one more"]), "written by a newer one"),
         (34, msgpack.packb([codec.FORMAT]), "do not fit"),
         (37, msgpack.packb([codec.FORMAT, 5]), "do not fit"),
         (36, msgpack.packb([codec.FORMAT, msgpack.ExtType(1, b"x")]), "extension type 1"),
