@@ -57,6 +57,11 @@ class ActivitySlots:
         """How many functions run, those included whose outcome is known already."""
         return len(self._tasks)
 
+    @property
+    def pending(self) -> int:
+        """How many functions run, or have handed their work to someone who has not said how it ended."""
+        return len(self._tasks) + sum(not attempt.reported for attempt in self._handed_over.values())
+
     def load(self, *, local: bool) -> float:
         """How much of the slots is in use."""
         return self._used[local] / self._slots[local]

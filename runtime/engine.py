@@ -15,12 +15,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-
-import anyio
 
 from .activity_slots import ActivitySlots
 from .admission import Admission
@@ -41,7 +39,6 @@ from .live import Incoming, LiveExecution, blocked_by
 from .pausing import Pauses, own_pause
 from .pending_activities import PendingActivities
 from .ports import (
-    HOT,
     OPEN,
     Batch,
     Clock,
@@ -52,13 +49,13 @@ from .ports import (
     OutgoingMessage,
     ParkedMessage,
 )
-from .recovery import Wakeups
 from .relations import Relations
 from .requests import AlreadyRunning, EngineClosed, KeyTaken, NoSuchExecution, NoWorker, StartRequest
 from .schedules.runner import Schedules
 from .starts import Starts
 from .task_queues import ServingWorker, TaskQueues
-from .timers import Alarm, Alarms
+from .timekeeping import Timekeeper
+from .timers import Alarm
 from .updates import Updates, UpdateTicket
 
 _log = logging.getLogger(__name__)
@@ -72,8 +69,6 @@ _STATUS_OF: dict[type[Closing], str] = {
     ev.WorkflowTimedOut: "timed_out",
     ev.WorkflowWithdrawn: "canceled",
 }
-_SKIPPED_SLEEP_S = 5.0
-"""The longest sleep between two looks at the clock, so that a clock that was set is noticed."""
 _FULL_WAIT_S = 1.0
 """How long nothing is written after a commit found no room."""
 _TURN_MAX = 500
@@ -90,6 +85,8 @@ class EngineLimits:
     """Activities that run at a time, for each worker."""
     heartbeat_interval_s: float = 5.0
     """The details of heartbeats reach the journal at most this often."""
+    look_ahead_s: float = 600.0
+    """Timers that are due within this time are in memory; the journal knows of later ones."""
 
 
 @dataclass(slots=True)
@@ -128,6 +125,8 @@ class Engine:
         """What the timeouts of attempts are measured by; None for this machine's time."""
         self.committed: Callable[[Batch], None] = _nothing_of
         """Called after each commit."""
+        self.when_idle: Callable[[], Awaitable[None]] | None = None
+        """Awaited after each turn that leaves nothing to do; a test environment then skips time."""
         self._live: OrderedDict[int, LiveExecution] = OrderedDict()
         self._open: dict[str, LiveExecution] = {}
         self.loading: dict[str, list[Callable[[LiveExecution | None], None]]] = {}
@@ -139,14 +138,12 @@ class Engine:
         self._workers = TaskQueues()
         self.unread: dict[int, list[Incoming]] = {}
         """What came from inside for executions that are read again because a commit found no room."""
-        self._results: dict[int, list[asyncio.Future[None]]] = {}
+        self._results: dict[int, list[asyncio.Future[Closing]]] = {}
         self._commit_waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self.closing = False
         self._committing = False
-        self._alarms = Alarms(clock, self._wake_alarms)
-        self._alarms_changed = asyncio.Event()
-        self._wakeups = Wakeups(journal, clock, self._alarms, self._wake_execution)
+        self.timekeeper = Timekeeper(self, journal, clock, self.limits.look_ahead_s)
         self.starts = Starts(self)
         self.activities = PendingActivities(self, self._workers)
         self.updates = Updates(self)
@@ -167,7 +164,7 @@ class Engine:
         # Not a task group of anyio's: it may only be left by the task that entered it, and test fixtures (among others)
         # enter and leave an engine in different tasks.
         self.spawn(self._turn_forever())
-        self.spawn(self._watch_alarms())
+        self.spawn(self.timekeeper.watch())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -190,7 +187,7 @@ class Engine:
         await self.relations.recover()
         await self.admission.recover()
         await self.schedules.recover()
-        await self._wakeups.look_ahead()
+        await self.timekeeper.look_ahead()
 
     def now_us(self) -> int:
         """The gateway's time, in microseconds since the epoch."""
@@ -483,20 +480,27 @@ class Engine:
 
     async def closing_event(self, record: ExecutionRecord) -> Closing:
         """How a run ended, once it has."""
-        while True:
-            live = self._live.get(record.key)
-            if live is None:
+        if self.closing:
+            raise EngineClosed("the engine stops")
+        waiter: asyncio.Future[Closing] = asyncio.get_running_loop().create_future()
+        # Before the read, so that nothing is missed that happens meanwhile.
+        self._results.setdefault(record.key, []).append(waiter)
+        try:
+            if record.key not in self._live:
                 closing = (await self.journal.history(record)).state.closing
                 if closing is not None:
                     return closing
-            if self.closing:
-                raise EngineClosed("the engine stops")
-            # Between the read above and this line nothing else ran, except in `history`: look again if it closed then.
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._results.setdefault(record.key, []).append(waiter)
-            if live is None and (await self.journal.history(record)).state.closing is not None:
-                continue
-            await waiter
+            return await waiter
+        finally:
+            self._wait_no_more(record.key, waiter)
+
+    def _wait_no_more(self, key: int, waiter: asyncio.Future[Closing]) -> None:
+        waiter.cancel()
+        waiters = self._results.get(key, [])
+        if waiter in waiters:
+            waiters.remove(waiter)
+            if not waiters:
+                del self._results[key]
 
     def next_commit(self) -> asyncio.Future[None]:
         """A future that is done after the next commit."""
@@ -541,8 +545,8 @@ class Engine:
 
     @property
     def working(self) -> bool:
-        """Whether activities run, or would if a rate allowed."""
-        return self.activities_running() > 0 or self._workers.held_up
+        """Whether activities run, are to be completed by someone, or would run if a rate allowed."""
+        return any(worker.activities.pending for worker in self._workers) or self._workers.held_up
 
     @property
     def cached(self) -> int:
@@ -596,7 +600,7 @@ class Engine:
         ended = {i.body.id for i in inside if isinstance(i.body, ev.ActivityCompleted | ev.ActivityFailed)}
         self.activities.resume(live, ended)
         self.relations.resume(live)
-        self._arm(live)
+        self.timekeeper.arm(live)
         for item in inside:
             self.give(live, item)
         if live.waiting:
@@ -610,15 +614,6 @@ class Engine:
             record.key, record.status, None, None, live.blocked, record.concurrency_rank, record.paused
         )
         self._wake.set()
-
-    def _wake_execution(self, record: ExecutionRecord) -> None:
-        """An execution that is not in memory has something to do now."""
-        if record.key in self._live:
-            self._fire_timers(record.key)
-            return
-        self.with_live(
-            record.workflow_id, lambda live: None if live is None else self._fire_timers(live.record.key)
-        )
 
     def _evict_some(self) -> None:
         surplus = len(self._live) - self.limits.cached_executions_max
@@ -653,6 +648,7 @@ class Engine:
 
     def _spawned_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
@@ -712,6 +708,8 @@ class Engine:
                     await asyncio.sleep(0)
                 if self._ready:
                     self._wake.set()
+                elif self.when_idle is not None:
+                    await self.when_idle()
         except Exception as error:
             self._fail(error)
 
@@ -757,7 +755,7 @@ class Engine:
             # Nobody runs its code, it is paused, or it is blocked and will be tried again: what came is kept for then.
             live.accept(self.batch, at_us, inputs)
             self.record_change(live)
-            self._effects.append(partial(self._arm, live))
+            self._effects.append(partial(self.timekeeper.arm, live))
             return
         try:
             instance = self._instance(live, entry)
@@ -876,7 +874,7 @@ class Engine:
             return
         self.record_change(live, force=was_blocked)
         if live.state.timed:
-            effects.append(partial(self._arm, live))
+            effects.append(partial(self.timekeeper.arm, live))
 
     def _post(self, live: LiveExecution, command: cmd.PublishMessage, at_us: int) -> None:
         self._outbox_id += 1
@@ -917,7 +915,7 @@ class Engine:
         self.batch.starts[follower.record.key] = follower.record
         # Signals that nobody handled yet belong to whoever runs now.
         follower.incoming, live.incoming = live.incoming, []
-        self._effects.append(lambda: self._arm(follower))
+        self._effects.append(lambda: self.timekeeper.arm(follower))
         self._effects.append(lambda: self.make_ready(follower))
 
     def _close(self, live: LiveExecution, closing: Closing, at_us: int) -> None:
@@ -941,16 +939,17 @@ class Engine:
         self._turn_away(live)
         self._drop(live)
         self.updates.closed(live)
-        assert live.state.closing is not None
-        self.relations.closed(live, live.state.closing)
+        closing = live.state.closing
+        assert closing is not None
+        self.relations.closed(live, closing)
         self.admission.look(live.record.concurrency_key)
         if live.state.started.schedule_id:
-            self.schedules.closed(live.state.started, live.state.closing)
+            self.schedules.closed(live.state.started, closing)
         if self._settlers or self.batch:
             self._wake.set()
         for waiter in self._results.pop(key, []):
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(closing)
 
     def _end_from_outside(
         self, live: LiveExecution, incoming: list[Incoming], end: Incoming, at_us: int
@@ -1156,91 +1155,21 @@ class Engine:
             action(self._open.get(workflow_id))
         self._evict_some()  # Not before: it was read because something is about to happen to it.
 
-    # -- timers --------------------------------------------------------------------------------------
-
-    def _arm(self, live: LiveExecution) -> None:
-        due_us = live.state.next_due_us()
-        if due_us is None or due_us == live.armed_us or not live.state.open:
-            return
-        live.armed_us = due_us
-        if live.wake_at_us() == HOT:
-            # The journal lists it as one to go on with at once, so `due` will not name it. When the timer is due it may
-            # have left memory: its activities have ended by then.
-            self._alarms.at(due_us, partial(self._wake_execution, live.record))
-        else:
-            self._wakeups.expect(live.record, due_us)
-
-    def _fire_timers(self, key: int) -> None:
-        live = self._live.get(key)
-        if live is None:
-            return
-        live.armed_us = None
-        now = self.now_us()
-        waiting = {item.body.id for item in live.incoming if isinstance(item.body, ev.TimerFired)}
-        due = sorted(
-            (timer.due_us, timer.command.id)
-            for timer in live.state.timers.values()
-            if timer.due_us <= now and timer.command.id not in waiting
-        )
-        deadline_us = live.state.deadline_us
-        if deadline_us is not None and deadline_us <= now:
-            self.give(live, Incoming(ev.WorkflowTimedOut(self._timeout_kind(live))))
-            return
-        if live.state.first_due_us is not None and live.state.first_due_us <= now:
-            self.make_ready(live)
-        for due_us, timer_id in due:
-            self.give(live, Incoming(ev.TimerFired(timer_id, due_us)))
-        if not due and not waiting:  # those that wait are armed for again after their activation
-            self._arm(live)
-
-    def _timeout_kind(self, live: LiveExecution) -> str:
-        start = live.state.started
-        if start.run_timeout_s is None:
-            return "execution"
-        first_us = start.chain_started_us or live.record.started_at_us
-        both = start.execution_timeout_s is not None
-        over = both and first_us + round((start.execution_timeout_s or 0) * 1_000_000) <= self.now_us()
-        return "execution" if over else "run"
+    # -- time ----------------------------------------------------------------------------------------
 
     def alarm(self, at_us: int, action: Callable[[], None]) -> Alarm:
         """Do this when the engine's clock shows `at_us`, unless it is cancelled."""
-        return self._alarms.at(at_us, action)
+        return self.timekeeper.alarm(at_us, action)
 
-    async def next_due_us(self) -> int | None:
-        """When something is due next, in memory or in the journal; None when nothing is."""
-        found = await self.journal.due(self.now_us(), (1 << 63) - 1, 1)  # Memory has what is due soon.
-        due = [
-            at_us for at_us in (self._alarms.next_us(), found[0][0] if found else None) if at_us is not None
-        ]
-        return min(due, default=None)
+    def look_at_clock(self) -> None:
+        """The clock was set: see what is due now."""
+        self.timekeeper.look_at_clock()
 
     @property
     def busy(self) -> bool:
         """Whether something goes on that needs no timer: a turn, a commit, a read."""
         working = self._ready or self.batch or self._effects or self._settlers or self._committing
         return bool(working or self.loading or len(self._tasks) > 2)
-
-    def _wake_alarms(self) -> None:
-        self._alarms_changed.set()
-
-    def look_at_clock(self) -> None:
-        """The clock was set: see what is due now."""
-        self._alarms_changed.set()
-
-    async def _watch_alarms(self) -> None:
-        try:
-            while True:
-                self._alarms_changed.clear()
-                if self._alarms.run_due(_TURN_MAX) == _TURN_MAX:
-                    await asyncio.sleep(0)
-                    continue
-                await self._wakeups.look_ahead()
-                wait_s = self._alarms.seconds_to_next()
-                limit_s = _SKIPPED_SLEEP_S if wait_s is None else min(max(wait_s, 0.0), _SKIPPED_SLEEP_S)
-                with anyio.move_on_after(limit_s):
-                    await self._alarms_changed.wait()
-        except Exception as error:
-            self._fail(error)
 
 
 def _nothing_of(_batch: Batch) -> None:

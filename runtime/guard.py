@@ -109,6 +109,8 @@ _TRUSTED_MODULES: Final = frozenset(
 )
 _OWN = __name__.rpartition(".")[0]
 _installed = False
+_installing = threading.Lock()
+"""Workers may begin in several threads at once."""
 _replaced: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {}
 """By identity: the original function, which is thereby kept alive, and what stands for it."""
 
@@ -116,9 +118,13 @@ _replaced: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {}
 def install() -> None:
     """Guard this process's workflow code from here on; calling it again changes nothing."""
     global _installed  # noqa: PLW0603 - audit hooks cannot be removed, so neither can this
-    if _installed:
-        return
-    _installed = True
+    with _installing:
+        if not _installed:
+            _install()
+            _installed = True
+
+
+def _install() -> None:
     sys.addaudithook(_audit)
     for name in _CLOCKS:
         _replace(time, name, _NOW)

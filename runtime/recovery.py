@@ -8,8 +8,6 @@ from functools import partial
 from .ports import Clock, ExecutionRecord, Journal
 from .timers import Alarms
 
-_WINDOW_US = 10 * 60 * 1_000_000
-_MARGIN_US = 60 * 1_000_000
 _PAGE = 5000
 
 
@@ -20,12 +18,19 @@ class Wakeups:
     """
 
     def __init__(
-        self, journal: Journal, clock: Clock, alarms: Alarms, wake: Callable[[ExecutionRecord], None]
+        self,
+        journal: Journal,
+        clock: Clock,
+        alarms: Alarms,
+        wake: Callable[[ExecutionRecord], None],
+        window_s: float,
     ) -> None:
         self._journal = journal
         self._clock = clock
         self._alarms = alarms
         self._wake = wake
+        self._window_us = round(window_s * 1_000_000)
+        self._margin_us = self._window_us // 10
         self._known_until_us = 0
 
     def expect(self, record: ExecutionRecord, due_us: int) -> None:
@@ -36,8 +41,8 @@ class Wakeups:
     async def look_ahead(self) -> None:
         """Move the window when its end comes near."""
         now = self._clock.now_us()
-        while self._known_until_us < now + _WINDOW_US - _MARGIN_US:
-            after, until = self._known_until_us, now + _WINDOW_US
+        while self._known_until_us < now + self._window_us - self._margin_us:
+            after, until = self._known_until_us, now + self._window_us
             # Before the read: a timer that is committed while it runs is then expected by `expect`.
             self._known_until_us = until
             found = await self._journal.due(after, until, _PAGE)

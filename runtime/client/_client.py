@@ -7,7 +7,7 @@ import inspect
 import os
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -88,6 +88,7 @@ class Client(Control):
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
             header_codec_behavior=header_codec_behavior,
         )
+        self._initial_config = config.copy()
         for plugin in plugins:
             config = plugin.configure_client(config)
         self._config = config
@@ -98,8 +99,6 @@ class Client(Control):
         self.identity = f"{uuid.getnode():x}@overwinter"
         self.data_converter = config.get("data_converter", data_converter)
         self.default_workflow_query_reject_condition = config.get("default_workflow_query_reject_condition")
-        self.waiting_for_result: Callable[..., AbstractAsyncContextManager[Any]] = _nothing_while_waiting
-        """Entered while someone waits for a result; a test environment skips time meanwhile."""
         self.values = ConvertedValues(self.data_converter, namespace)
         found = list(config.get("interceptors", ()))
         self.worker_interceptors = [i for i in found if isinstance(i, worker_interceptors.Interceptor)]
@@ -114,9 +113,11 @@ class Client(Control):
         """Where the methods of this client and its handles go."""
 
     def config(self, *, active_config: bool = False) -> ClientConfig:
-        """The options that this client was made with; made again with `Client(**config)` it is the same."""
-        del active_config
-        return self._config.copy()
+        """The options that this client was made with, or (`active_config`) what its plugins have made of them.
+
+        Made again with `Client(**config)` of the former it is the same.
+        """
+        return self._config.copy() if active_config else self._initial_config.copy()
 
     @classmethod
     async def connect(
@@ -141,7 +142,7 @@ class Client(Control):
             JournalHeld: another process runs an engine on that journal.
         """
         del target_host
-        unknown = sorted(server_options.keys() - _SERVER_OPTIONS)
+        unknown = sorted(server_options.keys() - SERVER_OPTIONS)
         if unknown:
             raise TypeError(f"Client.connect() got an unexpected keyword argument {unknown[0]!r}")
         return cls(
@@ -497,8 +498,7 @@ class Client(Control):
         values = self.values.for_workflow(workflow_id)
         run_id = run_id or (await self.frontend.find_workflow(workflow_id, None)).run_id
         while True:
-            async with self.waiting_for_result(result=True):
-                closing = await self.frontend.workflow_closed(workflow_id, run_id)
+            closing = await self.frontend.workflow_closed(workflow_id, run_id)
             new_run_id: str = getattr(closing, "new_run_id", "")
             if new_run_id and follow_runs:
                 run_id = new_run_id
@@ -602,17 +602,12 @@ class WithStartWorkflowOperation(Generic[S, R]):
             self._handle.set_exception(error)
 
 
-_SERVER_OPTIONS = frozenset(
+SERVER_OPTIONS = frozenset(
     {
         "api_key", "tls", "retry_config", "keep_alive_config", "connect_timeout", "rpc_metadata", "identity", "lazy",
         "runtime", "http_connect_proxy_config", "dns_load_balancing_config", "grpc_compression", "payload_limits",
     }
 )  # fmt: skip
-
-
-def _nothing_while_waiting(*, result: bool) -> AbstractAsyncContextManager[Any]:
-    del result
-    return nullcontext()
 
 
 _engines: dict[asyncio.AbstractEventLoop, tuple[Path, Engine]] = {}

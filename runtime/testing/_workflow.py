@@ -3,119 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
-from ..attempts import Cancellable
-from ..client import Client, Interceptor, Plugin
-from ..clock import SystemClock, SystemEntropy
+from ..client import Client, Interceptor, Plugin, WorkflowHandle
+from ..client._client import SERVER_OPTIONS
+from ..clock import SystemClock
 from ..common import QueryRejectCondition, SearchAttributeKey
 from ..converter import DataConverter
-from ..engine import Engine
-from ..exceptions import ApplicationError
-from ..interceptors import (
-    ExecuteWorkflowInput,
-    HandleSignalInput,
-    WorkflowInboundInterceptor,
-    WorkflowInterceptorClassInput,
-)
-from ..interceptors import Interceptor as WorkerInterceptor
 from ..journal import MemoryJournal
 from ..ports import Clock
-
-_LOOK_S = 0.0005
-_QUIET_TURNS = 3
-"""Time is skipped when nothing has happened for so many turns of the event loop."""
-
-
-class SkippingClock:
-    """Real time, plus what was skipped."""
-
-    def __init__(self) -> None:
-        self.skipped_us = 0
-
-    def now_us(self) -> int:
-        """See `Clock.now_us`."""
-        return time.time_ns() // 1000 + self.skipped_us
-
-    def seconds_until(self, at_us: int) -> float:
-        """See `Clock.seconds_until`."""
-        return (at_us - self.now_us()) / 1_000_000
-
-    def skip_to(self, at_us: int) -> None:
-        """It is this late now."""
-        self.skipped_us += max(0, at_us - self.now_us())
-
-
-class _ClockTimeouts:
-    """The timeouts of attempts by the engine's clock, so that they are skipped to as timers are."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def time(self) -> float:
-        return self._engine.now_us() / 1_000_000
-
-    def call_later(self, delay: float, callback: Callable[..., None], *args: Any) -> Cancellable:
-        due_us = self._engine.now_us() + round(delay * 1_000_000)
-        return self._engine.alarm(due_us, lambda: callback(*args))
-
-
-class _AssertionsFail(WorkerInterceptor):
-    """In a test a failed assertion in workflow code fails the workflow; else it would block, and the test hang."""
-
-    def workflow_interceptor_class(
-        self, input: WorkflowInterceptorClassInput
-    ) -> type[WorkflowInboundInterceptor] | None:
-        del input
-        return _AssertionInbound
-
-
-class _AssertionInbound(WorkflowInboundInterceptor):
-    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
-        with _assertions_fail():
-            return await super().execute_workflow(input)
-
-    async def handle_signal(self, input: HandleSignalInput) -> None:
-        with _assertions_fail():
-            await super().handle_signal(input)
-
-
-@contextmanager
-def _assertions_fail() -> Generator[None]:
-    try:
-        yield
-    except AssertionError as error:
-        raise ApplicationError(str(error), type="AssertionError", non_retryable=True) from None
-
-
-class _AsClientInterceptor(Interceptor, _AssertionsFail):
-    """A client's interceptor, so that the workers of the client have it."""
+from ._assertions import AssertionsFail
+from ._engine import EngineUnderTest
+from ._skipping import Skipper, SkippingClock
 
 
 class WorkflowEnvironment:
     """An engine, and a client of it. Use it as an asynchronous context manager, or call `shutdown`."""
 
     def __init__(self, client: Client) -> None:
-        config: dict[str, Any] = dict(client.config())
-        config["interceptors"] = [*config.get("interceptors", ()), _AsClientInterceptor()]
-        self._client = Client(**config)
-        self._engine: Engine | None = None
-        self._clock: SkippingClock | None = None
-        self._skipper: asyncio.Task[None] | None = None
-        self._wanted = 0
-        """How many wait for what is to come; only then is time skipped."""
-        self._held = 0
-        self._asleep = 0
-        """How many sleep by `sleep`: time skips for them also while activities run, for these may be the sleepers."""
+        self._client = client
+        self._engine: EngineUnderTest | None = None
 
-    @staticmethod
-    def from_client(client: Client) -> WorkflowEnvironment:
-        """An environment around a client that exists; it runs on real time."""
-        return WorkflowEnvironment(client)
+    @classmethod
+    def from_client(cls, client: Client) -> WorkflowEnvironment:
+        """An environment around a client that exists; it runs on real time, and ends nothing."""
+        return WorkflowEnvironment(_with_assertions(client))
 
     @classmethod
     async def start_local(
@@ -130,7 +45,7 @@ class WorkflowEnvironment:
         identity: str | None = None,
         search_attributes: Sequence[SearchAttributeKey[Any]] = (),
         **server_options: Any,
-    ) -> Self:
+    ) -> WorkflowEnvironment:
         """An engine in memory, on real time. Options that choose and tune a server have no meaning here.
 
         Raises:
@@ -138,8 +53,9 @@ class WorkflowEnvironment:
         """
         del rpc_metadata, identity, search_attributes
         _check(server_options, _SERVER_OPTIONS)
-        return await cls._start(
-            SystemClock(),
+        engine = await _started(SystemClock())
+        return WorkflowEnvironment._of(
+            engine,
             namespace=namespace,
             data_converter=data_converter,
             interceptors=interceptors,
@@ -158,36 +74,32 @@ class WorkflowEnvironment:
         rpc_metadata: Mapping[str, str | bytes] = {},
         identity: str | None = None,
         **server_options: Any,
-    ) -> Self:
-        """An engine in memory, whose time skips to the next timer while a result is awaited and no activity runs."""
+    ) -> WorkflowEnvironment:
+        """An engine in memory, whose time skips to the next timer while a result is awaited and no activity runs.
+
+        Raises:
+            TypeError: an option that `temporalio` does not have either.
+        """
         del rpc_metadata, identity
-        _check(server_options, _SERVER_OPTIONS)
+        _check(server_options, _TEST_SERVER_OPTIONS)
         clock = SkippingClock()
-        environment = await cls._start(
-            clock,
+        engine = await _started(clock)
+        return _SkippingEnvironment._of(  # noqa: SLF001 - of this module
+            engine,
+            Skipper(engine, clock),
             data_converter=data_converter,
             interceptors=interceptors,
             plugins=plugins,
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
         )
-        environment._clock = clock  # noqa: SLF001 - of this class
-        environment.client.engine.timeouts = _ClockTimeouts(environment.client.engine)
-        environment._skip_while_wanted()  # noqa: SLF001 - of this class
-        return environment
-
-    def _skip_while_wanted(self) -> None:
-        self._client.waiting_for_result = self._while_wanted
-        self._skipper = asyncio.get_running_loop().create_task(self._skip())
 
     @classmethod
-    async def _start(cls, clock: Clock, **options: Any) -> Self:
-        engine = Engine(MemoryJournal(), clock, SystemEntropy())
-        await engine.__aenter__()
-        environment = cls(Client(engine, **options))
+    def _of(cls, engine: EngineUnderTest, *args: Any, **client_options: Any) -> WorkflowEnvironment:
+        environment = cls(_with_assertions(Client(engine, **client_options)), *args)
         environment._engine = engine
         return environment
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> WorkflowEnvironment:
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
@@ -198,91 +110,132 @@ class WorkflowEnvironment:
         """A client of this environment's engine."""
         return self._client
 
+    async def connect_client(self, **options: Any) -> Client:
+        """Another client of this environment's engine, with the options of `Client.connect`.
+
+        It has none of the first client's interceptors: a failed assertion in workflow code of its workers blocks.
+        """
+        known: dict[str, Any] = {"namespace": self._client.namespace, **options}
+        return Client(
+            self._client.engine, **{n: option for n, option in known.items() if n not in SERVER_OPTIONS}
+        )
+
     async def shutdown(self) -> None:
         """End the engine, where this environment has started one."""
-        if self._skipper is not None:
-            self._skipper.cancel()
-            await asyncio.gather(self._skipper, return_exceptions=True)
-            self._skipper = None
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.__aexit__()
 
+    # -- time ------------------------------------------------------------------------------------------------
+
+    @property
+    def supports_time_skipping_v1(self) -> bool:
+        """Whether there is one clock for all workflows, and it skips."""
+        return False
+
+    @property
+    def supports_time_skipping_v2(self) -> bool:
+        """Whether each workflow has a clock of its own that skips."""
+        return False
+
     @property
     def supports_time_skipping(self) -> bool:
         """Whether time skips here."""
-        return self._clock is not None
-
-    async def get_current_time(self) -> datetime:
-        """What time it is for the workflows here."""
-        return datetime.fromtimestamp(self._client.engine.now_us() / 1_000_000, UTC)
+        return self.supports_time_skipping_v1 or self.supports_time_skipping_v2
 
     async def sleep(self, duration: timedelta | float) -> None:
         """Wait so long; where time skips, so long passes for the workflows at once."""
-        seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-        if self._clock is None:
-            await asyncio.sleep(seconds)
-            return
-        due_us = self._clock.now_us() + round(seconds * 1_000_000)
-        arrived = asyncio.Event()
-        self._client.engine.alarm(due_us, arrived.set)
-        self._asleep += 1
-        try:
-            async with self._while_wanted():
-                await arrived.wait()
-        finally:
-            self._asleep -= 1
+        await asyncio.sleep(_seconds(duration))
+
+    async def get_current_time(self, handle: WorkflowHandle[Any, Any] | None = None) -> datetime:
+        """What time it is for the workflows here; `handle` says for which one, where each has a clock of its own."""
+        del handle
+        return datetime.fromtimestamp(self._client.engine.now_us() / 1_000_000, UTC)
 
     @contextmanager
     def auto_time_skipping_disabled(self) -> Generator[None]:
         """Within this block awaiting a result skips no time; `sleep` still does."""
-        self._held += 1
-        try:
+        yield
+
+    @contextmanager
+    def with_time_skipping_disabled(self) -> Generator[None]:
+        """Within this block `client` starts workflows whose own clocks do not skip; no difference where there are none."""
+        yield
+
+    async def fast_forward(
+        self,
+        handle: WorkflowHandle[Any, Any],
+        duration: timedelta | float | None = None,
+        /,
+    ) -> bool:
+        """Let so much time pass on the clock of one workflow.
+
+        Raises:
+            RuntimeError: the workflows here have no clocks of their own.
+        """
+        del handle, duration
+        raise RuntimeError(
+            "fast_forward requires a time-skipping environment; use WorkflowEnvironment.start_time_skipping_v2()."
+        )
+
+    async def get_time_skipping_info(self, handle: WorkflowHandle[Any, Any]) -> Any:
+        """What the clock of one workflow has skipped, and whether it goes on to.
+
+        Raises:
+            RuntimeError: the workflows here have no clocks of their own.
+        """
+        del handle
+        raise RuntimeError(
+            "get_time_skipping_info requires a V2 time-skipping environment; use WorkflowEnvironment.start_time_skipping_v2()."
+        )
+
+
+class _SkippingEnvironment(WorkflowEnvironment):
+    """One clock for all workflows, which skips."""
+
+    def __init__(self, client: Client, skipper: Skipper) -> None:
+        super().__init__(client)
+        self._skipper = skipper
+
+    @property
+    def supports_time_skipping_v1(self) -> bool:
+        return True
+
+    async def sleep(self, duration: timedelta | float) -> None:
+        await self._skipper.sleep(_seconds(duration))
+
+    @contextmanager
+    def auto_time_skipping_disabled(self) -> Generator[None]:
+        with self._skipper.held():
             yield
-        finally:
-            self._held -= 1
-
-    @asynccontextmanager
-    async def _while_wanted(self, *, result: bool = False) -> AsyncGenerator[None]:
-        if result and self._held:
-            yield
-            return
-        self._wanted += 1
-        try:
-            yield
-        finally:
-            self._wanted -= 1
-
-    async def _skip(self) -> None:
-        """Move the clock to the next alarm whenever someone waits and nothing else goes on."""
-        clock, engine = self._clock, self._client.engine
-        assert clock is not None
-        quiet = 0
-        while True:
-            await asyncio.sleep(0 if quiet else _LOOK_S)
-            works = engine.working and not self._asleep
-            if not self._wanted or engine.busy or works:
-                quiet = 0
-                continue
-            quiet += 1
-            if quiet < _QUIET_TURNS:
-                continue
-            quiet = 0
-            due_us = await engine.next_due_us()
-            if due_us is not None and not engine.busy:
-                clock.skip_to(due_us)
-                engine.look_at_clock()
 
 
-_SERVER_OPTIONS = frozenset(
-    {
-        "retry_config", "tls", "ip", "port", "download_dest_dir", "ui", "runtime", "dev_server_existing_path",
-        "dev_server_database_filename", "dev_server_log_format", "dev_server_log_level", "dev_server_download_version",
-        "dev_server_extra_args", "dev_server_download_ttl", "dev_server_startup_timeout", "ui_port",
-        "test_server_existing_path", "test_server_download_version", "test_server_extra_args",
-        "test_server_download_ttl", "test_server_startup_timeout",
-    }
-)  # fmt: skip
+async def _started(clock: Clock) -> EngineUnderTest:
+    engine = EngineUnderTest(MemoryJournal(), clock)
+    await engine.__aenter__()
+    return engine
+
+
+def _with_assertions(client: Client) -> Client:
+    config: dict[str, Any] = dict(client.config())
+    config["interceptors"] = [*config.get("interceptors", ()), AssertionsFail()]
+    return Client(**config)
+
+
+def _seconds(duration: timedelta | float) -> float:
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+
+
+_COMMON_OPTIONS = frozenset({"port", "download_dest_dir", "runtime"})
+_SERVER_OPTIONS = _COMMON_OPTIONS | {
+    "retry_config", "tls", "ip", "ui", "dev_server_existing_path", "dev_server_database_filename",
+    "dev_server_log_format", "dev_server_log_level", "dev_server_download_version", "dev_server_extra_args",
+    "dev_server_download_ttl", "dev_server_startup_timeout", "ui_port",
+}  # fmt: skip
+_TEST_SERVER_OPTIONS = _COMMON_OPTIONS | {
+    "retry_config", "test_server_existing_path", "test_server_download_version", "test_server_extra_args",
+    "test_server_download_ttl", "test_server_startup_timeout",
+}  # fmt: skip
 
 
 def _check(given: Mapping[str, Any], known: frozenset[str]) -> None:

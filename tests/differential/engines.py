@@ -27,6 +27,13 @@ def dev_server() -> str | None:
     return named or shutil.which("temporal") or shutil.which("temporal", path=sysconfig.get_path("scripts"))
 
 
+def time_skipping_server() -> str | None:
+    """Path of Temporal's server whose time skips: TEMPORAL_TEST_SERVER, or `temporal-test-server` as for `dev_server`."""
+    named = os.environ.get("TEMPORAL_TEST_SERVER")
+    name = "temporal-test-server"
+    return named or shutil.which(name) or shutil.which(name, path=sysconfig.get_path("scripts"))
+
+
 class EngineProcess:
     """An engine in a process of its own; a file of cases runs once, its observations are kept."""
 

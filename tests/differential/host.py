@@ -1,7 +1,8 @@
-"""One engine in a process of its own: `python -m tests.differential.host temporal <dev server>`, or `... overwinter`.
+"""One engine in a process of its own: `python -m tests.differential.host temporal cases <server>`, or `... overwinter cases`.
 
-It prints an empty object when it is ready. Then each line of standard input names a file of cases, and is answered by
-a line with the observation of each of them, or with `!` and the traceback of a file that cannot be imported.
+The second word is the folder of the cases, and says in which kind of environment they run. It prints an empty object when
+it is ready. Then each line of standard input names a file of cases, and is answered by a line with the observation of each
+of them, or with `!` and the traceback of a file that cannot be imported.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TextIO
 
 
 def main() -> None:
     """Serve until standard input ends."""
-    engine, *arguments = sys.argv[1:]
+    engine, folder, *arguments = sys.argv[1:]
     # Whatever a library prints goes to the log: standard output is for answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -26,12 +28,17 @@ def main() -> None:
         from . import alias
 
         alias.install()
-    asyncio.run(_serve(engine, arguments, answers))
+    else:
+        _prepare_workers()
+    asyncio.run({"cases": _serve, "skipping": _serve_skipping}[folder](arguments, answers))
 
 
-async def _serve(engine: str, arguments: list[str], answers: TextIO) -> None:
+async def _serve(arguments: list[str], answers: TextIO) -> None:
+    """The cases of a file run at the same time in one environment."""
     from temporalio.common import SearchAttributeKey
     from temporalio.testing import WorkflowEnvironment
+
+    from .observe import observe, worker
 
     keys = [
         SearchAttributeKey.for_keyword("Crop"),
@@ -39,16 +46,53 @@ async def _serve(engine: str, arguments: list[str], answers: TextIO) -> None:
         SearchAttributeKey.for_keyword_list("Plots"),
     ]
     options: dict[str, Any] = {"search_attributes": keys}
-    if engine == "temporal":
+    if arguments:
         options["dev_server_existing_path"] = arguments[0]
-        _prepare_workers()
     async with await WorkflowEnvironment.start_local(**options) as environment:
-        _answer(answers, {})
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            try:
-                _answer(answers, await _run(environment.client, line.strip()))
-            except Exception:
-                _answer(answers, {"!": traceback.format_exc()})
+
+        async def run(file: str) -> dict[str, Any]:
+            module, cases = _cases("cases", file)
+            async with worker(environment.client, file, module.WORKFLOWS, module.ACTIVITIES):
+                found = [observe(case, environment.client, file) for case in cases.values()]
+                return dict(zip(cases, await asyncio.gather(*found), strict=True))
+
+        await _answer_files(run, answers)
+
+
+async def _serve_skipping(arguments: list[str], answers: TextIO) -> None:
+    """Each case has an environment of its own, since all that is in one shares its clock."""
+    from temporalio.testing import WorkflowEnvironment
+
+    from .observe import observe, worker
+
+    options: dict[str, Any] = {"test_server_existing_path": arguments[0]} if arguments else {}
+
+    async def run(file: str) -> dict[str, Any]:
+        module, cases = _cases("skipping", file)
+        seen: dict[str, Any] = {}
+        for name, case in cases.items():
+            async with (
+                await WorkflowEnvironment.start_time_skipping(**options) as environment,
+                worker(environment.client, file, module.WORKFLOWS, module.ACTIVITIES),
+            ):
+                seen[name] = await observe(case, environment, file)
+        return seen
+
+    await _answer_files(run, answers)
+
+
+def _cases(folder: str, file: str) -> tuple[Any, dict[str, Any]]:
+    module = importlib.import_module(f"{__package__}.{folder}.{file}")
+    return module, {name: case for name, case in vars(module).items() if name.startswith("case_")}
+
+
+async def _answer_files(run: Callable[[str], Awaitable[dict[str, Any]]], answers: TextIO) -> None:
+    _answer(answers, {})
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        try:
+            _answer(answers, await run(line.strip()))
+        except Exception:
+            _answer(answers, {"!": traceback.format_exc()})
 
 
 def _prepare_workers() -> None:
@@ -61,16 +105,6 @@ def _prepare_workers() -> None:
     worker_options["workflow_runner"] = UnsandboxedWorkflowRunner()
     worker_options["max_heartbeat_throttle_interval"] = often
     worker_options["default_heartbeat_throttle_interval"] = often
-
-
-async def _run(client: Any, file: str) -> dict[str, Any]:
-    from .observe import observe, worker
-
-    module = importlib.import_module(f"{__package__}.cases.{file}")
-    cases = {name: case for name, case in vars(module).items() if name.startswith("case_")}
-    async with worker(client, file, module.WORKFLOWS, module.ACTIVITIES):
-        seen = await asyncio.gather(*(observe(case, client, file) for case in cases.values()))
-    return dict(zip(cases, seen, strict=True))
 
 
 def _answer(answers: TextIO, value: dict[str, Any]) -> None:

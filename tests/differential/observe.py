@@ -7,15 +7,20 @@ A file in `cases/` has WORKFLOWS, ACTIVITIES, and any number of
 Each starts and asks what it likes and returns an observation that JSON can hold. The cases of a file run at the same
 time on one worker, so each uses workflow ids of its own; ids are constants, so that messages with ids are the same on
 both engines. An observation may hold nothing that depends on how fast an engine is.
+
+The cases in `skipping/` are given an environment instead of a client, each one of its own, in which time skips. Temporal's
+test server has its own words, and its clock runs on to timers that nobody waits for, up to ten years ahead: what has
+passed is looked at only where nothing is left to skip to.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import exceptions, workflow
@@ -147,3 +152,22 @@ def _rendered(error: BaseException) -> list[Any]:
 
 def _name(member: Any) -> str | None:
     return None if member is None else member.name
+
+
+def kinds(seen: list[Any]) -> list[Any]:
+    """An outcome without words, which are each server's own: the result, or the types of the errors."""
+    return seen if seen[0] == "result" else ["raised", *(error[0] for error in seen[1:])]
+
+
+def hours_between(begin: datetime, end: datetime) -> float:
+    """What has passed, in hours to a tenth: skipped time counts, the little that an engine takes does not."""
+    return round((end - begin).total_seconds() / 3600, 1)
+
+
+@asynccontextmanager
+async def passed_hours(environment: Any) -> AsyncGenerator[list[float]]:
+    """What passes in this block by the clock of an environment; in the list when the block has ended."""
+    passed: list[float] = []
+    began = await environment.get_current_time()
+    yield passed
+    passed.append(hours_between(began, await environment.get_current_time()))
