@@ -104,7 +104,7 @@ class Attempt:
         self._loop: Timeouts = timeouts or asyncio.get_running_loop()
         self._reported = False
         self._last_beat_s = self._loop.time()
-        self._beat_interval_s = beat_interval_s
+        self.beat_interval_s = beat_interval_s
         self._persisted_at_s = float("-inf")
         self._beat_later: Cancellable | None = None
         self._timeouts: list[Cancellable] = []
@@ -125,13 +125,18 @@ class Attempt:
         """Note a heartbeat; the journal gets the last one at most once an interval."""
         if self._reported:
             return
-        self._last_beat_s = now = self._loop.time()
+        now = self.alive()
         self.heartbeat = details
-        wait = self._persisted_at_s + self._beat_interval_s - now
+        wait = self._persisted_at_s + self.beat_interval_s - now
         if wait <= 0:
             self._persist_beat()
         elif self._beat_later is None:
             self._beat_later = self._loop.call_later(wait, self._persist_beat)
+
+    def alive(self) -> float:
+        """The heartbeat timeout begins again; returns the time."""
+        self._last_beat_s = self._loop.time()
+        return self._last_beat_s
 
     def _persist_beat(self) -> None:
         self._beat_later = None

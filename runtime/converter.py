@@ -1,7 +1,7 @@
 """Values as payloads: which converter writes a value, which reads a payload, and what a codec sees.
 
 A payload converter is synchronous and deterministic, so that workflow code may use it; a codec (encryption,
-compression) is asynchronous and runs outside of workflow code. Everything but None and bytes is written as
+compression) and external storage are asynchronous and work outside of workflow code. Everything but None and bytes is written as
 ``msgpack/plain``; ``json/plain`` is read as well.
 """
 
@@ -16,6 +16,20 @@ from typing import Any, ClassVar, Final, Self
 from .api.common.v1 import Payloads
 from .api.failure.v1 import Failure
 from .core.payload import Payload
+from .external_storage import (
+    ExternalStorage,
+    StorageDriver,
+    StorageDriverActivityInfo,
+    StorageDriverClaim,
+    StorageDriverRetrieveContext,
+    StorageDriverSelectContext,
+    StorageDriverStoreContext,
+    StorageDriverWorkflowInfo,
+    StorageWarning,
+)
+from .external_storage.drivers import Target
+from .external_storage.references import NOT_CONFIGURED, is_reference
+from .external_storage.storage import may_leave, retrieved, stored
 from .failures import DefaultFailureConverter, DefaultFailureConverterWithEncodedAttributes, FailureConverter
 from .payload_converters import (
     AdvancedJSONEncoder,
@@ -29,7 +43,16 @@ from .payload_converters import (
     PayloadConverter,
     wants_context,
 )
-from .plain_values import LocatedError, PayloadLimitError, PayloadLimits, PayloadUnreadable, UnencodableError
+from .plain_values import (
+    DEFAULT_LIMITS,
+    LARGEST_LIMITS,
+    LocatedError,
+    PayloadLimitError,
+    PayloadLimits,
+    PayloadUnreadable,
+    UnencodableError,
+    require_size,
+)
 from .serialization_context import (
     ActivitySerializationContext,
     SerializationContext,
@@ -50,7 +73,9 @@ __all__ = [
     "DefaultFailureConverterWithEncodedAttributes",
     "DefaultPayloadConverter",
     "EncodingPayloadConverter",
+    "ExternalStorage",
     "FailureConverter",
+    "ImmediatePayloadCodec",
     "JSONPlainPayloadConverter",
     "JSONTypeConverter",
     "JSONTypeConverterUnhandled",
@@ -63,6 +88,14 @@ __all__ = [
     "PayloadLimits",
     "PayloadUnreadable",
     "SerializationContext",
+    "StorageDriver",
+    "StorageDriverActivityInfo",
+    "StorageDriverClaim",
+    "StorageDriverRetrieveContext",
+    "StorageDriverSelectContext",
+    "StorageDriverStoreContext",
+    "StorageDriverWorkflowInfo",
+    "StorageWarning",
     "UnencodableError",
     "WithSerializationContext",
     "WorkflowSerializationContext",
@@ -72,7 +105,11 @@ __all__ = [
 
 
 class PayloadCodec(ABC):
-    """Transforms payloads before they are stored, and back; for encryption and compression."""
+    """Transforms payloads before they are stored, and back; for encryption and compression.
+
+    A codec may wait; the execution or activity whose payloads it has waits for it, the others go on. One that never does
+    is better an `ImmediatePayloadCodec`.
+    """
 
     @abstractmethod
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
@@ -92,23 +129,48 @@ class PayloadCodec(ABC):
 
     async def encode_failure(self, failure: Failure) -> None:
         """The payloads in the failure, and in its causes, are encoded."""
-        await _on_payloads_of(failure, self.encode_wrapper)
+        await on_payloads_of(failure, self.encode)
 
     async def decode_failure(self, failure: Failure) -> None:
         """The failure is as it was before `encode_failure`."""
-        await _on_payloads_of(failure, self.decode_wrapper)
+        await on_payloads_of(failure, self.decode)
 
 
-async def _on_payloads_of(failure: Failure, transform: Callable[[Payloads], Awaitable[None]]) -> None:
+class ImmediatePayloadCodec(PayloadCodec):
+    """A codec that has nothing to wait for: an execution need not wait for its turn again to have its payloads."""
+
+    @abstractmethod
+    def encode_now(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """See `encode`."""
+
+    @abstractmethod
+    def decode_now(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """See `decode`."""
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """See `PayloadCodec`."""
+        return self.encode_now(payloads)
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """See `PayloadCodec`."""
+        return self.decode_now(payloads)
+
+
+async def on_payloads_of(
+    failure: Failure, transform: Callable[[Sequence[Payload]], Awaitable[list[Payload]]]
+) -> None:
+    """The payloads in the failure, and in its causes, are what `transform` makes of them: each group of details, and
+    the encoded attributes on their own.
+    """
     if failure.HasField("encoded_attributes"):
-        common = Payloads(payloads=[failure.encoded_attributes])
-        await transform(common)
-        failure.encoded_attributes.CopyFrom(common.payloads[0])
+        (common,) = await transform([failure.encoded_attributes])
+        failure.encoded_attributes.CopyFrom(common)
     for kind, name in _DETAILS:
         if failure.HasField(kind) and getattr(failure, kind).HasField(name):
-            await transform(getattr(getattr(failure, kind), name))
+            payloads = getattr(getattr(failure, kind), name).payloads
+            payloads[:] = await transform(payloads)
     if failure.HasField("cause"):
-        await _on_payloads_of(failure.cause, transform)
+        await on_payloads_of(failure.cause, transform)
 
 
 _DETAILS: Final = (
@@ -142,23 +204,92 @@ class DataConverter(WithSerializationContext):
     failure_converter: FailureConverter = field(init=False)
     """The one that was made."""
 
+    external_storage: ExternalStorage | None = None
+    """Which payloads are kept outside of the journal; the limits of the default converters then apply to the others."""
+
+    _target: Target = field(default=None, init=False, repr=False, compare=False)
+    """For whom payloads are stored externally."""
+
     default: ClassVar[DataConverter]
     """Everything as it is by default."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "payload_converter", self.payload_converter_class())
+        converter = self.payload_converter_class()
+        if self.external_storage is not None and isinstance(converter, CompositePayloadConverter):
+            converter = converter.with_limits(LARGEST_LIMITS)
+        object.__setattr__(self, "payload_converter", converter)
         object.__setattr__(self, "failure_converter", self.failure_converter_class())
 
     async def encode(self, values: Sequence[Any]) -> list[Payload]:
         """The values as they are stored."""
-        payloads = self.payload_converter.to_payloads(values)
-        return await self.payload_codec.encode(payloads) if self.payload_codec and payloads else payloads
+        return await self.seal(self.payload_converter.to_payloads(values))
 
     async def decode(self, payloads: Sequence[Payload], type_hints: Sequence[Any] | None = None) -> list[Any]:
         """The values of stored payloads."""
-        if self.payload_codec and payloads:
-            payloads = await self.payload_codec.decode(payloads)
-        return self.payload_converter.from_payloads(payloads, type_hints)
+        return self.payload_converter.from_payloads(await self.open(payloads), type_hints)
+
+    # What is between a converter and the journal: payloads are sealed by the codec, then large ones are put elsewhere.
+    # A codec gets copies, since it may change the metadata in place.
+
+    @property
+    def seals(self) -> bool:
+        """Whether payloads are stored in another form than the payload converter's."""
+        return self.payload_codec is not None or self.external_storage is not None
+
+    async def seal(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """The payload converter's payloads as they are stored.
+
+        Raises:
+            PayloadLimitError: one that stays in the journal is too large for it.
+            Exception: whatever the codec or a storage driver raises.
+        """
+        sealed = list(payloads)
+        if self.payload_codec and sealed:
+            sealed = await self.payload_codec.encode([payload.copied() for payload in sealed])
+        if self.external_storage:
+            sealed = await stored(self.external_storage, sealed, self._target)
+            for payload in sealed:
+                require_size(len(payload.data), DEFAULT_LIMITS)
+        return sealed
+
+    def seal_now(self, payloads: Sequence[Payload]) -> list[Payload] | None:
+        """What `seal` gives, or None when that has to be waited for; raises as it does."""
+        sealed = list(payloads)
+        if self.payload_codec:
+            if not isinstance(self.payload_codec, ImmediatePayloadCodec):
+                return None
+            sealed = self.payload_codec.encode_now(sealed) if sealed else sealed
+        storage = self.external_storage
+        if storage and any(may_leave(storage, payload) for payload in sealed):
+            return None
+        return sealed
+
+    async def open(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Stored payloads as the payload converter wrote them.
+
+        Raises:
+            RuntimeError: one is kept elsewhere, and there is no external storage.
+            Exception: whatever a storage driver or the codec raises.
+        """
+        opened = list(payloads)
+        if any(is_reference(payload) for payload in opened):
+            if self.external_storage is None:
+                raise RuntimeError(NOT_CONFIGURED)
+            opened = await retrieved(self.external_storage, opened)
+        if self.payload_codec and opened:
+            opened = await self.payload_codec.decode([payload.copied() for payload in opened])
+        return opened
+
+    def open_now(self, payloads: Sequence[Payload]) -> list[Payload] | None:
+        """What `open` gives, or None when that has to be waited for; raises as it does."""
+        if any(is_reference(payload) for payload in payloads):
+            return None
+        opened = list(payloads)
+        if self.payload_codec is None or not opened:
+            return opened
+        if not isinstance(self.payload_codec, ImmediatePayloadCodec):
+            return None
+        return self.payload_codec.decode_now(opened)
 
     async def encode_wrapper(self, values: Sequence[Any]) -> Payloads:
         """`encode`, as a message."""
@@ -173,13 +304,11 @@ class DataConverter(WithSerializationContext):
     async def encode_failure(self, exception: BaseException, failure: Failure) -> None:
         """`failure`, which was empty, says what the exception says, as it is stored."""
         self.failure_converter.to_failure(exception, self.payload_converter, failure)
-        if self.payload_codec:
-            await self.payload_codec.encode_failure(failure)
+        await on_payloads_of(failure, self.seal)
 
     async def decode_failure(self, failure: Failure) -> BaseException:
         """The exception of a stored failure; afterwards the failure is as it was before it was stored."""
-        if self.payload_codec:
-            await self.payload_codec.decode_failure(failure)
+        await on_payloads_of(failure, self.open)
         return self.failure_converter.from_failure(failure, self.payload_converter)
 
     def with_context(self, context: SerializationContext) -> Self:
@@ -189,11 +318,21 @@ class DataConverter(WithSerializationContext):
             for name in _PARTS
             if (part := getattr(self, name)) is not None
         }
-        if all(new is old for old, new in parts.values()):
-            return self
+        changed = {name: new for name, (old, new) in parts.items() if new is not old}
+        return self._copied(**changed) if changed else self
+
+    def for_target(self, target: Target) -> Self:
+        """A copy whose external storage is told that it stores for this execution or activity."""
+        return self if self.external_storage is None else self._copied(_target=target)
+
+    def without_storage(self) -> Self:
+        """A copy that keeps nothing elsewhere; it still cannot read what is."""
+        return self._copied(external_storage=None)
+
+    def _copied(self, **parts: Any) -> Self:
         copied = copy.copy(self)
-        for name, (_, new) in parts.items():
-            object.__setattr__(copied, name, new)
+        for name, part in parts.items():
+            object.__setattr__(copied, name, part)
         return copied
 
     @property
@@ -202,7 +341,7 @@ class DataConverter(WithSerializationContext):
         return any(wants_context(getattr(self, name)) for name in _PARTS)
 
 
-_PARTS = ("payload_converter", "payload_codec", "failure_converter")
+_PARTS = ("payload_converter", "payload_codec", "failure_converter", "external_storage")
 """What may want to know the context."""
 
 

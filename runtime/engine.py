@@ -29,7 +29,7 @@ from .core import events as ev
 from .core.commands import Command
 from .core.definition import WorkflowDefinition
 from .core.events import Closing, Happening, WorkflowStarted
-from .core.instance import ActivationFailed, Instance, RunningHandler
+from .core.instance import ActivationFailed, Instance, RejectedUpdate, RunningHandler
 from .core.payload import Payload
 from .core.replay import HistoryDiverged
 from .follow_ups import Ending, next_request, with_next_run
@@ -52,10 +52,12 @@ from .ports import (
 from .relations import Relations
 from .requests import AlreadyRunning, EngineClosed, KeyTaken, NoSuchExecution, NoWorker, StartRequest
 from .schedules.runner import Schedules
+from .sealing import Sealing
 from .starts import Starts
 from .task_queues import ServingWorker, TaskQueues
 from .timekeeping import Timekeeper
 from .timers import Alarm
+from .transit import Transit
 from .updates import Updates, UpdateTicket
 
 _log = logging.getLogger(__name__)
@@ -147,6 +149,7 @@ class Engine:
         self.starts = Starts(self)
         self.activities = PendingActivities(self, self._workers)
         self.updates = Updates(self)
+        self.transit = Transit(self)
         self.relations = Relations(self)
         self.admission = Admission(self)
         self.schedules = Schedules(self)
@@ -206,10 +209,11 @@ class Engine:
         local_activities_max: int | None = None,
         activities_per_second: float | None = None,
         queue_activities_per_second: float | None = None,
+        sealing: Sealing | None = None,
     ) -> ActivitySlots:
         """Serve a task queue, beside the workers that do already: what waits for it goes on.
 
-        `queue_activities_per_second` is for all workers of the queue together; of several, the lowest holds.
+        `sealing` is for workflows; the runner seals what activities say. `queue_activities_per_second` is for all workers of the queue together; of several, the lowest holds.
         """
         slots = ActivitySlots(
             runner,
@@ -221,7 +225,7 @@ class Engine:
             timeouts=self.timeouts,
             per_second=activities_per_second,
         )
-        worker = ServingWorker(workflows, slots, runner, make_instance, queue_activities_per_second)
+        worker = ServingWorker(workflows, slots, runner, make_instance, queue_activities_per_second, sealing)
         self._workers.add(task_queue, worker)
         self.activities.serve(task_queue)
         for live in list(self._live.values()):
@@ -442,17 +446,23 @@ class Engine:
             and live.state.activation
         ):
             entry = self._entry_of(live)
+            if entry.sealing is not None and live.instance is not None:
+                return await self.transit.query(live, entry.sealing, name, args, headers or {})
             if live.instance is not None:
                 return live.instance.query(name, args, headers)
-            if live.history is not None and not live.incoming:
-                return self._instance(live, entry).query(name, args, headers)
+            if live.history is not None and not live.incoming and entry.sealing is None:
+                return self.instance_of(live, entry).query(name, args, headers)
         record = await self.find(workflow_id, run_id)
         closed = LiveExecution(record)
         closed.load(await self.journal.history(record), ())
         if not closed.state.activation:
             raise NoWorker(f"workflow {workflow_id!r} has not had its first activation")
+        entry = self._entry_of(closed)
         try:
-            return self._instance(closed, self._entry_of(closed)).query(name, args, headers)
+            if entry.sealing is None:
+                return self.instance_of(closed, entry).query(name, args, headers)
+            await self.transit.rebuild(closed, entry)
+            return await self.transit.query(closed, entry.sealing, name, args, headers or {})
         finally:
             closed.drop_instance()
 
@@ -663,6 +673,7 @@ class Engine:
         """Nobody waits for an answer that will not come."""
         settlers, self._settlers = self._settlers, []
         waiting = [item for live in self._live.values() for item in live.incoming]
+        waiting += [item for live in self._live.values() for item in self.transit.abandon(live)]
         waiting += [item for _, incoming in self._touched.values() for item in incoming]
         settlers += [item.settle for item in waiting if item.settle is not None]
         for settle in settlers:
@@ -726,12 +737,16 @@ class Engine:
             return
         if self._live.get(live.record.key) is not live:
             return  # It was dropped while it was queued, and whoever waits was told.
+        if live.transit is not None and self.transit.holds(live):
+            return
         entry = self._runs_now(live)
         served = entry is not None
         if served and not live.rebuildable and live.blocked is None:
             self.spawn(self._reload(live))
             return
         runs = served and live.rebuildable and not waits_to_begin(live, self.now_us())
+        if entry is not None and entry.sealing is not None:
+            runs = runs and self.transit.openable(live, entry.sealing)
         incoming, live.incoming = live.incoming, []
         if runs:
             if live.held:
@@ -745,8 +760,11 @@ class Engine:
         incoming = still_awaited(live, withdrawn(live, incoming))
         if not incoming and not (live.waiting and runs):
             return
-        self.touch(live, incoming)
         end = next(filter(_ends_run, incoming), None)
+        if runs and end is None and entry is not None and entry.sealing is not None:
+            self.transit.activate(live, entry, incoming, at_us)
+            return
+        self.touch(live, incoming)
         if end is not None:
             self._end_from_outside(live, incoming, end, at_us)
             return
@@ -758,33 +776,43 @@ class Engine:
             self._effects.append(partial(self.timekeeper.arm, live))
             return
         try:
-            instance = self._instance(live, entry)
-            finish = partial(
-                with_next_run, start=live.first_event(), now_us=at_us, new_run_id=self.entropy.run_id
-            )
-            commands = live.activate(self.batch, at_us, inputs, instance, finish)
+            instance = self.instance_of(live, entry)
+            commands = live.activate(self.batch, at_us, inputs, instance, self.finisher(live, at_us))
         except (ActivationFailed, HistoryDiverged) as error:
-            live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
-            inputs = [body for body in inputs if not isinstance(body, ev.UpdateAccepted)]
-            self._block(live, error, inputs, at_us)
+            self.block(live, error, incoming, at_us)
             return
-        self._note_activation(live, instance, inputs)
+        self.activated(live, inputs, commands, at_us, instance.rejected)
+        self.note_asides(live.record, instance)
+
+    def finisher(self, live: LiveExecution, at_us: int) -> Callable[[Command], Command]:
+        """What an execution's commands go through last: one that ends its run names the run that follows."""
+        return partial(with_next_run, start=live.first_event(), now_us=at_us, new_run_id=self.entropy.run_id)
+
+    def activated(
+        self,
+        live: LiveExecution,
+        inputs: Sequence[Happening],
+        commands: Sequence[Command],
+        at_us: int,
+        rejected: Sequence[RejectedUpdate],
+    ) -> None:
+        """An activation is in the batch: what follows from it is too, or is queued for after the commit."""
+        for update in rejected:
+            self._effects.append(partial(self.updates.rejected, live, update.update_id, update.failure))
+        for body in inputs:
+            if isinstance(body, ev.ChildStarted):
+                self._effects.append(partial(self.relations.child_started, live, body.id))
         self.counters.activations += 1
         live.failures = 0
         self._carry_out(live, commands, at_us)
 
-    def _note_activation(self, live: LiveExecution, instance: Instance, inputs: Sequence[Happening]) -> None:
-        """Pass on what an activation did beside its commands."""
-        for rejected in instance.rejected:
-            self._effects.append(partial(self.updates.rejected, live, rejected.update_id, rejected.failure))
-        for body in inputs:
-            if isinstance(body, ev.ChildStarted):
-                self._effects.append(partial(self.relations.child_started, live, body.id))
+    def note_asides(self, record: ExecutionRecord, instance: Instance) -> None:
+        """Pass on what an activation left for others than its history."""
         if instance.unfinished:
             unfinished, instance.unfinished = instance.unfinished, []
             self.unfinished_handlers(unfinished)
         if instance.dropped_signals:
-            self._note_dropped_signals(live.record, instance)
+            self._note_dropped_signals(record, instance)
 
     def _runs_now(self, live: LiveExecution) -> ServingWorker | None:
         """The worker that runs its code; None when there is none, or while it is paused."""
@@ -818,7 +846,8 @@ class Engine:
                 error = _no_open_run(live.record.workflow_id, live.record.run_id)
                 self.settle_with_commit(_settle_with(item.settle, error))
 
-    def _instance(self, live: LiveExecution, entry: ServingWorker) -> Instance:
+    def instance_of(self, live: LiveExecution, entry: ServingWorker) -> Instance:
+        """The code of an execution, rebuilt if need be; raises as `LiveExecution.ensure_instance`."""
         definition = entry.definition(live.record.workflow_type)
         assert definition is not None
         if live.instance is None and live.history:
@@ -840,7 +869,7 @@ class Engine:
 
     # -- outcomes of an activation -------------------------------------------------------------------
 
-    def _carry_out(self, live: LiveExecution, commands: list[Command], at_us: int) -> None:
+    def _carry_out(self, live: LiveExecution, commands: Sequence[Command], at_us: int) -> None:
         """Put what the commands need into the batch, and queue what follows the commit."""
         effects = self._effects
         self.counters.steps += len(commands)
@@ -965,8 +994,12 @@ class Engine:
             self._follow(live, body)
         self._close(live, live.state.closing, at_us)
 
-    def _block(self, live: LiveExecution, error: BaseException, inputs: list[Happening], at_us: int) -> None:
+    def block(
+        self, live: LiveExecution, error: BaseException, incoming: Sequence[Incoming], at_us: int
+    ) -> None:
         """The code has a bug: nothing that it asked for counts, what reached it is kept for the code that is mended."""
+        live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
+        inputs = [item.body for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
         if inputs:
             live.accept(self.batch, at_us, inputs)
         live.drop_instance()

@@ -13,13 +13,11 @@ from typing import Any, Final, TypeAlias
 
 from .api.failure import v1
 from .core.payload import Failure, Payload
+from .core.payload_groups import ENCODED_ATTRIBUTES
 from .exceptions import ApplicationErrorCategory, RetryState, TimeoutType
 
 Attributes: TypeAlias = dict[str, str | int | float | bool | None]
 Read: TypeAlias = Mapping[str, str | int | float | bool | None]
-
-ENCODED: Final = "encoded"
-"""The attribute that says that message and stack trace are in the first of the details."""
 
 
 def record_of(message: v1.Failure) -> Failure:
@@ -29,7 +27,7 @@ def record_of(message: v1.Failure) -> Failure:
     details, attributes = _TO_RECORD[kind](message)
     if message.HasField("encoded_attributes"):
         details = (message.encoded_attributes, *details)
-        attributes[ENCODED] = True
+        attributes[ENCODED_ATTRIBUTES] = True
     return Failure(
         kind=kind,
         message=message.message,
@@ -44,7 +42,7 @@ def message_of(record: Failure) -> v1.Failure:
     """The message of a record, for a converter to read."""
     message = v1.Failure(message=record.message, stack_trace=record.stack_trace)
     details = record.details
-    if record.attributes.get(ENCODED) is True and details:
+    if record.attributes.get(ENCODED_ATTRIBUTES) is True and details:
         message.encoded_attributes.CopyFrom(details[0])
         details = details[1:]
     fill = _TO_MESSAGE.get(record.kind)
@@ -74,7 +72,8 @@ def _to_application(message: v1.Failure, details: tuple[Payload, ...], read: Rea
     info = message.application_failure_info
     info.type = str(read.get("type") or "")
     info.non_retryable = read.get("non_retryable") is True
-    info.details.payloads.extend(details)
+    if details:
+        info.details.payloads.extend(details)
     delay_s = read.get("next_retry_delay_s")
     if isinstance(delay_s, int | float):
         info.next_retry_delay.FromTimedelta(timedelta(seconds=delay_s))
@@ -91,7 +90,8 @@ def _timeout(message: v1.Failure) -> tuple[tuple[Payload, ...], Attributes]:
 def _to_timeout(message: v1.Failure, details: tuple[Payload, ...], read: Read) -> None:
     info = message.timeout_failure_info
     info.timeout_type = _number(TimeoutType, read.get("timeout_type"))
-    info.last_heartbeat_details.payloads.extend(details)
+    if details:
+        info.last_heartbeat_details.payloads.extend(details)
 
 
 def _canceled(message: v1.Failure) -> tuple[tuple[Payload, ...], Attributes]:
@@ -100,7 +100,8 @@ def _canceled(message: v1.Failure) -> tuple[tuple[Payload, ...], Attributes]:
 
 def _to_canceled(message: v1.Failure, details: tuple[Payload, ...], _read: Read) -> None:
     message.canceled_failure_info.SetInParent()
-    message.canceled_failure_info.details.payloads.extend(details)
+    if details:
+        message.canceled_failure_info.details.payloads.extend(details)
 
 
 def _terminated(message: v1.Failure) -> tuple[tuple[Payload, ...], Attributes]:
@@ -109,7 +110,8 @@ def _terminated(message: v1.Failure) -> tuple[tuple[Payload, ...], Attributes]:
 
 def _to_terminated(message: v1.Failure, details: tuple[Payload, ...], _read: Read) -> None:
     message.terminated_failure_info.SetInParent()
-    message.terminated_failure_info.details.payloads.extend(details)
+    if details:
+        message.terminated_failure_info.details.payloads.extend(details)
 
 
 def _server(message: v1.Failure) -> tuple[tuple[Payload, ...], Attributes]:

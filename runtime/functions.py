@@ -9,13 +9,15 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from .activity import ActivityDefinition, CompleteAsync, Info, current_context
+from .attempt_sealing import AttemptSeal, Unopened, failure_of
 from .attempts import LATER, Attempt, AttemptRequest, CompletesLater, Outcome, not_registered
-from .converter import PayloadConverter, PayloadLimitError
-from .core.payload import Failure
+from .converter import PayloadConverter
+from .core.payload import Failure, Payload
 from .exceptions import CancelledError
 from .interceptors import (
     ActivityInboundInterceptor,
@@ -25,6 +27,7 @@ from .interceptors import (
 )
 from .processes import ProcessCall, ProcessPool
 from .retry_policy import policy_of, priority_of
+from .sealing import Sealing
 from .values import ConvertedValues
 
 if TYPE_CHECKING:
@@ -41,7 +44,10 @@ class Functions:
         executor: Executor | ProcessPool,
         client: Client,
         interceptors: Sequence[Interceptor] = (),
+        *,
+        sealing: Sealing | None = None,
     ) -> None:
+        self._sealing = sealing
         self._interceptors = interceptors
         self.shutting_down = threading.Event()
         self._definitions = definitions
@@ -63,29 +69,37 @@ class Functions:
         definition = self._definitions.get(name) or self._definitions.get(None)
         if definition is None:
             return not_registered("Activity", name, self.known())
+        values = self._values_of(attempt)
+        seal = None if self._sealing is None else AttemptSeal(self._sealing, attempt, values)
         try:
-            if self._interceptors and not isinstance(self._executor, ProcessPool):
-                return await self._run_intercepted(definition, attempt)
-            if definition.is_async:
-                return await self._run_here(definition, attempt)
-            if isinstance(self._executor, ProcessPool):
-                return await self._run_in_process(definition, attempt, self._executor)
-            return await self._run_in_thread(definition, attempt, self._executor)
+            if seal is None:
+                return await self._run(definition, Call(attempt, attempt.request, values, attempt.beat))
+            try:
+                call = Call(attempt, await seal.opened(), values, seal.beat)
+            except Unopened as failed:
+                return failed.outcome
+            return await seal.sealed(await self._run(definition, call))
         finally:
             attempt.on_cancel = None
 
-    async def _run_here(self, definition: ActivityDefinition, attempt: Attempt) -> Outcome | CompletesLater:
-        context = Context(attempt, self._values_of(attempt), self.shutting_down, self._client)
-        return await self._awaited(context, attempt, lambda: definition.fn(*_arguments(definition, context)))
+    async def _run(self, definition: ActivityDefinition, call: Call) -> Outcome | CompletesLater:
+        if self._interceptors and not isinstance(self._executor, ProcessPool):
+            return await self._run_intercepted(definition, call)
+        if definition.is_async:
+            return await self._run_here(definition, call)
+        if isinstance(self._executor, ProcessPool):
+            return await self._run_in_process(definition, call, self._executor)
+        return await self._run_in_thread(definition, call, self._executor)
 
-    async def _run_intercepted(
-        self, definition: ActivityDefinition, attempt: Attempt
-    ) -> Outcome | CompletesLater:
-        values = self._values_of(attempt)
+    async def _run_here(self, definition: ActivityDefinition, call: Call) -> Outcome | CompletesLater:
+        context = Context(call, self.shutting_down, self._client)
+        return await self._awaited(context, lambda: definition.fn(*_arguments(definition, context)))
+
+    async def _run_intercepted(self, definition: ActivityDefinition, call: Call) -> Outcome | CompletesLater:
         context = (
-            Context(attempt, values, self.shutting_down, self._client)
+            Context(call, self.shutting_down, self._client)
             if definition.is_async
-            else ThreadContext(attempt, values, self.shutting_down, not definition.no_thread_cancel_exception)
+            else ThreadContext(call, self.shutting_down, not definition.no_thread_cancel_exception)
         )
         chain: ActivityInboundInterceptor = _Function(context)
         for interceptor in reversed(self._interceptors):
@@ -98,19 +112,18 @@ class Functions:
                     fn=definition.fn,
                     args=_arguments(definition, context),
                     executor=None if definition.is_async else self._thread_executor(),
-                    headers=attempt.request.command.headers,
+                    headers=call.request.command.headers,
                 )
             )
 
-        return await self._awaited(context, attempt, run)
+        return await self._awaited(context, run)
 
     def _thread_executor(self) -> Executor:
         assert isinstance(self._executor, Executor)
         return self._executor
 
-    async def _awaited(
-        self, context: Context, attempt: Attempt, run: Callable[[], Awaitable[Any]]
-    ) -> Outcome | CompletesLater:
+    async def _awaited(self, context: Context, run: Callable[[], Awaitable[Any]]) -> Outcome | CompletesLater:
+        attempt = context.attempt
         task = attempt.task
         assert task is not None, "an attempt runs in a task of its own"
 
@@ -138,19 +151,14 @@ class Functions:
             return _failure(error, context)
 
     async def _run_in_thread(
-        self, definition: ActivityDefinition, attempt: Attempt, executor: Executor
+        self, definition: ActivityDefinition, call: Call, executor: Executor
     ) -> Outcome | CompletesLater:
-        context = ThreadContext(
-            attempt,
-            self._values_of(attempt),
-            self.shutting_down,
-            not definition.no_thread_cancel_exception,
-        )
-        attempt.on_cancel = context.cancel
+        context = ThreadContext(call, self.shutting_down, not definition.no_thread_cancel_exception)
+        call.attempt.on_cancel = context.cancel
         scope = contextvars.copy_context()
         scope.run(current_context.set, context)
 
-        def call() -> Outcome | CompletesLater:
+        def run() -> Outcome | CompletesLater:
             try:
                 with context.in_this_thread():
                     return context.values.encode((definition.fn(*_arguments(definition, context)),))[0]
@@ -160,17 +168,15 @@ class Functions:
                 return _failure(error, context)
 
         # Shielded: a thread cannot be abandoned half way, its slot is free when it has returned.
-        running = asyncio.get_running_loop().run_in_executor(executor, scope.run, call)
+        running = asyncio.get_running_loop().run_in_executor(executor, scope.run, run)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             context.cancel()
             raise
 
-    async def _run_in_process(
-        self, definition: ActivityDefinition, attempt: Attempt, pool: ProcessPool
-    ) -> Outcome:
-        call = ProcessCall.of(definition.fn, attempt)
+    async def _run_in_process(self, definition: ActivityDefinition, call: Call, pool: ProcessPool) -> Outcome:
+        attempt = call.attempt
         task = asyncio.current_task()
         assert task is not None
 
@@ -179,7 +185,8 @@ class Functions:
 
         attempt.on_cancel = cancel
         try:
-            return await pool.run(call, on_heartbeat=attempt.beat)
+            named = ProcessCall.of(definition.fn, call.request, attempt.started_at_us)
+            return await pool.run(named, on_heartbeat=call.beat)
         except asyncio.CancelledError:
             if attempt.cancel_reason is None:
                 raise
@@ -198,7 +205,7 @@ class Functions:
 
 
 def _arguments(definition: ActivityDefinition, context: Context) -> list[Any]:
-    payloads = context.attempt.request.command.args
+    payloads = context.request.command.args
     if definition.name is None:
         return [context.values.raw(payloads)]
     return context.values.decode(payloads, definition.arg_types)
@@ -208,19 +215,7 @@ def _failure(error: BaseException, context: Context) -> Failure:
     attempt = context.attempt
     if attempt.cancel_reason is not None and isinstance(error, asyncio.CancelledError | CancelledError):
         return _canceled(attempt)
-    try:
-        failure = context.values.failure_of(error)
-    except Exception as problem:
-        text = f"Failed building exception result: {problem}"
-        return Failure(kind="application", message=text, attributes={"type": type(problem).__name__})
-    if isinstance(error, PayloadLimitError):
-        # The same result would be too large on every attempt.
-        return Failure(
-            kind=failure.kind,
-            message=f"the result of activity {attempt.request.command.activity_type} cannot be stored: {failure.message}",
-            stack_trace=failure.stack_trace,
-            attributes=dict(failure.attributes) | {"non_retryable": True},
-        )
+    failure = failure_of(error, context.values, attempt.request.command.activity_type)
     if failure.kind == "canceled":  # nobody asked for it
         return Failure(kind="application", message=failure.message, attributes={"type": "CancelledError"})
     return failure
@@ -230,19 +225,27 @@ def _canceled(attempt: Attempt) -> Failure:
     return Failure(kind="canceled", message="Cancelled", details=attempt.heartbeat)
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An attempt that is about to run its function."""
+
+    attempt: Attempt
+    request: AttemptRequest
+    """What is asked for, with payloads as the converter of `values` wrote them."""
+    values: ConvertedValues
+    beat: Callable[[tuple[Payload, ...]], None]
+    """Notes a heartbeat, on the event loop."""
+
+
 class Context:
     """What a running attempt offers to its code: an `activity.ActivityContext`."""
 
-    def __init__(
-        self,
-        attempt: Attempt,
-        values: ConvertedValues,
-        shutting_down: threading.Event,
-        client: Client | None = None,
-    ) -> None:
+    def __init__(self, call: Call, shutting_down: threading.Event, client: Client | None = None) -> None:
         self.shutting_down = shutting_down
-        self.attempt = attempt
-        self.values = values
+        self.attempt = call.attempt
+        self.request = call.request
+        self.values = call.values
+        self._beat = call.beat
         self._client = client
         self._info: Info | None = None
         self.outbound: ActivityOutboundInterceptor | None = None
@@ -273,7 +276,7 @@ class Context:
     def info(self) -> Info:
         """See `activity.ActivityContext`."""
         if self._info is None:
-            self._info = info_of(self.attempt.request, self.attempt.started_at_us, self.values)
+            self._info = info_of(self.request, self.attempt.started_at_us, self.values)
         return self._info
 
     @property
@@ -287,7 +290,7 @@ class Context:
 
     def heartbeat(self, details: Sequence[Any]) -> None:
         """See `activity.ActivityContext`."""
-        self.attempt.beat(self.values.encode(details))
+        self._beat(self.values.encode(details))
 
     @contextmanager
     def shielded(self) -> Generator[None]:
@@ -339,10 +342,8 @@ class _Outbound(ActivityOutboundInterceptor):
 class ThreadContext(Context):
     """The context of an attempt in a thread, into which a cancellation can be raised."""
 
-    def __init__(
-        self, attempt: Attempt, values: ConvertedValues, shutting_down: threading.Event, raise_cancel: bool
-    ) -> None:
-        super().__init__(attempt, values, shutting_down)
+    def __init__(self, call: Call, shutting_down: threading.Event, raise_cancel: bool) -> None:
+        super().__init__(call, shutting_down)
         self._cancelled = threading.Event()  # at once: two threads will ask
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
@@ -354,7 +355,7 @@ class ThreadContext(Context):
     def heartbeat(self, details: Sequence[Any]) -> None:
         """See `activity.ActivityContext`."""
         payloads = self.values.encode(details)
-        self._loop.call_soon_threadsafe(self.attempt.beat, payloads)
+        self._loop.call_soon_threadsafe(self._beat, payloads)
 
     def cancel(self) -> None:
         """Tell the code that it should stop, by the event and, if it lets us, by an exception."""

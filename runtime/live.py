@@ -6,13 +6,19 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from .core import codec, replay
 from .core.commands import Command
 from .core.events import NOTES, ActivationStarted, Body, Event, Happening, UpdateAccepted, WorkflowStarted
-from .core.instance import ActivationFailed, Instance
+from .core.instance import ActivationFailed, Instance, RejectedUpdate
 from .core.state import ExecutionState
 from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History
+
+if TYPE_CHECKING:
+    from .transit import InTransit
+
+H = TypeVar("H", bound=Happening)
 
 _RUNTIME = str(Path(__file__).parent)
 
@@ -43,12 +49,14 @@ class LiveExecution:
         "incoming",
         "incoming_start",
         "instance",
+        "opened",
         "pause_requested",
         "queued",
         "record",
         "retry",
         "size",
         "state",
+        "transit",
         "uncommitted",
         "waiting",
     )
@@ -77,6 +85,10 @@ class LiveExecution:
         self.uncommitted = False
         self.pause_requested = False
         """Whether there is a request to pause or to go on in `incoming`."""
+        self.opened: dict[int, tuple[Happening, Happening]] = {}
+        """What is recorded with sealed payloads, by its identity, and as the code is handed it."""
+        self.transit: InTransit | None = None
+        """The payloads that it waits for, once it has waited for any."""
 
     def load(self, history: History, attempts: Sequence[AttemptRecord]) -> None:
         """Take over what the journal holds."""
@@ -95,7 +107,8 @@ class LiveExecution:
     @property
     def recorded(self) -> bool:
         """Whether the journal has all that happened to it."""
-        return not (self.queued or self.incoming or self.held or self.uncommitted)
+        waits = self.queued or self.incoming or self.held or self.uncommitted
+        return not (waits or (self.transit is not None and self.transit.under_way))
 
     @property
     def rebuildable(self) -> bool:
@@ -123,9 +136,9 @@ class LiveExecution:
         """
         if self.instance is None:
             assert self.history is not None, "code was to be rebuilt from a history that was not read"
-            instance = make(self.first_event())
+            instance = make(self.as_opened(self.first_event()))
             try:
-                self.waiting = replay.replay(instance, self.history)
+                self.waiting = replay.replay(instance, self.history, self.as_opened if self.opened else None)
             except BaseException:
                 instance.evict()
                 raise
@@ -161,6 +174,18 @@ class LiveExecution:
             batch.events.append(EventRecord(key, event.sequence, activation, at_us, kind, data, checksum))
         return added
 
+    def as_opened(self, body: H) -> H:
+        """What the code is handed in the place of what is recorded."""
+        found = self.opened.get(id(body))
+        return body if found is None else cast("H", found[1])
+
+    def asked(self, number: int) -> Command | None:
+        """The command by which this activity or child was asked for, while its end was not handed over."""
+        pending = self.state.activities.get(number) or self.state.children.get(number)
+        if pending is not None:
+            return pending.command
+        return None if self.instance is None else self.instance.asked(number)
+
     def activate(
         self,
         batch: Batch,
@@ -174,27 +199,51 @@ class LiveExecution:
         Raises:
             ActivationFailed: the code has a bug; nothing was recorded, and the instance is gone.
         """
-        bodies: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
-        bodies += inputs
-        instance.history_length = self.state.sequence + len(bodies)
+        commands = self.hand_over(at_us, inputs, instance, finish)
+        self.record_activation(batch, at_us, inputs, commands, instance.rejected)
+        return commands
+
+    def hand_over(
+        self,
+        at_us: int,
+        inputs: list[Happening],
+        instance: Instance,
+        finish: Callable[[Command], Command],
+    ) -> list[Command]:
+        """Hand everything over; what the code asks for is still to be recorded. Raises as `activate`."""
+        # As many as `record_activation` puts before the commands.
+        instance.history_length = self.state.sequence + len(inputs) + bool(self.state.unconsumed)
         instance.history_bytes = self.size
         given = self.waiting + inputs if self.waiting else inputs
+        if self.opened:
+            given = [self.as_opened(body) for body in given]
         try:
             commands = instance.activate(at_us, given)
-            if instance.closed:
-                commands = [finish(command) for command in commands]
-            if instance.rejected:
-                bodies = _without(bodies, {rejected.update_id for rejected in instance.rejected})
+        except ActivationFailed:
+            self.drop_instance()
+            raise
+        return [finish(command) for command in commands] if instance.closed else commands
+
+    def record_activation(
+        self,
+        batch: Batch,
+        at_us: int,
+        inputs: Sequence[Happening],
+        commands: Sequence[Command],
+        rejected: Sequence[RejectedUpdate],
+    ) -> None:
+        """Add what was handed over, and what the code asked for, to the history and to the batch. Raises as `activate`."""
+        bodies: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
+        bodies += inputs
+        if rejected:
+            bodies = _without(bodies, {update.update_id for update in rejected})
+        try:
             if bodies or commands:
                 self.append(batch, self.state.activation + 1, at_us, [*bodies, *commands])
         except codec.EventUnwritable as error:
             self.drop_instance()
             raise ActivationFailed(str(error)) from error
-        except ActivationFailed:
-            self.drop_instance()
-            raise
         self.waiting = []
-        return commands
 
     def accept(self, batch: Batch, at_us: int, inputs: Sequence[Happening]) -> None:
         """Record what happened without handing it over: the code is blocked, or no worker is there."""
@@ -205,6 +254,7 @@ class LiveExecution:
 
     def drop_instance(self) -> None:
         """Free the code's memory; it is rebuilt from the journal when something happens."""
+        self.opened.clear()
         if self.instance is not None:
             instance, self.instance = self.instance, None
             instance.evict()

@@ -7,11 +7,12 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, ClassVar, Final, Self, TypeVar, overload
+from typing import Any, ClassVar, Self, TypeVar, overload
 
 from .api.common.v1 import Payloads
 from .common import RawValue
 from .core.payload import ENCODING, Payload
+from .external_storage.references import NOT_CONFIGURED, is_reference
 from .plain_values import (
     DEFAULT_LIMITS,
     READ_BYTES_MAX,
@@ -19,8 +20,8 @@ from .plain_values import (
     PayloadLimits,
     PayloadUnreadable,
     pack,
+    require_size,
     simpler,
-    too_large,
     unpack,
 )
 from .serialization_context import SerializationContext, WithSerializationContext, for_context
@@ -142,7 +143,7 @@ class BinaryPlainPayloadConverter(EncodingPayloadConverter):
         """
         if not isinstance(value, bytes):
             return None
-        _require_size(len(value), self._limits)
+        require_size(len(value), self._limits)
         return Payload({ENCODING: self._encoding}, value)
 
     def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
@@ -241,7 +242,7 @@ class JSONPlainPayloadConverter(EncodingPayloadConverter):
         except RecursionError:
             raise PayloadLimitError("the value is nested too deeply for JSON: pass a flatter value") from None
         data = text.encode()
-        _require_size(len(data), self._limits)
+        require_size(len(data), self._limits)
         return Payload({ENCODING: self._encoding.encode()}, data)
 
     def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
@@ -262,11 +263,6 @@ class JSONPlainPayloadConverter(EncodingPayloadConverter):
         return value if type_hint is None else value_to_type(type_hint, value, self._custom)
 
 
-def _require_size(size: int, limits: PayloadLimits) -> None:
-    if size > limits.bytes_max:
-        raise too_large(f"{size} bytes", limits)
-
-
 class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
     """Gives each value to the first converter that takes it, each payload to the one of its encoding."""
 
@@ -282,6 +278,12 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
         self._foreign = frozenset(
             name for name, converter in self.converters.items() if type(converter).__module__ != __name__
         )
+
+    def with_limits(self, limits: PayloadLimits) -> Self:
+        """A copy in which those of the converters above that have limits have these."""
+        copied = copy.copy(self)
+        copied._set_converters([_with_limits(converter, limits) for converter in self._in_order])  # noqa: SLF001 - as in `with_context`
+        return copied
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
         """As many payloads as values.
@@ -320,6 +322,8 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
         encoding = payload.metadata.get(ENCODING, b"")
         converter = self.converters.get(encoding)
         if converter is None:
+            if is_reference(payload):
+                raise RuntimeError(NOT_CONFIGURED)
             known = ", ".join(name.decode() for name in self.converters)
             raise KeyError(f"Unknown payload encoding {payload.encoding}, expected one of {known}")
         if encoding in self._foreign:
@@ -375,6 +379,16 @@ def wants_context(part: object) -> bool:
     return not is_usual or any(wants_context(converter) for converter in part.converters.values())
 
 
+def _with_limits(converter: EncodingPayloadConverter, limits: PayloadLimits) -> EncodingPayloadConverter:
+    if not isinstance(
+        converter, BinaryPlainPayloadConverter | MsgpackPlainPayloadConverter | JSONPlainPayloadConverter
+    ):
+        return converter
+    copied = copy.copy(converter)
+    copied._limits = limits  # noqa: SLF001 - of the classes above
+    return copied
+
+
 class DefaultPayloadConverter(CompositePayloadConverter):
     """None and bytes as they are, everything else as msgpack; JSON is read as well."""
 
@@ -383,18 +397,6 @@ class DefaultPayloadConverter(CompositePayloadConverter):
 
     def __init__(self, limits: PayloadLimits = DEFAULT_LIMITS) -> None:
         super().__init__(*_default_converters(limits))
-
-    def to_payload(self, value: Any) -> Payload:
-        """The value's payload; the usual kinds of value go straight to the converter that takes them."""
-        if type(value) in _MSGPACK_KINDS:
-            payload = self.converters[_MSGPACK].to_payload(value)
-            if payload is not None:
-                return payload
-        return super().to_payload(value)
-
-
-_MSGPACK: Final = b"msgpack/plain"
-_MSGPACK_KINDS: Final[frozenset[type]] = frozenset({bool, int, float, str, list, dict})
 
 
 def _default_converters(limits: PayloadLimits) -> tuple[EncodingPayloadConverter, ...]:

@@ -34,7 +34,6 @@ READ_DEPTH_MAX: Final = 128
 SCALARS: Final[frozenset[type]] = frozenset({type(None), bool, int, float, str, bytes})
 _TEXT: Final[frozenset[type]] = frozenset({str})
 _WIDE_INTEGER: Final = 1
-_USUAL_BYTES: Final = 1024
 _DECIMAL: Final = re.compile(rb"-?[0-9]{1,4300}")
 # Below this size, lengths that the bytes only claim cannot make the reader reserve more than 32 MiB.
 _UNCHECKED_BYTES_MAX: Final = 4096
@@ -95,6 +94,8 @@ class PayloadLimits:
 
 
 DEFAULT_LIMITS: Final = PayloadLimits()
+LARGEST_LIMITS: Final = PayloadLimits(bytes_max=READ_BYTES_MAX, array_items_max=READ_BYTES_MAX // 8)
+"""For values that are kept outside of the journal: as much as is read back."""
 
 
 def pack(value: Any, limits: PayloadLimits = DEFAULT_LIMITS) -> bytes:
@@ -119,12 +120,11 @@ def pack(value: Any, limits: PayloadLimits = DEFAULT_LIMITS) -> bytes:
         except RecursionError:
             raise _too_deep(limits) from None
     try:
-        data = _msgpack.Packer(buf_size=_USUAL_BYTES).pack(value)  # `packb` would reserve 256 KiB each time
+        data = _msgpack.packb(value)
     except (OverflowError, UnicodeEncodeError):
         # Rare values take the slower call: wide integers, and text with lone surrogates as JSON allows it.
         data = _msgpack.packb(value, default=_wide_integer, unicode_errors="surrogatepass")
-    if len(data) > limits.bytes_max:
-        raise too_large(f"{len(data)} bytes", limits)
+    require_size(len(data), limits)
     return cast("bytes", data)
 
 
@@ -329,11 +329,26 @@ _REDUCED: Final[tuple[tuple[type, _Step], ...]] = (
 )
 
 
+def require_size(size: int, limits: PayloadLimits) -> None:
+    """Refuse an encoded value that is too large.
+
+    Raises:
+        PayloadLimitError: it is.
+    """
+    if size > limits.bytes_max:
+        raise too_large(f"{size} bytes", limits)
+
+
 def too_large(found: str, limits: PayloadLimits) -> PayloadLimitError:
     """The refusal of a value for its size."""
+    if limits.bytes_max == READ_BYTES_MAX:
+        what, do = "as one value", "write it to a file and pass a reference"
+    else:
+        what = "in a history"
+        do = "give the data converter an external storage, or write it to a file and pass a reference"
     return PayloadLimitError(
         f"the encoded value has {found}, at most {limits.bytes_max} bytes (PayloadLimits.bytes_max) are kept "
-        "in a history: write it to a file and pass a reference"
+        f"{what}: {do}"
     )
 
 

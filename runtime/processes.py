@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .attempts import Attempt, AttemptRequest
+from .attempts import AttemptRequest
 from .core import codec
 from .core.payload import Failure, Payload
 from .process_frames import BEAT, CANCEL, FAILURE, LENGTH, RESULT, RUN, FrameRefused, length_of, pack, unpack
@@ -39,9 +39,9 @@ class ProcessCall:
     started_at_us: int
 
     @classmethod
-    def of(cls, fn: Callable[..., Any], attempt: Attempt) -> ProcessCall:
+    def of(cls, fn: Callable[..., Any], request: AttemptRequest, started_at_us: int) -> ProcessCall:
         """The call that an attempt makes of a function."""
-        return cls(_module_of(fn), fn.__qualname__, attempt.request, attempt.started_at_us)
+        return cls(_module_of(fn), fn.__qualname__, request, started_at_us)
 
     def fields(self) -> tuple[object, ...]:
         """What a child is told, see `process_child.request_of`."""

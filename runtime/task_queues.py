@@ -16,6 +16,7 @@ from .core.events import WorkflowStarted
 from .core.instance import Instance
 from .fairness import Claim, FairLine
 from .pace import Pace
+from .sealing import Sealing
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class ServingWorker:
     make_instance: Callable[[WorkflowDefinition, WorkflowStarted], Instance]
     queue_per_second: float | None = None
     """The rate that it asks for on behalf of all workers of its queue."""
+    sealing: Sealing | None = None
+    """What it does to payloads between its workflows and the journal; None when they are stored as they are."""
 
     def definition(self, workflow_type: str) -> WorkflowDefinition | None:
         """The workflow of this type, or the dynamic one; None when there is neither."""

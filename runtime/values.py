@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .api.failure.v1 import Failure as Message
-from .coding import coded, coded_failure
 from .common import RawValue
-from .converter import DataConverter, FailureConverter, PayloadCodec, PayloadConverter
+from .converter import DataConverter, FailureConverter, PayloadConverter
 from .core.events import WorkflowStarted
 from .core.payload import Failure, Payload
 from .exceptions import (
@@ -18,6 +17,7 @@ from .exceptions import (
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
+from .external_storage import StorageDriverWorkflowInfo
 from .failure_messages import message_of, record_of
 from .serialization_context import (
     ActivitySerializationContext,
@@ -27,9 +27,10 @@ from .serialization_context import (
 
 
 class ConvertedValues:
-    """Values through a `DataConverter`: its payload and failure converters, then its codec where it has one.
+    """Values through the payload and failure converters of a `DataConverter`, as code has them.
 
-    `for_workflow` and `for_activity` give the values of a converter that asks whom it works for.
+    `stored` and `read` go on through its codec and its external storage, for clients. `for_workflow` and `for_activity`
+    give the values of a converter that asks whom it works for.
     """
 
     def __init__(self, converter: DataConverter, namespace: str = "default") -> None:
@@ -39,7 +40,6 @@ class ConvertedValues:
         self._free = self
         self.payloads: PayloadConverter = converter.payload_converter
         self.failures: FailureConverter = converter.failure_converter
-        self._codec: PayloadCodec | None = converter.payload_codec
 
     def for_workflow(self, workflow_id: str) -> ConvertedValues:
         """See `core.instance.Values`."""
@@ -64,20 +64,42 @@ class ConvertedValues:
         )
         return self._for_context(context)
 
+    def for_receiver(
+        self, workflow_id: str, *, run_id: str | None = None, workflow_type: str | None = None
+    ) -> ConvertedValues:
+        """The same for what is sent to an execution, of which storage drivers are told."""
+        values = self.for_workflow(workflow_id)
+        return values.for_target(workflow_id, run_id=run_id, workflow_type=workflow_type)
+
+    def for_target(
+        self, workflow_id: str, *, run_id: str | None = None, workflow_type: str | None = None
+    ) -> ConvertedValues:
+        """The same, with storage drivers told of this execution."""
+        target = StorageDriverWorkflowInfo(
+            namespace=self.namespace, id=workflow_id, run_id=run_id, type=workflow_type
+        )
+        return self._with(self.converter.for_target(target))
+
+    def for_passing(self) -> ConvertedValues:
+        """The same for what is kept nowhere: it goes through the codec, and into no storage."""
+        return self._with(self.converter.without_storage()) if self.converter.external_storage else self
+
     def _for_context(self, context: SerializationContext) -> ConvertedValues:
-        made = ConvertedValues(self._free.converter.with_context(context), self.namespace)
-        made._free, made._asks = self._free, True
+        return self._with(self._free.converter.with_context(context))
+
+    def _with(self, converter: DataConverter) -> ConvertedValues:
+        if converter is self.converter:
+            return self
+        made = ConvertedValues(converter, self.namespace)
+        made._free, made._asks = self._free, self._asks
         return made
 
     def encode(self, values: Sequence[object]) -> tuple[Payload, ...]:
         """See `core.instance.Values`."""
-        payloads = self.payloads.to_payloads(values)
-        return tuple(payloads if self._codec is None else coded(payloads, self._codec.encode))
+        return tuple(self.payloads.to_payloads(values))
 
     def decode(self, payloads: Sequence[Payload], hints: Sequence[Any] | None) -> list[Any]:
         """See `core.instance.Values`."""
-        if self._codec is not None:
-            payloads = coded(payloads, self._codec.decode)
         fitting = None if hints is None else list(hints[: len(payloads)])
         if fitting is not None and len(fitting) != len(payloads):
             fitting = None
@@ -85,21 +107,16 @@ class ConvertedValues:
 
     def raw(self, payloads: Sequence[Payload]) -> list[Any]:
         """See `core.instance.Values`."""
-        if self._codec is not None:
-            payloads = coded(payloads, self._codec.decode)
         return [RawValue(payload.copied()) for payload in payloads]
 
     def failure_of(self, error: BaseException) -> Failure:
         """See `core.instance.Values`."""
         message = Message()
         self.failures.to_failure(error, self.payloads, message)
-        failure = record_of(message)
-        return failure if self._codec is None else coded_failure(failure, self._codec.encode)
+        return record_of(message)
 
     def error_of(self, failure: Failure) -> BaseException:
         """See `core.instance.Values`."""
-        if self._codec is not None:
-            failure = coded_failure(failure, self._codec.decode)
         if failure.kind == "already_started":
             read = failure.attributes.get
             run_id = str(read("run_id") or "") or None
@@ -109,6 +126,26 @@ class ConvertedValues:
         if failure.kind == "concurrency_key_taken":
             return _key_taken(failure)
         return self.failures.from_failure(message_of(failure), self.payloads)
+
+    # -- as they are stored --------------------------------------------------------------------------
+
+    async def stored(self, values: Sequence[object]) -> tuple[Payload, ...]:
+        """The values as the journal has them; raises as `DataConverter.seal`."""
+        return tuple(await self.converter.seal(self.encode(values)))
+
+    async def read(self, payloads: Sequence[Payload], hints: Sequence[Any] | None) -> list[Any]:
+        """The values of what the journal has; raises as `DataConverter.open`."""
+        return self.decode(await self.converter.open(payloads), hints)
+
+    async def stored_failure(self, error: BaseException) -> Failure:
+        """The record of an exception as the journal has it; raises as `DataConverter.seal`."""
+        message = Message()
+        await self.converter.encode_failure(error, message)
+        return record_of(message)
+
+    async def read_error(self, failure: Failure) -> BaseException:
+        """The exception of a record that the journal has; raises as `DataConverter.open`."""
+        return await self.converter.decode_failure(message_of(failure))
 
     def fails_workflow(self, error: BaseException) -> bool:
         """See `core.instance.Values`."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy, arg_unset
-from ..converter import DataConverter
+from ..common import HeaderCodecBehavior, WorkflowIDConflictPolicy, WorkflowIDReusePolicy, arg_unset
 from ..core import events as ev
 from ..core.events import Event
 from ..core.payload import Failure, Payload
@@ -89,10 +88,11 @@ class Calls(ScheduleCalls):
     # -- starting ----------------------------------------------------------------------------------------
 
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
-        request = self.request_of(input)
+        request = await self.request_of(input)
         if input.start_signal is not None:
-            args = self._values.for_workflow(input.id).encode(input.start_signal_args)
-            signal = ev.Signaled(input.start_signal, args, input.headers, "client")
+            values = self._values.for_receiver(input.id, workflow_type=input.workflow)
+            args = await values.stored(input.start_signal_args)
+            signal = ev.Signaled(input.start_signal, args, request.headers, "client")
             request = replace(request, signal=signal)
         begun = await self._frontend.start_workflow(request, *_policies(input))
         return self._handle(begun.record, input.start_signal is None, input.ret_type)
@@ -106,7 +106,7 @@ class Calls(ScheduleCalls):
             result_type=hint,
         )
 
-    def request_of(self, input: StartWorkflowInput | UpdateWithStartStartWorkflowInput) -> StartRequest:
+    async def request_of(self, input: StartWorkflowInput | UpdateWithStartStartWorkflowInput) -> StartRequest:
         """What the engine is asked to start.
 
         Raises:
@@ -123,18 +123,18 @@ class Calls(ScheduleCalls):
         if input.cron_schedule and delay_s:
             raise ValueError("start_delay and cron_schedule cannot be used together")
         priority = input.priority
-        values = self._values.for_workflow(input.id)
+        values = self._values.for_receiver(input.id, workflow_type=input.workflow)
         return StartRequest(
             workflow_id=input.id,
             workflow_type=input.workflow,
             task_queue=input.task_queue,
-            args=_encoded(values, f"workflow {input.workflow}", input.args),
+            args=await _stored(values, f"workflow {input.workflow}", input.args),
             execution_timeout_s=_positive(input.execution_timeout, "execution_timeout"),
             run_timeout_s=_positive(input.run_timeout, "run_timeout"),
             task_timeout_s=_positive(input.task_timeout, "task_timeout"),
             retry=rule_of(input.retry_policy),
-            memo={key: values.encode((value,))[0] for key, value in (input.memo or {}).items()},
-            headers=input.headers,
+            memo={key: (await values.stored((value,)))[0] for key, value in (input.memo or {}).items()},
+            headers=await self._headers(values, input.headers),
             caused_by="client",
             search_attributes=attributes_of(input.search_attributes),
             cron=input.cron_schedule,
@@ -149,29 +149,32 @@ class Calls(ScheduleCalls):
     # -- messages ------------------------------------------------------------------------------------------
 
     async def signal_workflow(self, input: SignalWorkflowInput) -> None:
-        args = _encoded(self._values.for_workflow(input.id), f"signal {input.signal}", input.args)
-        signal = ev.Signaled(input.signal, args, input.headers, "client")
+        values = self._values.for_receiver(input.id, run_id=input.run_id)
+        args = await _stored(values, f"signal {input.signal}", input.args)
+        headers = await self._headers(values, input.headers)
+        signal = ev.Signaled(input.signal, args, headers, "client")
         await self._frontend.signal_workflow(input.id, input.run_id, signal)
 
     async def query_workflow(self, input: QueryWorkflowInput) -> Any:
-        values = self._values.for_workflow(input.id)
-        args = _encoded(values, f"query {input.query}", input.args)
+        values = self._values.for_receiver(input.id, run_id=input.run_id).for_passing()
+        args = await _stored(values, f"query {input.query}", input.args)
+        headers = await self._headers(values, input.headers)
         condition = None if input.reject_condition is None else int(input.reject_condition)
         patience_s = _QUERY_S if input.rpc_timeout is None else input.rpc_timeout.total_seconds()
         try:
             payload = await self._frontend.query_workflow(
-                input.id, input.run_id, input.query, args, input.headers, condition, patience_s
+                input.id, input.run_id, input.query, args, headers, condition, patience_s
             )
         except QueryRejected as error:
             raise WorkflowQueryRejectedError(WorkflowExecutionStatus[error.status.upper()]) from None
         except QueryFailed as error:
             raise WorkflowQueryFailedError(str(error)) from None
         hint = input.ret_type
-        return values.decode([payload], None if hint is None else [hint])[0]
+        return (await values.read([payload], None if hint is None else [hint]))[0]
 
     async def start_workflow_update(self, input: StartWorkflowUpdateInput) -> WorkflowUpdateHandle[Any]:
-        values = self._values.for_workflow(input.id)
-        update = _update(values, input)
+        values = self._values.for_receiver(input.id, run_id=input.run_id)
+        update = await self._update(values, input)
         async with patiently(input.rpc_timeout, values):
             progress = await self._frontend.update_workflow(input.id, input.run_id, update)
             return await self._update_handle(progress, input)
@@ -180,9 +183,9 @@ class Calls(ScheduleCalls):
         self, input: StartWorkflowUpdateWithStartInput
     ) -> WorkflowUpdateHandle[Any]:
         start, send = input.start_workflow_input, input.update_workflow_input
-        values = self._values.for_workflow(start.id)
+        values = self._values.for_receiver(start.id)
         try:
-            request, update = self.request_of(start), _update(values, send)
+            request, update = await self.request_of(start), await self._update(values, send)
             async with patiently(send.rpc_timeout, values):
                 begun = await self._frontend.start_workflow_with_update(request, update, *_policies(start))
         except BaseException as error:
@@ -221,7 +224,7 @@ class Calls(ScheduleCalls):
         )
 
     async def terminate_workflow(self, input: TerminateWorkflowInput) -> None:
-        details = self._values.for_workflow(input.id).encode(input.args)
+        details = await self._values.for_receiver(input.id, run_id=input.run_id).stored(input.args)
         await self._frontend.terminate_workflow(
             input.id, input.run_id, input.reason or "", details, input.first_execution_run_id
         )
@@ -276,7 +279,7 @@ class Calls(ScheduleCalls):
     # -- activities that complete later ------------------------------------------------------------------------
 
     async def heartbeat_async_activity(self, input: HeartbeatAsyncActivityInput) -> None:
-        details = self._values_by(input.data_converter_override).encode(input.details)
+        details = await self._values_for(input).stored(input.details)
         try:
             await self._frontend.heartbeat_activity(_place(input.id_or_token), details)
         except ActivityCancelled:
@@ -284,30 +287,48 @@ class Calls(ScheduleCalls):
 
     async def complete_async_activity(self, input: CompleteAsyncActivityInput) -> None:
         result = None if input.result is arg_unset else input.result
-        outcome = self._values_by(input.data_converter_override).encode([result])[0]
+        (outcome,) = await self._values_for(input).stored([result])
         await self._frontend.end_activity(_place(input.id_or_token), outcome, ())
 
     async def fail_async_activity(self, input: FailAsyncActivityInput) -> None:
-        values = self._values_by(input.data_converter_override)
-        heartbeat = values.encode(input.last_heartbeat_details)
-        failure = values.failure_of(input.error)
+        values = self._values_for(input)
+        heartbeat = await values.stored(input.last_heartbeat_details)
+        failure = await values.stored_failure(input.error)
         await self._frontend.end_activity(_place(input.id_or_token), failure, heartbeat)
 
     async def report_cancellation_async_activity(self, input: ReportCancellationAsyncActivityInput) -> None:
-        details = self._values_by(input.data_converter_override).encode(input.details)
+        details = await self._values_for(input).stored(input.details)
         failure = Failure(kind="canceled", message="Cancelled", details=details)
         await self._frontend.end_activity(_place(input.id_or_token), failure, ())
 
-    def _values_by(self, override: DataConverter | None) -> ConvertedValues:
-        return self._values if override is None else ConvertedValues(override)
+    async def _update(
+        self,
+        values: ConvertedValues,
+        input: StartWorkflowUpdateInput | UpdateWithStartUpdateWorkflowInput,
+    ) -> ev.UpdateAccepted:
+        args = await _stored(values, f"update {input.update}", input.args)
+        headers = await self._headers(values, input.headers)
+        return ev.UpdateAccepted(input.update_id or str(uuid.uuid4()), input.update, args, headers, "client")
 
+    async def _headers(
+        self, values: ConvertedValues, headers: Mapping[str, Payload]
+    ) -> Mapping[str, Payload]:
+        if self._client.header_codec_behavior != HeaderCodecBehavior.CODEC:
+            return headers
+        return {name: (await values.converter.seal([payload]))[0] for name, payload in headers.items()}
 
-def _update(
-    values: ConvertedValues, input: StartWorkflowUpdateInput | UpdateWithStartUpdateWorkflowInput
-) -> ev.UpdateAccepted:
-    args = _encoded(values, f"update {input.update}", input.args)
-    update_id = input.update_id or str(uuid.uuid4())
-    return ev.UpdateAccepted(update_id, input.update, args, input.headers, "client")
+    def _values_for(
+        self,
+        input: HeartbeatAsyncActivityInput
+        | CompleteAsyncActivityInput
+        | FailAsyncActivityInput
+        | ReportCancellationAsyncActivityInput,
+    ) -> ConvertedValues:
+        override, place = input.data_converter_override, input.id_or_token
+        values = self._values if override is None else ConvertedValues(override, self._values.namespace)
+        if isinstance(place, bytes) or not place.workflow_id:
+            return values
+        return values.for_target(place.workflow_id, run_id=place.run_id)
 
 
 def _policies(input: StartWorkflowInput | UpdateWithStartStartWorkflowInput) -> tuple[int, str]:
@@ -320,9 +341,9 @@ def _place(given: AsyncActivityIDReference | bytes) -> ActivityById | bytes:
     return ActivityById(given.workflow_id or "", given.run_id, given.activity_id)
 
 
-def _encoded(values: ConvertedValues, what: str, args: Sequence[Any]) -> tuple[Payload, ...]:
+async def _stored(values: ConvertedValues, what: str, args: Sequence[Any]) -> tuple[Payload, ...]:
     try:
-        return values.encode(args)
+        return await values.stored(args)
     except ValueError as error:
         error.add_note(f"while the arguments of {what} were encoded")
         raise

@@ -98,6 +98,7 @@ class Client(Control):
         self.namespace = namespace
         self.identity = f"{uuid.getnode():x}@overwinter"
         self.data_converter = config.get("data_converter", data_converter)
+        self.header_codec_behavior = config.get("header_codec_behavior", header_codec_behavior)
         self.default_workflow_query_reject_condition = config.get("default_workflow_query_reject_condition")
         self.values = ConvertedValues(self.data_converter, namespace)
         found = list(config.get("interceptors", ()))
@@ -506,9 +507,9 @@ class Client(Control):
             if new_run_id:
                 raise WorkflowContinuedAsNewError(new_run_id)
             if isinstance(closing, cmd.CompleteWorkflow):
-                return values.decode([closing.result], None if hint is None else [hint])[0]
+                return (await values.read([closing.result], None if hint is None else [hint]))[0]
             failure, _ = closing_failure(closing)
-            raise WorkflowFailureError(cause=values.error_of(failure))
+            raise WorkflowFailureError(cause=await values.read_error(failure))
 
 
 class WithStartWorkflowOperation(Generic[S, R]):

@@ -94,7 +94,7 @@ class WorkflowExecution:
 
     async def memo(self) -> Mapping[str, Any]:
         """The memo's values, without type hints."""
-        return {name: self._values.decode([value], None)[0] for name, value in self._memo.items()}
+        return {name: (await self._values.read([value], None))[0] for name, value in self._memo.items()}
 
     async def memo_value(self, key: str, default: Any = arg_unset, *, type_hint: type | None = None) -> Any:
         """One of the memo's values.
@@ -107,7 +107,7 @@ class WorkflowExecution:
             if default is arg_unset:
                 raise KeyError(f"Memo does not have a value for key {key}")
             return default
-        return self._values.decode([payload], None if type_hint is None else [type_hint])[0]
+        return (await self._values.read([payload], None if type_hint is None else [type_hint]))[0]
 
 
 @dataclass(frozen=True)

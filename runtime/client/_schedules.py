@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.payload import Attribute, Payload
 from ..frontend import ScheduleSnapshot
@@ -215,8 +215,8 @@ class ScheduleCalls(OutboundInterceptor):
             raise ValueError("Must set limited actions to true if there are remaining actions set")
         if not input.id:
             raise RPCError("schedule ID is empty: write an id", RPCStatusCode.INVALID_ARGUMENT)
-        memo = {name: self._client.values.encode((value,))[0] for name, value in (input.memo or {}).items()}
-        schedule = self._prepared(input.schedule)
+        memo = await _stored_each(self._client.values, input.memo or {})
+        schedule = await self._prepared(input.schedule)
         attributes = attributes_of(input.search_attributes)
         await self._frontend.create_schedule(
             input.id, schedule, memo, attributes, input.trigger_immediately, tuple(input.backfill)
@@ -233,7 +233,7 @@ class ScheduleCalls(OutboundInterceptor):
         await self._frontend.delete_schedule(input.id)
 
     async def describe_schedule(self, input: DescribeScheduleInput) -> ScheduleDescription:
-        return _described(self._client, await self._frontend.describe_schedule(input.id))
+        return await _described(self._client, await self._frontend.describe_schedule(input.id))
 
     async def pause_schedule(self, input: PauseScheduleInput) -> None:
         await self._frontend.pause_schedule(input.id, input.note or "Paused via Python SDK")
@@ -245,7 +245,7 @@ class ScheduleCalls(OutboundInterceptor):
         await self._frontend.unpause_schedule(input.id, input.note or "Unpaused via Python SDK")
 
     async def update_schedule(self, input: UpdateScheduleInput) -> None:
-        description = _described(self._client, await self._frontend.describe_schedule(input.id))
+        description = await _described(self._client, await self._frontend.describe_schedule(input.id))
         found = input.updater(ScheduleUpdateInput(description))
         update = await found if inspect.isawaitable(found) else found
         if update is None:
@@ -253,9 +253,9 @@ class ScheduleCalls(OutboundInterceptor):
         attributes: Mapping[str, Attribute] | None = None
         if update.search_attributes is not None:
             attributes = attributes_of(update.search_attributes)
-        await self._frontend.update_schedule(input.id, self._prepared(update.schedule), attributes)
+        await self._frontend.update_schedule(input.id, await self._prepared(update.schedule), attributes)
 
-    def _prepared(self, schedule: Schedule) -> Schedule:
+    async def _prepared(self, schedule: Schedule) -> Schedule:
         """A copy of its own, with payloads for values."""
         if not isinstance(schedule.action, ScheduleActionStartWorkflow):
             raise TypeError(
@@ -263,28 +263,40 @@ class ScheduleCalls(OutboundInterceptor):
             )
         action = copy.copy(schedule.action)
         # They are plain in the journal, where pages and lists read them, and payloads in a description.
-        values = self._client.values.for_workflow(action.id)
-        action.static_summary = _plain(values, action.static_summary)
-        action.static_details = _plain(values, action.static_details)
+        values = self._client.values.for_receiver(action.id, workflow_type=action.workflow)
+        action.static_summary = await _plain(values, action.static_summary)
+        action.static_details = await _plain(values, action.static_details)
+        if any(isinstance(arg, Payload) for arg in action.args):  # As in a description.
+            named = {str(index): arg for index, arg in enumerate(action.args)}
+            action.args = list((await _stored_each(values, named)).values())
+        else:
+            action.args = await values.stored(action.args)
+        action.memo = None if action.memo is None else await _stored_each(values, action.memo)
         policy = action.retry_policy
         if policy is not None and policy.maximum_interval is None:
             # As Temporal's server describes it.
             action.retry_policy = replace(policy, maximum_interval=100 * policy.initial_interval)
-        stored = schedule_to_json(replace(schedule, action=action), values.encode)
-        return schedule_from_json(stored)
+        return _copied(replace(schedule, action=action))
 
 
-def _plain(values: ConvertedValues, text: str | Payload | None) -> str | None:
-    return values.decode([text], [str])[0] if isinstance(text, Payload) else text
+async def _stored_each(values: ConvertedValues, named: Mapping[str, Any]) -> dict[str, Payload]:
+    return {
+        name: value if isinstance(value, Payload) else (await values.stored((value,)))[0]
+        for name, value in named.items()
+    }
 
 
-def _described(client: Client, found: ScheduleSnapshot) -> ScheduleDescription:
+async def _plain(values: ConvertedValues, text: str | Payload | None) -> str | None:
+    return (await values.read([text], [str]))[0] if isinstance(text, Payload) else text
+
+
+async def _described(client: Client, found: ScheduleSnapshot) -> ScheduleDescription:
     kept = found.kept
     schedule = replace(_copied(kept.schedule), state=replace(kept.progress.state))
     assert isinstance(schedule.action, ScheduleActionStartWorkflow)
     values = client.values.for_workflow(schedule.action.id)
-    schedule.action.static_summary = _encoded_text(values, schedule.action.static_summary)
-    schedule.action.static_details = _encoded_text(values, schedule.action.static_details)
+    schedule.action.static_summary = await _as_payload(values, schedule.action.static_summary)
+    schedule.action.static_details = await _as_payload(values, schedule.action.static_details)
     return ScheduleDescription(
         id=kept.id,
         schedule=schedule,
@@ -296,12 +308,12 @@ def _described(client: Client, found: ScheduleSnapshot) -> ScheduleDescription:
     )
 
 
-def _encoded_text(values: ConvertedValues, text: str | Payload | None) -> str | Payload | None:
-    return values.encode((text,))[0] if text else text
+async def _as_payload(values: ConvertedValues, text: str | Payload | None) -> str | Payload | None:
+    return (await values.stored((text,)))[0] if text else text
 
 
 def _copied(schedule: Schedule) -> Schedule:
-    """The caller may change what is described."""
+    """The caller may change what is described, or what was given to be kept."""
     return schedule_from_json(schedule_to_json(schedule, tuple))
 
 

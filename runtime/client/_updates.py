@@ -83,10 +83,10 @@ class WorkflowUpdateHandle(Generic[R]):
                 )
         outcome = self._outcome
         if outcome.failure is not None:
-            raise WorkflowUpdateFailedError(values.error_of(outcome.failure))
+            raise WorkflowUpdateFailedError(await values.read_error(outcome.failure))
         assert outcome.result is not None
         hints = None if self._result_type is None else [self._result_type]
-        result: R = values.decode([outcome.result], hints)[0]
+        result: R = (await values.read([outcome.result], hints))[0]
         return result
 
 
@@ -99,5 +99,5 @@ async def patiently(timeout: timedelta | None, values: ConvertedValues) -> Async
     except (TimeoutError, asyncio.CancelledError) as error:
         raise WorkflowUpdateRPCTimeoutOrCancelledError from error
     except UpdateRejected as error:
-        cause = values.error_of(error.failure)
+        cause = await values.read_error(error.failure)
         raise WorkflowUpdateFailedError(cause) from cause

@@ -730,6 +730,11 @@ class Instance:
         self.give(pending.id, pending.command)
         return ActivityHandle(pending, self)
 
+    def asked(self, number: int) -> Command | None:
+        """The command by which this activity or child was asked for, while the code waits for its end."""
+        pending = self._activities.get(number) or self._children.get(number)
+        return None if pending is None else pending.command
+
     def forget_activity(self, pending: PendingActivity) -> None:
         """Its outcome no longer matters to the code."""
         self._activities.pop(pending.id, None)

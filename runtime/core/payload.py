@@ -12,7 +12,7 @@ ENCODING: Final = "encoding"
 """The metadata key that names how a payload's bytes are to be read."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Payload:
     """One encoded value; the core carries it and never looks inside.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from . import codec
@@ -77,8 +77,14 @@ def activations(history: Iterable[Event]) -> tuple[list[_Activation], list[Happe
     return done, waiting
 
 
-def replay(instance: Instance, history: Sequence[Event]) -> list[Happening]:
+def replay(
+    instance: Instance,
+    history: Sequence[Event],
+    opened: Callable[[Happening], Happening] | None = None,
+) -> list[Happening]:
     """Bring a new instance to where its history ends; returns what still waits to be handed over.
+
+    `opened` gives what the code is handed in the place of what was recorded, where payloads were sealed.
 
     Raises:
         HistoryDiverged: the code asks for something else than it did.
@@ -93,7 +99,10 @@ def replay(instance: Instance, history: Sequence[Event]) -> list[Happening]:
     for activation in done:
         instance.history_length = activation.given_until
         instance.history_bytes = sizes.up_to(activation.given_until)
-        given = instance.activate(activation.at_us, activation.inputs)
+        inputs = activation.inputs
+        given = instance.activate(
+            activation.at_us, inputs if opened is None else [opened(body) for body in inputs]
+        )
         _compare(activation, given)
     instance.replaying = False
     return waiting

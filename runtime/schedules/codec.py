@@ -216,6 +216,7 @@ def _payload_to_json(payload: Payload) -> dict[str, Any]:
     return {
         "metadata": {name: base64.b64encode(value).decode() for name, value in payload.metadata.items()},
         "data": base64.b64encode(payload.data).decode(),
+        **({"external_bytes": payload.external_bytes} if payload.external_bytes else {}),
     }
 
 
@@ -223,6 +224,7 @@ def _payload_from_json(found: Mapping[str, Any]) -> Payload:
     return Payload(
         metadata={name: base64.b64decode(value) for name, value in found["metadata"].items()},
         data=base64.b64decode(found["data"]),
+        external_bytes=tuple(found.get("external_bytes", ())),
     )
 
 

@@ -14,12 +14,14 @@ from .. import guard
 from ..activity import ActivityDefinition, activity_definition
 from ..activity_slots import ActivitySlots
 from ..client import Client
+from ..common import HeaderCodecBehavior
 from ..core.definition import WorkflowDefinition
 from ..core.events import WorkflowStarted
 from ..core.instance import Instance
 from ..functions import Functions
 from ..interceptors import Interceptor, WorkflowInterceptorClassInput
 from ..processes import ProcessPool, check_callable_by_name
+from ..sealing import STORAGE_CONCURRENCY, Sealing
 from ..values import ConvertedValues
 from ..workflow._definition import workflow_definition
 from ..workflow._handlers import warn_of_unfinished
@@ -37,7 +39,6 @@ _WITHOUT_EFFECT = frozenset(
         "disable_eager_activity_execution", "use_worker_versioning", "disable_safe_workflow_eviction",
         "deployment_config", "workflow_task_poller_behavior",
         "activity_task_poller_behavior", "nexus_task_poller_behavior", "disable_payload_error_limit",
-        "max_workflow_task_external_storage_concurrency",
     }
 )  # fmt: skip
 """Options that tune the Temporal SDK's polling of a server; there is none here, so they are accepted and do nothing."""
@@ -68,6 +69,7 @@ class WorkerConfig(TypedDict, total=False):
     max_concurrent_local_activities: int | None
     max_activities_per_second: float | None
     max_task_queue_activities_per_second: float | None
+    max_workflow_task_external_storage_concurrency: int
     graceful_shutdown_timeout: timedelta
     workflow_failure_exception_types: Sequence[type[BaseException]]
     debug_mode: bool
@@ -102,6 +104,7 @@ class Worker:
     child processes (a `ProcessPoolExecutor` is taken as one of its size). `graceful_shutdown_timeout` is how long running activities may take to end; what has not ended by
     then is cancelled, and made again at the next start. `patch_activation_callback` decides for each call of
     `workflow.patched` that is new to its execution whether the new side of the change is taken; always, without one.
+    `max_workflow_task_external_storage_concurrency` is how many values of one activation are stored or retrieved at a time.
 
     Raises:
         ValueError: neither workflows nor activities, a class or function without its decorator, the same name twice.
@@ -125,6 +128,7 @@ class Worker:
         max_concurrent_local_activities: int | None = None,
         max_activities_per_second: float | None = None,
         max_task_queue_activities_per_second: float | None = None,
+        max_workflow_task_external_storage_concurrency: int = STORAGE_CONCURRENCY,
         graceful_shutdown_timeout: timedelta = timedelta(),
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         debug_mode: bool = False,
@@ -156,6 +160,7 @@ class Worker:
             max_concurrent_local_activities=max_concurrent_local_activities,
             max_activities_per_second=max_activities_per_second,
             max_task_queue_activities_per_second=max_task_queue_activities_per_second,
+            max_workflow_task_external_storage_concurrency=max_workflow_task_external_storage_concurrency,
             graceful_shutdown_timeout=graceful_shutdown_timeout,
             workflow_failure_exception_types=workflow_failure_exception_types,
             debug_mode=debug_mode,
@@ -184,6 +189,11 @@ class Worker:
                 raise ValueError(f"{option} is {value}, expected more than 0")
             self._limits[limit] = value
         self._takes_patch = config.get("patch_activation_callback")
+        self._storage_concurrency = config.get(
+            "max_workflow_task_external_storage_concurrency", STORAGE_CONCURRENCY
+        )
+        if self._storage_concurrency < 1:
+            raise ValueError("max_workflow_task_external_storage_concurrency must be positive")
         self._failure_types = tuple(config.get("workflow_failure_exception_types", ()))
         self._interceptors = [*self.client.worker_interceptors, *config.get("interceptors", ())]
         self._extern_functions: dict[str, Callable[..., Any]] = {}
@@ -234,13 +244,29 @@ class Worker:
             )
             self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"activity {self.task_queue}")
         values = self.client.values
-        self._functions = Functions(self._activities, values, self._executor, self.client, self._interceptors)
+        codec = self.client.header_codec_behavior
+        self._functions = Functions(
+            self._activities,
+            values,
+            self._executor,
+            self.client,
+            self._interceptors,
+            sealing=Sealing.of(
+                values.converter, headers=codec == HeaderCodecBehavior.CODEC, namespace=values.namespace
+            ),
+        )
         engine.unfinished_handlers = warn_of_unfinished
         self._queue = engine.attach(
             self.task_queue,
             self._workflows,
             self._functions,
             partial(self._instance, values),
+            sealing=Sealing.of(
+                values.converter,
+                storage_concurrency=self._storage_concurrency,
+                headers=codec != HeaderCodecBehavior.NO_CODEC,
+                namespace=values.namespace,
+            ),
             **self._limits,
         )
         return self
