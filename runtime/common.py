@@ -94,6 +94,33 @@ class RetryPolicy:
     non_retryable_error_types: Sequence[str] | None = None
     """`ApplicationError.type` names (by default the class name of what was raised) that end the attempts."""
 
+    @staticmethod
+    def from_proto(proto: Any) -> RetryPolicy:
+        """The policy of a message such as `temporalio.api.common.v1.RetryPolicy`."""
+        return RetryPolicy(
+            initial_interval=proto.initial_interval.ToTimedelta(),
+            backoff_coefficient=proto.backoff_coefficient,
+            maximum_interval=proto.maximum_interval.ToTimedelta()
+            if proto.HasField("maximum_interval")
+            else None,
+            maximum_attempts=proto.maximum_attempts,
+            non_retryable_error_types=list(proto.non_retryable_error_types) or None,
+        )
+
+    def apply_to_proto(self, proto: Any) -> None:
+        """Fill in a message such as `temporalio.api.common.v1.RetryPolicy`.
+
+        Raises:
+            ValueError: the policy makes no sense.
+        """
+        self._validate()
+        proto.initial_interval.FromTimedelta(self.initial_interval)
+        proto.backoff_coefficient = self.backoff_coefficient
+        proto.maximum_interval.FromTimedelta(self.maximum_interval or 100 * self.initial_interval)
+        proto.maximum_attempts = self.maximum_attempts
+        if self.non_retryable_error_types:
+            proto.non_retryable_error_types.extend(self.non_retryable_error_types)
+
     def _validate(self) -> None:
         """Refuse a policy that makes no sense.
 

@@ -1,8 +1,8 @@
 """Values as payloads: which converter writes a value, which reads a payload, and what a codec sees.
 
 A payload converter is synchronous and deterministic, so that workflow code may use it; a codec (encryption,
-compression) and external storage are asynchronous and work outside of workflow code. Everything but None and bytes is written as
-``msgpack/plain``; ``json/plain`` is read as well.
+compression) and external storage are asynchronous and work outside of workflow code. Everything but None, bytes and
+Protobuf's messages is written as ``msgpack/plain``; ``json/plain`` is read as well.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Final, Self
 from .api.common.v1 import Payloads
 from .api.failure.v1 import Failure
 from .core.payload import Payload
+from .encoding_converter import EncodingPayloadConverter
+from .exceptions import ApplicationError
 from .external_storage import (
     ExternalStorage,
     StorageDriver,
@@ -37,7 +39,6 @@ from .payload_converters import (
     BinaryPlainPayloadConverter,
     CompositePayloadConverter,
     DefaultPayloadConverter,
-    EncodingPayloadConverter,
     JSONPlainPayloadConverter,
     MsgpackPlainPayloadConverter,
     PayloadConverter,
@@ -53,6 +54,14 @@ from .plain_values import (
     UnencodableError,
     require_size,
 )
+from .protobuf_converters import BinaryProtoPayloadConverter, JSONProtoPayloadConverter
+from .search_attribute_payloads import (
+    decode_search_attributes,
+    decode_typed_search_attributes,
+    encode_search_attribute_values,
+    encode_search_attributes,
+    encode_typed_search_attribute_value,
+)
 from .serialization_context import (
     ActivitySerializationContext,
     SerializationContext,
@@ -60,6 +69,7 @@ from .serialization_context import (
     WorkflowSerializationContext,
     for_context,
 )
+from .transfer_types import TransferTypeConverter, transfer_type_convertible
 from .type_hints import JSONTypeConverter, JSONTypeConverterUnhandled, MismatchError, value_to_type
 
 __all__ = [
@@ -67,6 +77,7 @@ __all__ = [
     "AdvancedJSONEncoder",
     "BinaryNullPayloadConverter",
     "BinaryPlainPayloadConverter",
+    "BinaryProtoPayloadConverter",
     "CompositePayloadConverter",
     "DataConverter",
     "DefaultFailureConverter",
@@ -77,6 +88,7 @@ __all__ = [
     "FailureConverter",
     "ImmediatePayloadCodec",
     "JSONPlainPayloadConverter",
+    "JSONProtoPayloadConverter",
     "JSONTypeConverter",
     "JSONTypeConverterUnhandled",
     "LocatedError",
@@ -96,10 +108,18 @@ __all__ = [
     "StorageDriverStoreContext",
     "StorageDriverWorkflowInfo",
     "StorageWarning",
+    "TransferTypeConverter",
     "UnencodableError",
     "WithSerializationContext",
     "WorkflowSerializationContext",
+    "create_payload_validation_error",
+    "decode_search_attributes",
+    "decode_typed_search_attributes",
     "default",
+    "encode_search_attribute_values",
+    "encode_search_attributes",
+    "encode_typed_search_attribute_value",
+    "transfer_type_convertible",
     "value_to_type",
 ]
 
@@ -351,3 +371,13 @@ DataConverter.default = DataConverter()
 def default() -> DataConverter:
     """The default data converter."""
     return DataConverter.default
+
+
+def create_payload_validation_error(details: Any) -> ApplicationError:
+    """The failure of a value that a converter has read and found wrong; it is not tried again. None is no details."""
+    return ApplicationError(
+        "Payload validation failed",
+        *(() if details is None else (details,)),
+        type="PayloadValidationError",
+        non_retryable=True,
+    )

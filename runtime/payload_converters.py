@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 from .api.common.v1 import Payloads
 from .common import RawValue
 from .core.payload import ENCODING, Payload
+from .encoding_converter import EncodingPayloadConverter
 from .external_storage.references import NOT_CONFIGURED, is_reference
 from .plain_values import (
     DEFAULT_LIMITS,
@@ -24,7 +25,9 @@ from .plain_values import (
     simpler,
     unpack,
 )
+from .protobuf_converters import BinaryProtoPayloadConverter, JSONProtoPayloadConverter, is_message
 from .serialization_context import SerializationContext, WithSerializationContext, for_context
+from .transfer_types import transfer_converter
 from .type_hints import JSONTypeConverter, value_to_type
 
 T = TypeVar("T")
@@ -81,23 +84,6 @@ class PayloadConverter(ABC):
     def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
         """`from_payloads` for one payload."""
         return self.from_payloads([payload], None if type_hint is None else [type_hint])[0]
-
-
-class EncodingPayloadConverter(ABC):
-    """Converts values to and from one encoding."""
-
-    @property
-    @abstractmethod
-    def encoding(self) -> str:
-        """The encoding's name, as it stands in a payload's metadata."""
-
-    @abstractmethod
-    def to_payload(self, value: Any) -> Payload | None:
-        """The value as a payload, or None if this encoding is not for it."""
-
-    @abstractmethod
-    def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
-        """The payload's value, as the hint asks."""
 
 
 class BinaryNullPayloadConverter(EncodingPayloadConverter):
@@ -177,6 +163,8 @@ class MsgpackPlainPayloadConverter(EncodingPayloadConverter):
             PayloadLimitError: it is too large, too deep, or contains itself.
             UnencodableError: it holds something without a stored form.
         """
+        if is_message(value):
+            return None
         return Payload({ENCODING: self._encoding}, pack(value, self._limits))
 
     def from_payload(self, payload: Payload, type_hint: Any = None) -> Any:
@@ -297,6 +285,9 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
         """The payload of the first converter that takes the value."""
         if type(value) is RawValue:
             return value.payload
+        transfer = transfer_converter(type(value))
+        if transfer is not None:
+            value = transfer.to_transfer_type(value)
         for converter in self._in_order:
             payload = converter.to_payload(value)
             if payload is not None:
@@ -319,6 +310,10 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
     def _from_payload(self, payload: Payload, type_hint: Any) -> Any:
         if type_hint is RawValue:
             return RawValue(payload)
+        transfer = transfer_converter(type_hint)
+        if transfer is not None:
+            hint: Any = type_hint
+            return transfer.from_transfer_type(self._from_payload(payload, transfer.transfer_type), hint)
         encoding = payload.metadata.get(ENCODING, b"")
         converter = self.converters.get(encoding)
         if converter is None:
@@ -358,13 +353,16 @@ def _in_order_of_asking(
     for at, converter in enumerate(converters):
         if type(converter) is MsgpackPlainPayloadConverter:
             before, behind = converters[:at], converters[at + 1 :]
-            theirs = tuple(each for each in behind if not _is_the_default_json(each))
+            theirs = tuple(each for each in behind if not _stands_behind_msgpack(each))
             return (*before, *theirs, converter, *(each for each in behind if each not in theirs))
     return converters
 
 
-def _is_the_default_json(converter: EncodingPayloadConverter) -> bool:
-    return type(converter) is JSONPlainPayloadConverter and converter.only_reads
+def _stands_behind_msgpack(converter: EncodingPayloadConverter) -> bool:
+    """Whether it takes nothing that msgpack takes too, or only reads."""
+    if type(converter) is JSONPlainPayloadConverter:
+        return converter.only_reads
+    return isinstance(converter, JSONProtoPayloadConverter | BinaryProtoPayloadConverter)
 
 
 def wants_context(part: object) -> bool:
@@ -381,7 +379,12 @@ def wants_context(part: object) -> bool:
 
 def _with_limits(converter: EncodingPayloadConverter, limits: PayloadLimits) -> EncodingPayloadConverter:
     if not isinstance(
-        converter, BinaryPlainPayloadConverter | MsgpackPlainPayloadConverter | JSONPlainPayloadConverter
+        converter,
+        BinaryPlainPayloadConverter
+        | MsgpackPlainPayloadConverter
+        | JSONPlainPayloadConverter
+        | JSONProtoPayloadConverter
+        | BinaryProtoPayloadConverter,
     ):
         return converter
     copied = copy.copy(converter)
@@ -390,7 +393,7 @@ def _with_limits(converter: EncodingPayloadConverter, limits: PayloadLimits) -> 
 
 
 class DefaultPayloadConverter(CompositePayloadConverter):
-    """None and bytes as they are, everything else as msgpack; JSON is read as well."""
+    """None and bytes as they are, Protobuf's messages as JSON, everything else as msgpack; JSON is read as well."""
 
     default_encoding_payload_converters: ClassVar[tuple[EncodingPayloadConverter, ...]]
     """The converters with the default limits, for a composite of one's own."""
@@ -400,11 +403,13 @@ class DefaultPayloadConverter(CompositePayloadConverter):
 
 
 def _default_converters(limits: PayloadLimits) -> tuple[EncodingPayloadConverter, ...]:
-    # JSON comes last: msgpack takes every value, so JSON is only read.
+    # Msgpack takes every value but messages, so JSON is only read.
     return (
         BinaryNullPayloadConverter(),
         BinaryPlainPayloadConverter(limits),
         MsgpackPlainPayloadConverter(limits),
+        JSONProtoPayloadConverter(limits=limits),
+        BinaryProtoPayloadConverter(limits),
         JSONPlainPayloadConverter(limits=limits),
     )
 

@@ -161,7 +161,7 @@ TypedSearchAttributes.empty = TypedSearchAttributes([])
 
 # -- as histories keep them ----------------------------------------------------------------------------
 
-_TYPE_NAMES = {
+TYPE_NAMES = {
     SearchAttributeIndexedValueType.TEXT: "Text",
     SearchAttributeIndexedValueType.KEYWORD: "Keyword",
     SearchAttributeIndexedValueType.INT: "Int",
@@ -170,7 +170,7 @@ _TYPE_NAMES = {
     SearchAttributeIndexedValueType.DATETIME: "Datetime",
     SearchAttributeIndexedValueType.KEYWORD_LIST: "KeywordList",
 }
-_MAKERS: dict[str, Callable[[str], SearchAttributeKey[Any]]] = {
+MAKERS: dict[str, Callable[[str], SearchAttributeKey[Any]]] = {
     "Text": SearchAttributeKey.for_text,
     "Keyword": SearchAttributeKey.for_keyword,
     "Int": SearchAttributeKey.for_int,
@@ -201,7 +201,7 @@ def recorded(key: SearchAttributeKey[Any], value: Any) -> Attribute:
     Raises:
         TypeError: the value does not have the key's type.
     """
-    kind = _TYPE_NAMES[key.indexed_value_type]
+    kind = TYPE_NAMES[key.indexed_value_type]
     if value is None:
         return (kind, None)
     fits = isinstance(value, key.origin_value_type) or (kind == "Double" and isinstance(value, int))
@@ -240,7 +240,7 @@ def typed(attributes: Mapping[str, Attribute]) -> TypedSearchAttributes:
     """Recorded attributes as authors and clients see them."""
     return TypedSearchAttributes(
         [
-            SearchAttributePair(_MAKERS[kind](name), _seen(kind, value))
+            SearchAttributePair(MAKERS[kind](name), _seen(kind, value))
             for name, (kind, value) in attributes.items()
             if value is not None
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from importlib.metadata import version
 
+from .api.common.v1 import GrpcStatus
 from .exceptions import TemporalError
 
 __version__ = version("overwinter")
@@ -50,6 +51,11 @@ class RPCError(TemporalError):
     def status(self) -> RPCStatusCode:
         """Why, as a number."""
         return self._status
+
+    @property
+    def grpc_status(self) -> GrpcStatus:
+        """Status and message once more; there are no details, since there is no network in between."""
+        return GrpcStatus(code=int(self._status), message=self._message)
 
     @property
     def raw_grpc_status(self) -> bytes:

@@ -25,6 +25,7 @@ from typing import (
     Final,
     ForwardRef,
     Literal,
+    NewType,
     TypeGuard,
     TypeVar,
     Union,
@@ -41,14 +42,14 @@ class MismatchError(LocatedError, TypeError):
     """A decoded value does not fit its type hint; the message says where, and what was expected and found."""
 
 
-class JSONTypeConverterUnhandled:
-    """The type of `JSONTypeConverter.Unhandled`."""
+JSONTypeConverterUnhandled = NewType("JSONTypeConverterUnhandled", object)
+"""The type of `JSONTypeConverter.Unhandled`."""
 
 
 class JSONTypeConverter(ABC):
     """Converts values for type hints of its own; tried before every other rule, at every level."""
 
-    Unhandled: ClassVar[JSONTypeConverterUnhandled] = JSONTypeConverterUnhandled()
+    Unhandled: ClassVar[JSONTypeConverterUnhandled] = JSONTypeConverterUnhandled(object())
     """What `to_typed_value` returns for a hint that is not its own."""
 
     @abstractmethod
@@ -122,7 +123,8 @@ _WRAPPERS: Final = (
 def _convert_class(cls: Any, args: tuple[Any, ...], hint: Any, value: Any, custom: _Custom) -> Any:
     if issubclass(cls, Enum):
         return _enum(cls, value)
-    if typing.is_typeddict(cls):
+    # That of typing_extensions is not the standard library's own, but of a type with the same name.
+    if typing.is_typeddict(cls) or type(cls).__name__ == "_TypedDictMeta":
         return _typed_dict(cls, args, value, custom)
     if issubclass(cls, collections.abc.Mapping):
         return _mapping(cls, args, hint, value, custom)

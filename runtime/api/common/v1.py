@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ...core import wire
 from ...core.payload import Payload
 from ..message import Message, Repeated, Scalar
 
-__all__ = ["ActivityType", "Payload", "Payloads", "WorkflowExecution", "WorkflowType"]
+__all__ = [
+    "ActivityType",
+    "GrpcStatus",
+    "Payload",
+    "Payloads",
+    "SearchAttributes",
+    "WorkflowExecution",
+    "WorkflowType",
+]
 
 
 class Payloads(Message):
@@ -35,6 +45,28 @@ class Payloads(Message):
         made = cls()
         made.ParseFromString(data)
         return made
+
+
+class PayloadMap(dict[str, Payload]):
+    """Payloads by name; one that is asked for comes to be, as in a map of messages."""
+
+    def __missing__(self, name: str) -> Payload:
+        return self.setdefault(name, Payload())
+
+
+class SearchAttributes:
+    """Attributes by which an execution is found."""
+
+    def __init__(self, indexed_fields: Mapping[str, Payload] | None = None) -> None:
+        self.indexed_fields = PayloadMap(indexed_fields or {})
+
+
+class GrpcStatus(Message):
+    """Why a call was refused."""
+
+    code = Scalar(0)
+    message = Scalar("")
+    details = Repeated()
 
 
 class WorkflowExecution(Message):
