@@ -205,6 +205,11 @@ class ActivityContext(Protocol):
         """The converter of the attempt's values."""
         ...
 
+    @property
+    def metric_meter(self) -> MetricMeter:
+        """Metrics of the activity."""
+        ...
+
     def heartbeat(self, details: Sequence[Any]) -> None:
         """Note these details for the next attempt."""
         ...
@@ -284,9 +289,12 @@ def payload_converter() -> PayloadConverter:
 
 
 def metric_meter() -> MetricMeter:
-    """Metrics of this activity."""
-    _context()
-    return MetricMeter.noop
+    """Metrics of this activity, with its type, task queue and namespace as labels; see `runtime.Runtime`.
+
+    Raises:
+        RuntimeError: the activity runs in a process of its own.
+    """
+    return _context().metric_meter
 
 
 def client() -> Client:

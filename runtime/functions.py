@@ -25,6 +25,7 @@ from .interceptors import (
     ExecuteActivityInput,
     Interceptor,
 )
+from .metrics import MetricMeter
 from .processes import ProcessCall, ProcessPool
 from .retry_policy import policy_of, priority_of
 from .sealing import Sealing
@@ -46,6 +47,7 @@ class Functions:
         interceptors: Sequence[Interceptor] = (),
         *,
         sealing: Sealing | None = None,
+        meter: MetricMeter = MetricMeter.noop,
     ) -> None:
         self._sealing = sealing
         self._interceptors = interceptors
@@ -54,6 +56,7 @@ class Functions:
         self._values = values
         self._executor = executor
         self._client = client
+        self._meter = meter
 
     def knows(self, activity_type: str) -> bool:
         """See `attempts.ActivityRunner`."""
@@ -73,9 +76,11 @@ class Functions:
         seal = None if self._sealing is None else AttemptSeal(self._sealing, attempt, values)
         try:
             if seal is None:
-                return await self._run(definition, Call(attempt, attempt.request, values, attempt.beat))
+                return await self._run(
+                    definition, Call(attempt, attempt.request, values, attempt.beat, self._meter)
+                )
             try:
-                call = Call(attempt, await seal.opened(), values, seal.beat)
+                call = Call(attempt, await seal.opened(), values, seal.beat, self._meter)
             except Unopened as failed:
                 return failed.outcome
             return await seal.sealed(await self._run(definition, call))
@@ -235,6 +240,7 @@ class Call:
     values: ConvertedValues
     beat: Callable[[tuple[Payload, ...]], None]
     """Notes a heartbeat, on the event loop."""
+    meter: MetricMeter
 
 
 class Context:
@@ -246,6 +252,7 @@ class Context:
         self.request = call.request
         self.values = call.values
         self._beat = call.beat
+        self._meter = call.meter
         self._client = client
         self._info: Info | None = None
         self.outbound: ActivityOutboundInterceptor | None = None
@@ -267,6 +274,17 @@ class Context:
     def payload_converter(self) -> PayloadConverter:
         """See `activity.ActivityContext`."""
         return self.values.payloads
+
+    @property
+    def metric_meter(self) -> MetricMeter:
+        """See `activity.ActivityContext`."""
+        command = self.request.command
+        labels = {
+            "namespace": self.values.namespace,
+            "task_queue": command.task_queue,
+            "activity_type": command.activity_type,
+        }
+        return self._meter.with_additional_attributes(labels)
 
     def cancel(self) -> None:
         """Tell the code that it should stop."""

@@ -31,6 +31,7 @@ from .core.events import WorkflowStarted
 from .core.payload import Failure
 from .exceptions import CancelledError
 from .functions import info_of, raise_into_thread
+from .metrics import MetricMeter
 from .values import ConvertedValues
 
 if TYPE_CHECKING:
@@ -67,6 +68,13 @@ class Child:
         """See `activity.ActivityContext`."""
         assert self._info is not None
         return self._info
+
+    @property
+    def metric_meter(self) -> MetricMeter:
+        """See `activity.ActivityContext`."""
+        raise RuntimeError(
+            "Metrics meter not available in a child process: make the activity `async def`, or use threads"
+        )
 
     @property
     def client(self) -> Client:

@@ -58,6 +58,7 @@ from ._schedules import ScheduleAsyncIterator, ScheduleHandle
 from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage
 
 if TYPE_CHECKING:
+    from ..runtime import Runtime
     from ..schedules import Schedule, ScheduleBackfill
 
 S = TypeVar("S")
@@ -96,6 +97,8 @@ class Client(Control):
         self.frontend: Frontend = EngineFrontend(engine)
         """What its calls ask."""
         self.namespace = namespace
+        self.runtime: Runtime | None = None
+        """What the measurements of its workers go through; None for the default."""
         self.identity = f"{uuid.getnode():x}@overwinter"
         self.data_converter = config.get("data_converter", data_converter)
         self.header_codec_behavior = config.get("header_codec_behavior", header_codec_behavior)

@@ -19,6 +19,7 @@ from ..converter import DataConverter, PayloadConverter
 from ..exceptions import CancelledError
 from ..functions import raise_into_thread
 from ..interceptors import ActivityOutboundInterceptor
+from ..metrics import MetricMeter
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CANCEL_REQUESTED = ActivityCancellationDetails(cancel_requested=True)
@@ -40,7 +41,7 @@ class ActivityEnvironment:
         self.info = ActivityEnvironment.default_info()
         self.on_heartbeat: Callable[..., None] = lambda *_details: None
         self.payload_converter: PayloadConverter = DataConverter.default.payload_converter
-        self.metric_meter: Any = None
+        self.metric_meter: MetricMeter = MetricMeter.noop
         self._client = client
         self._contexts: list[_Context] = []
         self._cancelled = False
@@ -134,6 +135,7 @@ class _Context:
         self.cancel_reason: str | None = None
         self.outbound: ActivityOutboundInterceptor | None = None
         self.payload_converter = environment.payload_converter
+        self.metric_meter = environment.metric_meter
         self.task: asyncio.Task[Any] | None = None
         self.thread: int | None = None
         self._environment = environment

@@ -20,7 +20,10 @@ from ..core.events import WorkflowStarted
 from ..core.instance import Instance
 from ..functions import Functions
 from ..interceptors import Interceptor, WorkflowInterceptorClassInput
+from ..measuring import RecordingMeter
+from ..metrics import MetricMeter
 from ..processes import ProcessPool, check_callable_by_name
+from ..runtime import Runtime
 from ..sealing import STORAGE_CONCURRENCY, Sealing
 from ..values import ConvertedValues
 from ..workflow._definition import workflow_definition
@@ -208,6 +211,7 @@ class Worker:
         self._check_executor(executor)
         self._executor = executor
         self._functions: Functions | None = None
+        self._meter: MetricMeter = MetricMeter.noop
         self._queue: ActivitySlots | None = None
         self._stop = asyncio.Event()
         if self._workflows:
@@ -244,6 +248,7 @@ class Worker:
             )
             self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"activity {self.task_queue}")
         values = self.client.values
+        self._meter = (self.client.runtime or Runtime.default()).metric_meter
         codec = self.client.header_codec_behavior
         self._functions = Functions(
             self._activities,
@@ -254,6 +259,7 @@ class Worker:
             sealing=Sealing.of(
                 values.converter, headers=codec == HeaderCodecBehavior.CODEC, namespace=values.namespace
             ),
+            meter=self._meter,
         )
         engine.unfinished_handlers = warn_of_unfinished
         self._queue = engine.attach(
@@ -281,6 +287,8 @@ class Worker:
         instance.extras["knows_activity"] = self._functions.knows
         if self._extern_functions:
             instance.extras["extern_functions"] = self._extern_functions
+        if isinstance(self._meter, RecordingMeter):
+            instance.extras["make_metric_meter"] = partial(_metered, self._meter, values.namespace)
         if self._takes_patch is not None:
             instance.patches.ask = partial(asked_whether_to_take, self._takes_patch)
         return instance
@@ -314,6 +322,15 @@ class Worker:
         self._stop.set()
         while self._queue is not None:
             await asyncio.sleep(0.01)
+
+
+def _metered(meter: RecordingMeter, namespace: str, instance: Instance) -> RecordingMeter:
+    """The meter of one execution, which says nothing of what an earlier life of it has said."""
+    start = instance.start
+    labels = {"namespace": namespace, "task_queue": start.task_queue, "workflow_type": start.workflow_type}
+    return meter.speaking(lambda: instance.read_only or not instance.replaying).with_additional_attributes(
+        labels
+    )
 
 
 def _by_name(definitions: Sequence[WorkflowDefinition]) -> dict[str | None, WorkflowDefinition]:

@@ -351,10 +351,13 @@ def extern_functions() -> Mapping[str, Callable[..., Any]]:
 
 
 def metric_meter() -> MetricMeter:
-    """Metrics of this execution, silent in replay."""
+    """Metrics of this execution, with its type, task queue and namespace as labels; silent in replay. See `runtime.Runtime`."""
     instance = current()
-    found: MetricMeter | None = instance.extras.get("metric_meter")
-    return found or MetricMeter.noop
+    meter: MetricMeter | None = instance.extras.get("metric_meter")
+    if meter is None:
+        make: Callable[[Instance], MetricMeter] | None = instance.extras.get("make_metric_meter")
+        meter = instance.extras["metric_meter"] = MetricMeter.noop if make is None else make(instance)
+    return meter
 
 
 def cancellation_reason() -> str | None:

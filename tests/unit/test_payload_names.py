@@ -201,5 +201,5 @@ def test_a_retry_policy_goes_through_temporals_message() -> None:
         non_retryable_error_types=["NoWater"],
     )
     assert RetryPolicy.from_proto(messages.RetryPolicy()).maximum_interval is None
-    with pytest.raises(ValueError, match="backoff_coefficient"):
+    with pytest.raises(ValueError, match="(?i)backoff.coefficient"):
         RetryPolicy(backoff_coefficient=0.5).apply_to_proto(messages.RetryPolicy())
