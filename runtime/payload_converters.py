@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, ClassVar, Self, TypeVar, overload
+from typing import Any, ClassVar, Final, Self, TypeVar, overload
 
 from .api.common.v1 import Payloads
 from .common import RawValue
@@ -400,6 +400,18 @@ class DefaultPayloadConverter(CompositePayloadConverter):
 
     def __init__(self, limits: PayloadLimits = DEFAULT_LIMITS) -> None:
         super().__init__(*_default_converters(limits))
+
+    def to_payload(self, value: Any) -> Payload:
+        """The value's payload; the usual kinds of value go straight to the converter that takes them."""
+        if type(value) in _MSGPACK_KINDS:
+            payload = self.converters[_MSGPACK].to_payload(value)
+            if payload is not None:
+                return payload
+        return super().to_payload(value)
+
+
+_MSGPACK: Final = b"msgpack/plain"
+_MSGPACK_KINDS: Final[frozenset[type]] = frozenset({bool, int, float, str, list, dict})
 
 
 def _default_converters(limits: PayloadLimits) -> tuple[EncodingPayloadConverter, ...]:

@@ -34,6 +34,7 @@ READ_DEPTH_MAX: Final = 128
 SCALARS: Final[frozenset[type]] = frozenset({type(None), bool, int, float, str, bytes})
 _TEXT: Final[frozenset[type]] = frozenset({str})
 _WIDE_INTEGER: Final = 1
+_USUAL_BYTES: Final = 1024
 _DECIMAL: Final = re.compile(rb"-?[0-9]{1,4300}")
 # Below this size, lengths that the bytes only claim cannot make the reader reserve more than 32 MiB.
 _UNCHECKED_BYTES_MAX: Final = 4096
@@ -120,7 +121,7 @@ def pack(value: Any, limits: PayloadLimits = DEFAULT_LIMITS) -> bytes:
         except RecursionError:
             raise _too_deep(limits) from None
     try:
-        data = _msgpack.packb(value)
+        data = _msgpack.Packer(buf_size=_USUAL_BYTES).pack(value)  # `packb` would reserve 256 KiB each time
     except (OverflowError, UnicodeEncodeError):
         # Rare values take the slower call: wide integers, and text with lone surrogates as JSON allows it.
         data = _msgpack.packb(value, default=_wide_integer, unicode_errors="surrogatepass")

@@ -22,13 +22,15 @@ from .payload import ENCODING, Attribute, Failure, Payload
 from .retry import RetryRule
 
 # msgpack brings no types.
-_packb = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore[reportUnknownMemberType]
+_Packer = cast("Any", msgpack).Packer
 _unpackb = cast("Callable[..., Any]", msgpack.unpackb)  # type: ignore[attr-defined]
 
 FORMAT: Final = 1
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 """No event is larger: payloads are bounded where they are made, this bounds what is read back."""
 _DEPTH_MAX: Final = 64
+_USUAL_BYTES: Final = 1024
+"""What a packer reserves at first; it grows as needed."""
 
 # Never renumber: these are in every journal.
 KINDS: Final[dict[int, type[Body]]] = {
@@ -191,7 +193,8 @@ def _plain(value: object) -> object:
 
 
 def _pack(fields: tuple[object, ...]) -> bytes:
-    return _packb(fields, default=_plain)
+    # Made here and not kept: one that calls back is not for two threads. `packb` would reserve 256 KiB each time.
+    return cast("bytes", _Packer(default=_plain, buf_size=_USUAL_BYTES).pack(fields))
 
 
 def _unpack(data: bytes) -> list[Any]:

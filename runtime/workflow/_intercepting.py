@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from ..core.inbound import Direct, Headers, Inbound
 from ..core.instance import Instance
 from ..interceptors import (
-    ContinueAsNewInput,
     ExecuteWorkflowInput,
     HandleQueryInput,
     HandleSignalInput,
     HandleUpdateInput,
-    SignalChildWorkflowInput,
-    SignalExternalWorkflowInput,
-    SignalWithStartWorkflowInput,
-    StartActivityInput,
-    StartChildWorkflowInput,
-    StartLocalActivityInput,
     WorkflowInboundInterceptor,
     WorkflowOutboundInterceptor,
 )
-
-if TYPE_CHECKING:
-    from ..core.activities import ActivityHandle
-    from ._children import ChildWorkflowHandle
-    from ._context import Info
-    from ._external import ExternalWorkflowHandle
 
 InterceptorClass = type[WorkflowInboundInterceptor]
 
@@ -38,6 +25,8 @@ def inbound_of(classes: Sequence[InterceptorClass]) -> Callable[[Instance], Inbo
         return Direct
 
     def make(instance: Instance) -> Inbound:
+        from ._outbound import Core  # it imports what needs `outbound_of`
+
         chain: WorkflowInboundInterceptor = _Code(instance)
         for cls in reversed(classes):
             chain = cls(chain)
@@ -51,6 +40,8 @@ def outbound_of(instance: Instance) -> WorkflowOutboundInterceptor:
     """What the code of this execution calls."""
     found: WorkflowOutboundInterceptor | None = instance.extras.get("outbound")
     if found is None:
+        from ._outbound import Core  # it imports what needs this function
+
         found = instance.extras["outbound"] = Core(instance)
     return found
 
@@ -108,55 +99,6 @@ class _Code(WorkflowInboundInterceptor):
 
     async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
         return await self._instance.call_update(input.update, input.args)
-
-
-class Core(WorkflowOutboundInterceptor):
-    """The outer end: what code calls reaches the core."""
-
-    def __init__(self, instance: Instance) -> None:
-        self._instance = instance
-
-    def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:
-        from ._continuing import carry_out
-
-        carry_out(self._instance, input)
-
-    def info(self) -> Info:
-        from ._context import own_info
-
-        return own_info(self._instance)
-
-    async def signal_child_workflow(self, input: SignalChildWorkflowInput) -> None:
-        from ._external import signal_child
-
-        await signal_child(self._instance, input)
-
-    async def signal_external_workflow(self, input: SignalExternalWorkflowInput) -> None:
-        from ._external import signal_external
-
-        await signal_external(self._instance, input)
-
-    async def start_signal_with_start_workflow(
-        self, request: SignalWithStartWorkflowInput
-    ) -> ExternalWorkflowHandle[Any]:
-        from ._signal_with_start import signal_with_start
-
-        return await signal_with_start(self._instance, request)
-
-    def start_activity(self, input: StartActivityInput) -> ActivityHandle[Any]:
-        from ._activities import schedule
-
-        return schedule(self._instance, input)
-
-    async def start_child_workflow(self, input: StartChildWorkflowInput) -> ChildWorkflowHandle[Any, Any]:
-        from ._children import start
-
-        return await start(self._instance, input)
-
-    def start_local_activity(self, input: StartLocalActivityInput) -> ActivityHandle[Any]:
-        from ._activities import schedule_local
-
-        return schedule_local(self._instance, input)
 
 
 NO_HEADERS: Mapping[str, Any] = {}
