@@ -163,7 +163,7 @@ class MsgpackPlainPayloadConverter(EncodingPayloadConverter):
             PayloadLimitError: it is too large, too deep, or contains itself.
             UnencodableError: it holds something without a stored form.
         """
-        if is_message(value):
+        if type(value) not in _MSGPACK_KINDS and is_message(value):
             return None
         return Payload({ENCODING: self._encoding}, pack(value, self._limits))
 
