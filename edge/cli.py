@@ -26,7 +26,7 @@ from overwinter.runtime.display.terminal import Terminal, escape
 
 from . import listing
 from .control import ControlClient, GatewayNotRunning, OperationFailed
-from .ports import GatewayReader, Json, OperationRefused, UnknownExecution
+from .ports import RESET_TYPES, GatewayReader, Json, OperationRefused, UnknownExecution
 from .settings import GatewaySettings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -154,6 +154,25 @@ def _parser() -> argparse.ArgumentParser:
         _add_execution(command)
         command.add_argument("--reason", metavar="TEXT", help="is recorded in the history")
         command.set_defaults(op=name)
+    command = add("reset", "begin a new run of an execution from a point of its history", _reset)
+    _add_execution(command)
+    command.add_argument(
+        "--event",
+        "--event-id",
+        type=int,
+        metavar="N",
+        help="what the code asked for with this event is done anew",
+    )
+    command.add_argument("--type", dest="to", choices=RESET_TYPES, help="instead of an event")
+    command.add_argument(
+        "--activity", metavar="NAME", help="the type or id for FailedActivity; else the first"
+    )
+    command.add_argument(
+        "--reapply-exclude",
+        choices=("All", "Signal", "Update"),
+        help="what came later and is not handed to the new run",
+    )
+    command.add_argument("--reason", metavar="TEXT", help="is recorded in both histories")
     for name, text, aliases in (
         ("pause", "hold an execution, or many: no code runs, no activity begins an attempt", ()),
         ("resume", "let go on what was paused", ("unpause",)),
@@ -409,6 +428,32 @@ def _change(arguments: argparse.Namespace) -> int:
     )
 
 
+def _reset(arguments: argparse.Namespace) -> int:
+    if (arguments.event is None) == (arguments.to is None):
+        raise UsageError(f"expected either --event N or --type, one of {', '.join(RESET_TYPES)}")
+    if arguments.activity is not None and arguments.to != "FailedActivity":
+        raise UsageError("--activity goes with --type FailedActivity")
+    excluded = arguments.reapply_exclude
+    return _ask_running(
+        arguments,
+        "reset, run {run_id}",
+        "reset",
+        workflow_id=arguments.workflow_id,
+        run_id=arguments.run_id,
+        event=arguments.event,
+        to=arguments.to,
+        activity=arguments.activity,
+        signals="exclude" if excluded in ("All", "Signal") else None,
+        updates="exclude" if excluded in ("All", "Update") else None,
+        reason=arguments.reason,
+        by=_who(),
+    )
+
+
+def _who() -> str:
+    return f"{getpass.getuser()} on {socket.gethostname()}"
+
+
 def _pause(arguments: argparse.Namespace) -> int:
     wide = [
         ("workflow_type", arguments.type),
@@ -419,7 +464,7 @@ def _pause(arguments: argparse.Namespace) -> int:
     if len(chosen) + (arguments.workflow_id is not None) != 1:
         raise UsageError("expected one of: an execution's ID, --type T, --task-queue QUEUE, --all")
     done = {"pause": "it is paused", "resume": "it goes on"}[arguments.op]
-    by = f"{getpass.getuser()} on {socket.gethostname()}"
+    by = _who()
     if not chosen:
         return _ask_running(
             arguments,

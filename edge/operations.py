@@ -22,10 +22,11 @@ from overwinter.runtime.requests import (
     PausedAlready,
     StartRequest,
 )
+from overwinter.runtime.resets import ResetPoint, ResetRequest
 from overwinter.runtime.values import ConvertedValues
 from overwinter.sync.changes import follow
 
-from .ports import BadRequest, Json, OperationRefused, UnknownExecution
+from .ports import RESET_TYPES, BadRequest, Json, OperationRefused, UnknownExecution
 
 _LIMIT_MAX: Final = 1000
 _OPERATOR: Final = "operator"
@@ -174,6 +175,33 @@ class Operations(JournalReader):
             await self._engine.terminate(workflow_id, run_id, reason or "")
         return {}
 
+    async def reset(
+        self,
+        *,
+        workflow_id: str,
+        run_id: str | None = None,
+        event: int | None = None,
+        to: str | None = None,
+        activity: str | None = None,
+        signals: str | None = None,
+        updates: str | None = None,
+        reason: str | None = None,
+        by: str | None = None,
+    ) -> Json:
+        """See `ports.GatewayOperations`."""
+        request = ResetRequest(
+            workflow_id=workflow_id,
+            run_id=run_id,
+            point=_reset_point(event, to, activity),
+            reason=reason or "",
+            identity=by or _OPERATOR,
+            signals=signals != "exclude",
+            updates=updates != "exclude",
+        )
+        with _refusals():
+            record = await self._engine.resets.reset(request)
+        return {"run_id": record.run_id}
+
     async def pause(
         self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None, by: str | None = None
     ) -> Json:
@@ -251,6 +279,27 @@ def _open_counts(counts: Mapping[str, int]) -> Json:
     return {"open": counts["running"], "blocked": counts["blocked"], "paused": counts["paused"]}
 
 
+def _reset_point(event: int | None, to: str | None, activity: str | None) -> ResetPoint:
+    """Where to begin anew: at an event, or by one of Temporal's words for a place."""
+    if event is not None:
+        if to is not None:
+            raise BadRequest(f"reset needs an event or a place, found event {event} and {to!r}")
+        return ResetPoint.at_event(event)
+    match to:
+        case "FirstWorkflowTask":
+            return ResetPoint.first_workflow_task()
+        case "LastWorkflowTask":
+            return ResetPoint.last_workflow_task()
+        case "LastContinuedAsNew":
+            return ResetPoint.last_continued_as_new()
+        case "FailedActivity":
+            return ResetPoint.failed_activity(activity)
+        case _:
+            raise BadRequest(
+                f"reset needs an event, or as `to` one of {', '.join(RESET_TYPES)}; found {to!r}"
+            )
+
+
 def _check_scope(scope: str, name: str | None) -> None:
     if scope not in SCOPES or (scope == "everything") != (name is None):
         raise BadRequest(
@@ -283,6 +332,8 @@ class _refusals:  # noqa: N801 - used as a statement
                 raise OperationRefused(str(error), hint=error.hint) from error
             case EngineClosed():
                 raise OperationRefused(str(error), hint="Ask again when the gateway runs.") from error
+            case HistoryDamaged():
+                raise OperationRefused(str(error), hint=error.hint) from error
             case PayloadLimitError() | TypeError() | ValueError():
                 raise BadRequest(str(error)) from error
             case _:

@@ -13,6 +13,10 @@ from overwinter.runtime.display import Json
 __all__ = ["BadRequest", "GatewayOperations", "GatewayReader", "Json", "OperationRefused", "UnknownExecution"]
 
 
+RESET_TYPES = ("FirstWorkflowTask", "LastWorkflowTask", "LastContinuedAsNew", "FailedActivity")
+"""Where a run can be reset to, beside its events."""
+
+
 class OperationRefused(Exception):
     """An operation was not carried out; nothing has changed.
 
@@ -78,6 +82,26 @@ class GatewayOperations(GatewayReader, Protocol):
         self, *, workflow_id: str, run_id: str | None = None, reason: str | None = None
     ) -> Json:
         """The execution has ended, without asking its code."""
+        ...
+
+    async def reset(
+        self,
+        *,
+        workflow_id: str,
+        run_id: str | None = None,
+        event: int | None = None,
+        to: str | None = None,
+        activity: str | None = None,
+        signals: str | None = None,
+        updates: str | None = None,
+        reason: str | None = None,
+        by: str | None = None,
+    ) -> Json:
+        """A new run has begun from the activation of an event, or from one of `RESET_TYPES`; answers ``{"run_id": ...}``.
+
+        `activity` is the type or id for ``FailedActivity``. `signals` and `updates` that came later are handed to the new
+        run, unless they say ``exclude``.
+        """
         ...
 
     async def pause(

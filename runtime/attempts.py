@@ -25,6 +25,8 @@ class AttemptRequest:
     scheduled_at_us: int
     attempt_scheduled_at_us: int
     heartbeat: tuple[Payload, ...] = ()
+    key_run_id: str
+    """The run in which the activity was recorded: its own, or one that its own was made of by a reset."""
 
     @property
     def place(self) -> Place:
@@ -34,7 +36,7 @@ class AttemptRequest:
     @property
     def idempotency_key(self) -> str:
         """The same on every attempt, and of no other activity anywhere."""
-        return f"{self.workflow.run_id}:{self.command.id}"
+        return f"{self.key_run_id}:{self.command.id}"
 
 
 class Timeouts(Protocol):

@@ -51,6 +51,7 @@ from .ports import (
 )
 from .relations import Relations
 from .requests import AlreadyRunning, EngineClosed, KeyTaken, NoSuchExecution, NoWorker, StartRequest
+from .resets import Resets
 from .schedules.runner import Schedules
 from .sealing import Sealing
 from .starts import Starts
@@ -133,6 +134,7 @@ class Engine:
         self._open: dict[str, LiveExecution] = {}
         self.loading: dict[str, list[Callable[[LiveExecution | None], None]]] = {}
         self._ready: list[LiveExecution] = []
+        self._first: list[Callable[[BaseException | None], None]] = []
         self.batch = Batch()
         self._effects: list[Callable[[], None]] = []
         self._settlers: list[Callable[[BaseException | None], None]] = []
@@ -154,6 +156,7 @@ class Engine:
         self.admission = Admission(self)
         self.schedules = Schedules(self)
         self.pauses = Pauses(self)
+        self.resets = Resets(self)
         self._outbox_id = self._parked_id = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -326,8 +329,13 @@ class Engine:
     async def find_attempt(self, token: bytes) -> Attempt | None:
         """The running attempt with this idempotency key."""
         run_id, _, number = token.decode("utf-8", "replace").rpartition(":")
-        live = next((live for live in self._live.values() if live.record.run_id == run_id), None)
-        return None if live is None or not number.isdigit() else self.attempt_of(live, int(number))
+        if not number.isdigit():
+            return None
+        for live in self._live.values():
+            pending = live.state.activities.get(int(number))
+            if pending is not None and live.state.run_that_asked(int(number)) == run_id:
+                return self.attempt_of(live, int(number))
+        return None
 
     async def find_attempt_by_id(
         self, workflow_id: str, run_id: str | None, activity_id: str
@@ -676,7 +684,8 @@ class Engine:
         waiting += [item for live in self._live.values() for item in self.transit.abandon(live)]
         waiting += [item for _, incoming in self._touched.values() for item in incoming]
         settlers += [item.settle for item in waiting if item.settle is not None]
-        for settle in settlers:
+        first, self._first = self._first, []
+        for settle in [*settlers, *first]:
             settle(error)
         self.updates.abandon(error)
         for waiters in self._results.values():
@@ -724,7 +733,18 @@ class Engine:
         except Exception as error:
             self._fail(error)
 
+    def in_next_turn(self, action: Callable[[BaseException | None], None]) -> None:
+        """Call this with None before the next turn hands anything over, when no commit is under way.
+
+        With an error instead, when the engine stops before that.
+        """
+        self._first.append(action)
+        self._wake.set()
+
     def _turn(self) -> None:
+        first, self._first = self._first, []
+        for action in first:
+            action(None)
         ready = self._ready[:_TURN_MAX]
         del self._ready[:_TURN_MAX]
         for live in ready:
@@ -735,8 +755,9 @@ class Engine:
         if not live.state.open and not live.uncommitted:
             self._turn_away(live)
             return
-        if self._live.get(live.record.key) is not live:
-            return  # It was dropped while it was queued, and whoever waits was told.
+        if live.suspended or self._live.get(live.record.key) is not live:
+            # Whoever suspended it makes it ready again; or it was dropped while it was queued, and who waits was told.
+            return
         if live.transit is not None and self.transit.holds(live):
             return
         entry = self._runs_now(live)
@@ -797,8 +818,7 @@ class Engine:
         rejected: Sequence[RejectedUpdate],
     ) -> None:
         """An activation is in the batch: what follows from it is too, or is queued for after the commit."""
-        for update in rejected:
-            self._effects.append(partial(self.updates.rejected, live, update.update_id, update.failure))
+        self._effects += self.updates.decided(live, rejected)
         for body in inputs:
             if isinstance(body, ev.ChildStarted):
                 self._effects.append(partial(self.relations.child_started, live, body.id))
@@ -899,7 +919,7 @@ class Engine:
         was_blocked = live.blocked is not None
         live.blocked = None
         if live.state.closing is not None:
-            self._close(live, live.state.closing, at_us)
+            self.close_run(live, live.state.closing, at_us)
             return
         self.record_change(live, force=was_blocked)
         if live.state.timed:
@@ -944,10 +964,12 @@ class Engine:
         self.batch.starts[follower.record.key] = follower.record
         # Signals that nobody handled yet belong to whoever runs now.
         follower.incoming, live.incoming = live.incoming, []
+        self.updates.hand_on(live, follower)
         self._effects.append(lambda: self.timekeeper.arm(follower))
         self._effects.append(lambda: self.make_ready(follower))
 
-    def _close(self, live: LiveExecution, closing: Closing, at_us: int) -> None:
+    def close_run(self, live: LiveExecution, closing: Closing, at_us: int) -> None:
+        """Put into the batch that an execution has closed, by the event that was appended last."""
         record = replace(
             live.record,
             status=_STATUS_OF[type(closing)],
@@ -992,7 +1014,7 @@ class Engine:
         assert live.state.closing is not None
         if isinstance(body, ev.WorkflowTimedOut) and body.new_run_id:
             self._follow(live, body)
-        self._close(live, live.state.closing, at_us)
+        self.close_run(live, live.state.closing, at_us)
 
     def block(
         self, live: LiveExecution, error: BaseException, incoming: Sequence[Incoming], at_us: int

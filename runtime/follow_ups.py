@@ -74,7 +74,7 @@ def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: i
         headers=start.headers,
         cron=start.cron,
         parent=ParentLink.of(start),
-        chain_started_us=start.chain_started_us or begun_us,
+        chain_started_us=state.chain_started_us or begun_us,
         priority_key=start.priority_key,
         fairness_key=start.fairness_key,
         fairness_weight=start.fairness_weight,

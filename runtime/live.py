@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from .core import codec, replay
 from .core.commands import Command
-from .core.events import NOTES, ActivationStarted, Body, Event, Happening, UpdateAccepted, WorkflowStarted
+from .core.events import (
+    NOTES,
+    ActivationStarted,
+    Body,
+    Event,
+    Happening,
+    UpdateAccepted,
+    UpdateAdmitted,
+    WorkflowStarted,
+)
 from .core.instance import ActivationFailed, Instance, RejectedUpdate
 from .core.state import ExecutionState
 from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History
@@ -56,6 +65,7 @@ class LiveExecution:
         "retry",
         "size",
         "state",
+        "suspended",
         "transit",
         "uncommitted",
         "waiting",
@@ -83,6 +93,8 @@ class LiveExecution:
         self.retry = False
         self.queued = False
         self.uncommitted = False
+        self.suspended = False
+        """Whether nothing is handed over or recorded for a moment: what comes waits."""
         self.pause_requested = False
         """Whether there is a request to pause or to go on in `incoming`."""
         self.opened: dict[int, tuple[Happening, Happening]] = {}
@@ -107,7 +119,7 @@ class LiveExecution:
     @property
     def recorded(self) -> bool:
         """Whether the journal has all that happened to it."""
-        waits = self.queued or self.incoming or self.held or self.uncommitted
+        waits = self.queued or self.incoming or self.held or self.uncommitted or self.suspended
         return not (waits or (self.transit is not None and self.transit.under_way))
 
     @property
@@ -212,9 +224,14 @@ class LiveExecution:
     ) -> list[Command]:
         """Hand everything over; what the code asks for is still to be recorded. Raises as `activate`."""
         # As many as `record_activation` puts before the commands.
-        instance.history_length = self.state.sequence + len(inputs) + bool(self.state.unconsumed)
+        admitted = self.state.updates_admitted
+        before = bool(self.state.unconsumed) + len(admitted)
+        instance.history_length = self.state.sequence + len(inputs) + before
         instance.history_bytes = self.size
         given = self.waiting + inputs if self.waiting else inputs
+        if admitted:
+            updates = [_accepted(self.as_opened(update)) for update in admitted.values()]
+            given = [*self.waiting, *updates, *inputs]
         if self.opened:
             given = [self.as_opened(body) for body in given]
         try:
@@ -234,6 +251,7 @@ class LiveExecution:
     ) -> None:
         """Add what was handed over, and what the code asked for, to the history and to the batch. Raises as `activate`."""
         bodies: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
+        bodies += [_accepted(update) for update in self.state.updates_admitted.values()]
         bodies += inputs
         if rejected:
             bodies = _without(bodies, {update.update_id for update in rejected})
@@ -258,6 +276,10 @@ class LiveExecution:
         if self.instance is not None:
             instance, self.instance = self.instance, None
             instance.evict()
+
+
+def _accepted(update: UpdateAdmitted) -> UpdateAccepted:
+    return UpdateAccepted(update.update_id, update.name, update.args, update.headers, update.caused_by)
 
 
 def _without(bodies: list[Body], rejected: set[str]) -> list[Body]:

@@ -88,6 +88,7 @@ class PendingActivities:
             heartbeat=()
             if record is None or record.heartbeat is None
             else codec.decode_payloads(record.heartbeat),
+            key_run_id=live.state.run_that_asked(command.id),
         )
         if record is not None and record.next_at_us > self._engine.now_us():
             self._engine.alarm(record.next_at_us, lambda: self._submit_if_pending(request, live))

@@ -221,6 +221,8 @@ class Batch:
     """By execution: all search attributes that it has now."""
     schedules: dict[str, bytes | None] = field(default_factory=dict[str, bytes | None])
     """By schedule id: what it is now; None deletes it."""
+    adopted: dict[int, int] = field(default_factory=dict[int, int])
+    """By the key of a child, the key of the start that is its parent from now on."""
     pauses: dict[PauseKey, Pause | None] = field(default_factory=dict[PauseKey, "Pause | None"])
     """Of types, task queues and everything; None resumes them."""
 
@@ -237,6 +239,7 @@ class Batch:
             or self.parked
             or self.attributes
             or self.schedules
+            or self.adopted
             or self.pauses
         )
 

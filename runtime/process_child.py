@@ -192,7 +192,12 @@ class Child:
 
 
 def request_of(
-    workflow: bytes, command: bytes, attempt: int, instants_us: Sequence[int], heartbeat: bytes
+    workflow: bytes,
+    command: bytes,
+    attempt: int,
+    instants_us: Sequence[int],
+    heartbeat: bytes,
+    key_run_id: str,
 ) -> tuple[AttemptRequest, int]:
     """The attempt that the gateway asks for, and when it began; see `processes.ProcessCall.fields`."""
     started = codec.decode_body(codec.KIND_OF[WorkflowStarted], workflow)
@@ -207,6 +212,7 @@ def request_of(
         scheduled_at_us=instants_us[0],
         attempt_scheduled_at_us=instants_us[1],
         heartbeat=codec.decode_payloads(heartbeat),
+        key_run_id=key_run_id,
     )
     return request, instants_us[2]
 

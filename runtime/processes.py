@@ -54,6 +54,7 @@ class ProcessCall:
             request.attempt,
             (request.scheduled_at_us, request.attempt_scheduled_at_us, self.started_at_us),
             codec.encode_payloads(request.heartbeat),
+            request.key_run_id,
         )
 
 

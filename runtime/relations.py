@@ -7,6 +7,7 @@ crash whatever has no outcome yet is asked again; the one that is asked knows a 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,14 @@ from .core.payload import Failure
 from .core.state import PendingChild
 from .follow_ups import cron_wait_s
 from .live import Incoming, LiveExecution
-from .requests import AlreadyRunning, EngineClosed, KeyTaken, ParentLink, StartRequest
+from .requests import (
+    AlreadyRunning,
+    EngineClosed,
+    KeyTaken,
+    NoSuchExecution,
+    ParentLink,
+    StartRequest,
+)
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -64,7 +72,7 @@ class Relations:
             return
         history = await self._engine.journal.history(last)
         assert history.state.closing is not None
-        self._tell_parent(history.state.started, history.state.closing)
+        self._tell_parent(live.record.run_id, history.state.started, history.state.closing)
 
     # -- children ----------------------------------------------------------------------------------------
 
@@ -100,39 +108,63 @@ class Relations:
             concurrency_limit=command.concurrency_limit,
             concurrency_policy=command.concurrency_policy,
         )
-        self._engine.spawn(self._start_child(live.record, request, command))
+        self._engine.spawn(self._start_child(live, request, command))
 
     async def _start_child(
-        self, parent: ExecutionRecord, request: StartRequest, command: cmd.StartChild
+        self, parent: LiveExecution, request: StartRequest, command: cmd.StartChild
     ) -> None:
+        body: ev.ChildStarted | ev.ChildStartFailed
         try:
             record, _ = await self._engine.start_checked(request, reuse=command.id_reuse_policy)
+            body = ev.ChildStarted(command.id, record.first_run_id or record.run_id)
         except AlreadyRunning as error:
-            record = error.record
-            if not await self._is_this_child(record, request):
-                failed = ev.ChildStartFailed(command.id, "already exists", record.run_id)
-                self.tell(parent, failed)
+            if error.record.parent_run_id in self._undone_by(parent, command.id):
+                again = partial(self._replace_child, parent, request, command, error.record)
+                self._engine.spawn(again())
                 return
+            if await self._is_this_child(error.record, parent, command.id):
+                body = ev.ChildStarted(command.id, error.record.first_run_id or error.record.run_id)
+            else:
+                body = ev.ChildStartFailed(command.id, "already exists", error.record.run_id)
         except KeyTaken as error:
-            record = error.record
-            self.tell(
-                parent,
-                ev.ChildStartFailed(command.id, "concurrency key taken", record.run_id, record.workflow_id),
+            body = ev.ChildStartFailed(
+                command.id, "concurrency key taken", error.record.run_id, error.record.workflow_id
             )
-            return
         except EngineClosed:
             return
-        except Exception as error:  # no room: ask again when there may be
-            self._later(lambda: self._engine.spawn(self._start_child(parent, request, command)), error)
+        except Exception:  # no room: ask again when there may be
+            again = partial(self._start_child, parent, request, command)
+            self._later(lambda: self._engine.spawn(again()))
             return
-        self.tell(parent, ev.ChildStarted(command.id, record.first_run_id or record.run_id))
+        self.tell(parent.record, body)
 
-    async def _is_this_child(self, record: ExecutionRecord, request: StartRequest) -> bool:
-        """Whether this run is the child that was started for this very request, before a crash."""
-        if request.parent is None or record.parent_run_id != request.parent.run_id:
+    def _undone_by(self, parent: LiveExecution, number: int) -> set[str]:
+        """The runs whose children are in the way of this one, since a reset has undone what started them."""
+        return {*parent.state.base_run_ids} - {parent.state.run_that_asked(number)}
+
+    async def _replace_child(
+        self,
+        parent: LiveExecution,
+        request: StartRequest,
+        command: cmd.StartChild,
+        undone: ExecutionRecord,
+    ) -> None:
+        """A child that the parent's code asked for before the parent was reset makes room for the one that it asks for now."""
+        ended = self._engine.terminate(undone.workflow_id, undone.run_id, "its parent was reset")
+        await asyncio.wait([ended])
+        error = ended.exception()
+        if error is None or isinstance(error, NoSuchExecution):
+            await self._start_child(parent, request, command)
+        elif not isinstance(error, EngineClosed):
+            again = partial(self._start_child, parent, request, command)
+            self._later(lambda: self._engine.spawn(again()))
+
+    async def _is_this_child(self, record: ExecutionRecord, parent: LiveExecution, number: int) -> bool:
+        """Whether this run is the child that was started for this very request, before a crash or a reset."""
+        if record.parent_run_id not in (parent.record.run_id, parent.state.run_that_asked(number)):
             return False
         started = (await self._engine.journal.history(record)).state.started
-        return started.parent_command_id == request.parent.command_id
+        return started.parent_command_id == number
 
     def cancel_child(self, live: LiveExecution, number: int, reason: str) -> None:
         """Ask a child to end; one that has not started yet is asked when it has."""
@@ -151,7 +183,7 @@ class Relations:
         """An execution has closed: its parent hears of it, its children are treated as their policies say."""
         start = live.state.started
         if start.parent_run_id and not getattr(closing, "new_run_id", ""):
-            self._tell_parent(start, closing)
+            self._tell_parent(live.record.parent_run_id, start, closing)
         if live.state.children:
             self._engine.spawn(self._part_all(start.run_id))
 
@@ -169,7 +201,8 @@ class Relations:
                 _seen
             )
 
-    def _tell_parent(self, start: WorkflowStarted, closing: Closing) -> None:
+    def _tell_parent(self, parent_run_id: str, start: WorkflowStarted, closing: Closing) -> None:
+        # The parent's run is the one that it has now: it may have been reset since it started this child.
         first_run = start.first_run_id or start.run_id
         match closing:
             case cmd.CompleteWorkflow():
@@ -179,16 +212,16 @@ class Relations:
                 failure = _PLAIN.get(type(closing), failure)
                 state = _state_for_parent(start, closing, state)
                 body = ev.ChildClosed(start.parent_command_id, first_run, failure=failure, retry_state=state)
-        self._engine.tell_run(start.parent_workflow_id, start.parent_run_id, Incoming(body))
+        self._engine.tell_run(start.parent_workflow_id, parent_run_id, Incoming(body))
 
     # -- other executions ----------------------------------------------------------------------------------
 
     def reach(self, live: LiveExecution, command: External, *, again: bool = False) -> None:
         """Carry out a request to another execution; the one that asked hears when it is recorded there."""
-        self._engine.spawn(self._reach(live.record, command, again))
+        link = _SIGNALED.format(run=live.state.run_that_asked(command.id), number=command.id)
+        self._engine.spawn(self._reach(live.record, command, link, again))
 
-    async def _reach(self, asker: ExecutionRecord, command: External, again: bool) -> None:
-        link = _SIGNALED.format(run=asker.run_id, number=command.id)
+    async def _reach(self, asker: ExecutionRecord, command: External, link: str, again: bool) -> None:
         failure: Failure | None = None
         run_id = ""
         try:
@@ -212,8 +245,9 @@ class Relations:
                 else "Unable to cancel external workflow because not found",
                 attributes={"type": "ExternalWorkflowExecutionNotFound", "non_retryable": False},
             )
-        except Exception as error:  # no room
-            self._later(lambda: self._engine.spawn(self._reach(asker, command, True)), error)
+        except Exception:  # no room
+            again_later = partial(self._reach, asker, command, link, True)
+            self._later(lambda: self._engine.spawn(again_later()))
             return
         self.tell(asker, ev.ExternalResolved(command.id, failure, run_id))
 
@@ -266,8 +300,8 @@ class Relations:
     def _wait_s(self, cron: str) -> float:
         return cron_wait_s(cron, self._engine.now_us()) if cron else 0.0
 
-    def _later(self, action: object, _error: Exception) -> None:
-        asyncio.get_running_loop().call_later(1.0, partial(_call, action))
+    def _later(self, action: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_later(1.0, action)
 
 
 _PLAIN: dict[type[Closing], Failure] = {
@@ -284,11 +318,6 @@ _PLAIN: dict[type[Closing], Failure] = {
 def _state_for_parent(start: WorkflowStarted, closing: Closing, state: str) -> str:
     timed_out = isinstance(closing, ev.WorkflowTimedOut)
     return "RETRY_POLICY_NOT_SET" if timed_out and start.retry is None else state
-
-
-def _call(action: object) -> None:
-    assert callable(action)
-    action()
 
 
 def _seen(done: asyncio.Future[None]) -> None:

@@ -33,6 +33,11 @@ class Starts:
         """Give new executions the keys after this one, the last in the journal."""
         self._last_key = last_key
 
+    def next_key(self) -> int:
+        """The key of a new execution."""
+        self._last_key += 1
+        return self._last_key
+
     def start(
         self,
         request: StartRequest,
@@ -108,10 +113,9 @@ class Starts:
         Raises:
             EventUnwritable: the request cannot be recorded; nothing knows of it.
         """
-        self._last_key += 1
         parent = request.parent
         record = ExecutionRecord(
-            key=self._last_key,
+            key=self.next_key(),
             workflow_id=request.workflow_id,
             run_id=run_id,
             workflow_type=request.workflow_type,

@@ -80,7 +80,7 @@ class Timekeeper:
         start = live.state.started
         if start.run_timeout_s is None:
             return "execution"
-        first_us = start.chain_started_us or live.record.started_at_us
+        first_us = live.state.chain_started_us or live.record.started_at_us
         both = start.execution_timeout_s is not None
         over_us = first_us + round((start.execution_timeout_s or 0) * 1_000_000)
         return "execution" if both and over_us <= self._engine.now_us() else "run"

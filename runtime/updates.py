@@ -7,10 +7,13 @@ outcome: rejected (it is in no history), completed, failed, or lost because the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .core.commands import CompleteUpdate
 from .core.events import UpdateAccepted
+from .core.instance import RejectedUpdate
 from .core.payload import Failure
 from .core.state import KnownUpdate
 from .live import Incoming, LiveExecution
@@ -115,7 +118,7 @@ class Updates:
         self._tickets[key] = ticket
         if known is not None:
             ticket.accept()
-        else:
+        elif update.update_id not in live.state.updates_admitted:
             incoming = Incoming(update, lambda error: self._settle(key, error), begins=with_start)
             self._engine.give(live, incoming)
         return ticket
@@ -139,7 +142,11 @@ class Updates:
         return await answer
 
     def _has(self, live: LiveExecution, update_id: str) -> bool:
-        return (live.record.key, update_id) in self._tickets or update_id in live.state.updates
+        return (
+            (live.record.key, update_id) in self._tickets
+            or update_id in live.state.updates
+            or update_id in live.state.updates_admitted
+        )
 
     async def _look_in_closed_run(
         self, workflow_id: str, run_id: str | None, update_id: str, answer: asyncio.Future[UpdateTicket]
@@ -176,9 +183,35 @@ class Updates:
         else:
             ticket.accept()
 
-    def rejected(self, live: LiveExecution, update_id: str, failure: Failure) -> None:
-        """The validator refused it."""
-        self._settle((live.record.key, update_id), UpdateRejected(failure))
+    def hand_on(self, old: LiveExecution, new: LiveExecution) -> None:
+        """What came for a run goes to the one that follows it: who waits for an update hears of it there."""
+        for item in new.incoming:
+            if isinstance(item.body, UpdateAccepted):
+                self._move(old, new, item.body.update_id)
+                item.settle = partial(self._settle, (new.record.key, item.body.update_id))
+
+    def reset(self, old: LiveExecution, new: LiveExecution) -> None:
+        """A run was reset: who waits for an update that the new run has recorded too hears of it there."""
+        for update_id in (*new.state.updates, *new.state.updates_admitted):
+            self._move(old, new, update_id)
+
+    def _move(self, old: LiveExecution, new: LiveExecution, update_id: str) -> None:
+        ticket = self._tickets.pop((old.record.key, update_id), None)
+        if ticket is not None:
+            ticket.run_id = new.record.run_id
+            self._tickets[new.record.key, update_id] = ticket
+
+    def decided(self, live: LiveExecution, rejected: Sequence[RejectedUpdate]) -> list[Callable[[], None]]:
+        """What to do when the decisions of validators in an activation are durable."""
+        key = live.record.key
+        effects: list[Callable[[], None]] = [
+            partial(self._settle, (key, each.update_id), UpdateRejected(each.failure)) for each in rejected
+        ]
+        if (
+            live.state.resets
+        ):  # Those that were admitted by it have nobody else to tell that they are accepted.
+            effects += [partial(self._settle, (key, update_id), None) for update_id in live.state.updates]
+        return effects
 
     def completed(self, live: LiveExecution, outcome: CompleteUpdate) -> None:
         """Its outcome is durable."""

@@ -193,7 +193,7 @@ def create_app(operations: GatewayOperations, token: str | None = None) -> Starl
         Route("/api/executions", page.list),
         *(
             Route(f"{one}/{op}", _with_op(page.change, op), methods=["POST"])
-            for op in ("signal", "cancel", "terminate", "pause", "resume")
+            for op in ("signal", "cancel", "terminate", "pause", "resume", "reset")
         ),
         Route(one, page.show),
         Route("/api/status", page.status),

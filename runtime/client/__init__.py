@@ -3,6 +3,7 @@
 The names, signatures and meanings are those of ``temporalio.client``; `docs/temporal.md` says what differs.
 """
 
+from ..resets import ResetPoint
 from ..schedules import (
     Schedule,
     ScheduleAction,
@@ -124,6 +125,7 @@ __all__ = [
     "RPCStatusCode",
     "RPCTimeoutOrCancelledError",
     "ReportCancellationAsyncActivityInput",
+    "ResetPoint",
     "Schedule",
     "ScheduleAction",
     "ScheduleActionExecution",

@@ -26,6 +26,7 @@ from ..common import (
 )
 from ..converter import DataConverter
 from ..core import commands as cmd
+from ..core.events import WorkflowTerminated
 from ..engine import Engine, EngineLimits
 from ..frontend import EngineFrontend, Frontend
 from ..journal import SqliteJournal
@@ -503,7 +504,10 @@ class Client(Control):
         run_id = run_id or (await self.frontend.find_workflow(workflow_id, None)).run_id
         while True:
             closing = await self.frontend.workflow_closed(workflow_id, run_id)
-            new_run_id: str = getattr(closing, "new_run_id", "")
+            # A run that was reset was terminated, also for who waits for it.
+            new_run_id = (
+                "" if isinstance(closing, WorkflowTerminated) else str(getattr(closing, "new_run_id", ""))
+            )
             if new_run_id and follow_runs:
                 run_id = new_run_id
                 continue

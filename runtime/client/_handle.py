@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..common import QueryRejectCondition, arg_unset
 from ..core.events import Event
+from ..resets import ResetPoint, ResetRequest
 from ..workflow._arguments import arguments
 from ..workflow._definition import query_definition, signal_name, update_definition
 from ._errors import RPCTimeoutOrCancelledError
@@ -291,6 +292,48 @@ class WorkflowHandle(Generic[S, R]):
                 rpc_metadata=rpc_metadata,
                 rpc_timeout=rpc_timeout,
             )
+        )
+
+    async def reset(
+        self,
+        to: ResetPoint | int,
+        *,
+        reason: str = "",
+        reapply_signals: bool = True,
+        reapply_updates: bool = True,
+        request_id: str | None = None,
+        rpc_metadata: Metadata = NO_METADATA,
+        rpc_timeout: timedelta | None = None,
+    ) -> WorkflowHandle[S, R]:
+        """Begin a new run from a point of this one's history, an event's number or a `ResetPoint`; returns its handle.
+
+        An open run of the workflow id ends as terminated. Signals and updates that came after the point are handed to the
+        new run, unless they are excluded. Activities that were done before the point are not done again, one that was under
+        way is attempted again under the key that it had. The same `request_id` again gives the same run.
+
+        Raises:
+            RPCError: there is no such run or point, a full journal, or an engine that stops.
+        """
+        del rpc_metadata, rpc_timeout
+        record = await self._client.frontend.reset_workflow(
+            ResetRequest(
+                workflow_id=self._id,
+                run_id=self._run_id,
+                point=ResetPoint.at_event(to) if isinstance(to, int) else to,
+                reason=reason,
+                identity=self._client.identity,
+                request_id=str(uuid.uuid4()) if request_id is None else request_id,
+                signals=reapply_signals,
+                updates=reapply_updates,
+            )
+        )
+        return WorkflowHandle(
+            self._client,
+            self._id,
+            run_id=record.run_id,
+            result_run_id=record.run_id,
+            first_execution_run_id=record.first_run_id,
+            result_type=self._result_type,
         )
 
     async def pause(

@@ -182,10 +182,29 @@ class ExternalResolved:
 
 
 @dataclass(frozen=True, slots=True)
-class RandomReseeded:
-    """The run was made by a reset: from here on its random numbers are others."""
+class UpdateAdmitted:
+    """The run that was reset had accepted this update: its validator decides again, and an `UpdateAccepted` follows."""
+
+    update_id: str
+    name: str
+    args: tuple[Payload, ...]
+    headers: Mapping[str, Payload] = field(default_factory=_nothing)
+    caused_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowReset:
+    """All before this is a copy of the history of `base_run_id`, which was cut before its event `base_event`.
+
+    From here on random numbers are others, and the timeouts of the workflow and of pending activities count anew.
+    """
 
     seed: int
+    base_run_id: str = ""
+    base_event: int = 0
+    reason: str = ""
+    identity: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +251,11 @@ class WorkflowWithdrawn:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowTerminated:
-    """Someone ended the execution without asking its code."""
+    """Someone ended the execution without asking its code. `new_run_id` is the run that it was reset to."""
 
     reason: str = ""
     details: tuple[Payload, ...] = ()
+    new_run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +278,8 @@ Happening = (
     | ChildStartFailed
     | ChildClosed
     | ExternalResolved
-    | RandomReseeded
+    | UpdateAdmitted
+    | WorkflowReset
     | CancelRequested
     | WorkflowPaused
     | WorkflowUnpaused
@@ -323,7 +344,8 @@ HAPPENINGS: tuple[type[Happening], ...] = (
     ChildStartFailed,
     ChildClosed,
     ExternalResolved,
-    RandomReseeded,
+    UpdateAdmitted,
+    WorkflowReset,
     CancelRequested,
     WorkflowPaused,
     WorkflowUnpaused,

@@ -2,7 +2,7 @@
 
 How an activation runs, in this order (Temporal's order, which histories rely on):
 
-1. Signals and updates are handed over, in the order of history, and the loop is drained.
+1. A reset changes the random numbers. Signals and updates are handed over, in the order of history, and the loop is drained.
 2. Everything else is (start, ended activities, fired timers, cancellation), and the loop is drained again.
    The run method's first step is queued by the start, so the handler of a signal that came with it runs first.
    An update is validated and, when it is accepted, its handler makes its first step in the same place of the FIFO.
@@ -150,7 +150,9 @@ class Instance:
         self.definition = definition
         self.start = start
         self.values = values.for_workflow(start.workflow_id)
-        self.loop = WorkflowLoop(self, self, salt=zlib.crc32(start.run_id.encode()))
+        self.loop = WorkflowLoop(
+            self, self, salt=zlib.crc32((start.original_run_id or start.run_id).encode())
+        )
         self.now_us = 0
         self.replaying = False
         self.read_only = False
@@ -252,6 +254,9 @@ class Instance:
         return list(self._commands.values())
 
     def _hand_over(self, messages: Sequence[Happening], inputs: Sequence[Happening]) -> None:
+        for body in inputs:
+            if isinstance(body, events.WorkflowReset):
+                self.reseed(body.seed)
         self._construct()
         if messages:
             for message in messages:
@@ -323,8 +328,6 @@ class Instance:
                 self._close_child(body)
             case events.ExternalResolved():
                 self._resolve_external(body)
-            case events.RandomReseeded():
-                self.reseed(body.seed)
             case _:
                 pass  # Signals were handed over before; what ends a workflow from outside never reaches its code.
 
@@ -393,9 +396,10 @@ class Instance:
     def reseed(self, seed: int) -> None:
         """Random numbers are others from here on."""
         self.random_seed = seed
+        if "random" in self.extras:
+            self.extras["random"].seed(seed)  # The workflow may hold it.
         for callback in self.extras.get("seed_callbacks", []):
             callback(seed)
-        self.extras.pop("random", None)
 
     def _fire_timer(self, body: events.TimerFired) -> None:
         handle = self._timers.pop(body.id, None)

@@ -38,8 +38,10 @@ from .events import (
     Event,
     ExternalResolved,
     UpdateAccepted,
+    UpdateAdmitted,
     WorkflowAdmitted,
     WorkflowPaused,
+    WorkflowReset,
     WorkflowStarted,
     WorkflowUnpaused,
     WorkflowWithdrawn,
@@ -126,12 +128,15 @@ class ExecutionState:
         "memo",
         "patches",
         "paused_by",
+        "recorded_by",
+        "resets",
         "search_attributes",
         "sequence",
         "start",
         "timers",
         "unconsumed",
         "updates",
+        "updates_admitted",
     )
 
     def __init__(self, run_id: str) -> None:
@@ -146,6 +151,12 @@ class ExecutionState:
         self.children: dict[int, PendingChild] = {}
         self.externals: dict[int, SignalExternal | SignalWithStart | CancelExternal] = {}
         self.updates: dict[str, KnownUpdate] = {}
+        self.updates_admitted: dict[str, UpdateAdmitted] = {}
+        """Updates that wait for their validator to decide again after a reset."""
+        self.resets: list[Event] = []
+        """The resets by which this run was made, each of the run before; none for most."""
+        self.recorded_by: dict[int, str] = {}
+        """By id, the run in which commands were recorded that a reset found pending."""
         self.patches: set[str] = set()
         self.search_attributes: dict[str, Attribute] = {}
         self.memo: dict[str, Payload] = {}
@@ -268,6 +279,9 @@ class ExecutionState:
         elif isinstance(body, ActivationStarted):
             self.unconsumed = 0
             self.first_due_us = None
+            self.updates_admitted = {}
+        elif isinstance(body, WorkflowReset):
+            self._reset(event, body)
         elif isinstance(body, CLOSING):
             self.closing = body
 
@@ -278,11 +292,15 @@ class ExecutionState:
         first_us = at_us + round(min(start.first_delay_s, DELAY_S_MAX) * 1_000_000)
         if start.first_delay_s:
             self.first_due_us = first_us
-        if start.execution_timeout_s is not None:
-            chain_us = start.chain_started_us or first_us
-            self.deadline_us = chain_us + round(min(start.execution_timeout_s, DELAY_S_MAX) * 1_000_000)
+        self._count_execution_from(start.chain_started_us or first_us)
         if self.admitted:
             self._count_run_from(first_us)
+
+    def _count_execution_from(self, first_us: int) -> None:
+        """The execution timeout counts from here."""
+        limit_s = self.started.execution_timeout_s
+        if limit_s is not None:
+            self.deadline_us = first_us + round(min(limit_s, DELAY_S_MAX) * 1_000_000)
 
     def _count_run_from(self, first_us: int) -> None:
         """The run timeout counts from here; what waits for its key is not running."""
@@ -290,6 +308,32 @@ class ExecutionState:
         if limit_s is not None:
             due_us = first_us + round(min(limit_s, DELAY_S_MAX) * 1_000_000)
             self.deadline_us = due_us if self.deadline_us is None else min(self.deadline_us, due_us)
+
+    def _reset(self, event: Event, body: WorkflowReset) -> None:
+        self.resets.append(event)
+        self.first_due_us = None
+        self.deadline_us = None
+        self._count_execution_from(event.at_us)
+        if self.admitted:
+            self._count_run_from(event.at_us)
+        for pending in self.activities.values():
+            pending.scheduled_at_us = event.at_us
+        for number in (*self.activities, *self.children, *self.externals):
+            self.recorded_by.setdefault(number, body.base_run_id)
+
+    def run_that_asked(self, number: int) -> str:
+        """The run in which a pending command was recorded: this one, or one that this was made of by a reset."""
+        return self.recorded_by.get(number) or self.started.run_id
+
+    @property
+    def chain_started_us(self) -> int:
+        """What the execution timeout counts from; 0 in a first run that was not reset."""
+        return self.resets[-1].at_us if self.resets else self.started.chain_started_us
+
+    @property
+    def base_run_ids(self) -> list[str]:
+        """The runs that this one was made of by resets, the first one first."""
+        return [event.body.base_run_id for event in self.resets if isinstance(event.body, WorkflowReset)]
 
     def _apply_child(self, event: Event) -> None:
         body = event.body
@@ -333,12 +377,14 @@ class ExecutionState:
 
     def _apply_update(self, event: Event) -> None:
         body = event.body
-        assert isinstance(body, UpdateAccepted | CompleteUpdate)
+        assert isinstance(body, UpdateAdmitted | UpdateAccepted | CompleteUpdate)
         self._require_open(body)
         known = self.updates.get(body.update_id)
         state = ABSENT if known is None else OPEN if known.completed is None else CLOSED
         following("update", state, type(body), f"update {body.update_id}")
-        if isinstance(body, UpdateAccepted):
+        if isinstance(body, UpdateAdmitted):
+            self.updates_admitted[body.update_id] = body
+        elif isinstance(body, UpdateAccepted):
             self.updates[body.update_id] = KnownUpdate(body)
         else:
             assert known is not None, "the table lets nothing else follow ABSENT"

@@ -7,7 +7,7 @@ A history has these kinds of lifetime, each with its own table:
 * a **timer** is started by a command, and either fires or is cancelled;
 * a **child** is asked for by a command, is started or not, may be asked to cancel, and closes once;
 * an **external** request to another execution is made by a command and resolved once;
-* an **update** is accepted and completes once;
+* an **update** is accepted and completes once; after a reset it may be admitted before;
 * a **pause** begins and ends, any number of times, and ends with the workflow.
 
 Rule 1. An event that is in no table of its lifetime's state is illegal: the journal is damaged, or the engine wrong.
@@ -55,7 +55,7 @@ WORKFLOW: Final[_Table] = {
         events.Signaled: OPEN,
         events.CancelRequested: OPEN,
         events.ActivationStarted: OPEN,
-        events.RandomReseeded: OPEN,
+        events.WorkflowReset: OPEN,
         PublishMessage: OPEN,
         UpsertSearchAttributes: OPEN,
         UpsertMemo: OPEN,
@@ -106,7 +106,7 @@ EXTERNAL: Final[_Table] = {
 }
 
 UPDATE: Final[_Table] = {
-    ABSENT: {events.UpdateAccepted: OPEN},
+    ABSENT: {events.UpdateAccepted: OPEN, events.UpdateAdmitted: ABSENT},
     OPEN: {CompleteUpdate: CLOSED},
     CLOSED: {},
 }

@@ -1,20 +1,26 @@
-"""The calls that hold executions and let them go on, as an engine answers them."""
+"""The calls that steer executions, as an engine answers them: reset, hold, let go on."""
 
 from __future__ import annotations
 
 from ..core import events as ev
 from ..engine import Engine
 from ..pausing import SCOPES
-from ..ports import Pause
+from ..ports import ExecutionRecord, Pause
+from ..resets import ResetRequest
 from ..service import RPCError, RPCStatusCode
 from .errors import translated
 
 
 class ControlCalls:
-    """The part of a frontend that is about what may go on."""
+    """The part of a frontend that is about how executions go on."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    async def reset_workflow(self, request: ResetRequest) -> ExecutionRecord:
+        """See `Frontend`."""
+        with translated():
+            return await self._engine.resets.reset(request)
 
     async def pause_workflow(
         self, workflow_id: str, run_id: str | None, identity: str, reason: str, request_id: str

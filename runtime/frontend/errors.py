@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.resetting import NoSuchPoint
 from ..exceptions import ConcurrencyKeyTakenError, WorkflowAlreadyStartedError
-from ..journal.errors import StorageFull
+from ..journal.errors import HistoryDamaged, StorageFull
 from ..requests import (
     AlreadyRunning,
     EngineClosed,
@@ -55,6 +56,10 @@ def _translation(error: BaseException) -> BaseException | None:
             return RPCError(str(error), RPCStatusCode.RESOURCE_EXHAUSTED)
         case EngineClosed():
             return RPCError(str(error), RPCStatusCode.UNAVAILABLE)
+        case NoSuchPoint():
+            return RPCError(str(error), RPCStatusCode.INVALID_ARGUMENT)
+        case HistoryDamaged():
+            return RPCError(str(error), RPCStatusCode.DATA_LOSS)
         case InvalidFilter():
             return RPCError(f"invalid query: {error}", RPCStatusCode.INVALID_ARGUMENT)
         case ScheduleExists():

@@ -10,6 +10,7 @@ from ..core.events import Closing, Signaled, UpdateAccepted
 from ..core.payload import Attribute, Failure, Payload
 from ..ports import ExecutionRecord, Pause
 from ..requests import StartRequest
+from ..resets import ResetRequest
 from ..schedules import Schedule, ScheduleBackfill, ScheduleOverlapPolicy
 from .records import (
     ActivityById,
@@ -124,6 +125,16 @@ class Frontend(Protocol):
 
     async def count_workflows(self, query: str) -> tuple[CountedGroup, ...]:
         """How many executions fit a filter, by its groups."""
+        ...
+
+    async def reset_workflow(self, request: ResetRequest) -> ExecutionRecord:
+        """A new run of this workflow id has begun from a point of the history of a run; an open run has ended.
+
+        The same request id again gives the same run.
+
+        Raises:
+            RPCError: INVALID_ARGUMENT when the history has no such point, DATA_LOSS when it is damaged.
+        """
         ...
 
     # -- pauses ----------------------------------------------------------------------------------------

@@ -85,6 +85,11 @@ class MemoryJournal:
                 self._schedules.pop(name, None)
             else:
                 self._schedules[name] = data
+        for child, by in batch.adopted.items():
+            if by not in refused:
+                self._executions[child] = dataclasses.replace(
+                    self._executions[child], parent_run_id=batch.starts[by].run_id
+                )
         for key, pause in batch.pauses.items():
             if pause is None:
                 self._pauses.pop(key, None)

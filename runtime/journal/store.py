@@ -148,6 +148,9 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
             _write_attributes(connection, execution, attributes)
     if batch.schedules:
         _write_schedules(connection, batch.schedules)
+    if batch.adopted:
+        parents = [(batch.starts[by].run_id, key) for key, by in batch.adopted.items() if by not in refused]
+        connection.executemany("UPDATE executions SET parent_run_id = ? WHERE key = ?", parents)
     if batch.pauses:
         _write_pauses(connection, batch.pauses)
     return refused

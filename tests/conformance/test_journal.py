@@ -305,6 +305,24 @@ async def test_what_is_paused_by_itself_or_with_others_is_told_apart(journal: Jo
     assert await journal.hot() == []
 
 
+async def test_children_are_adopted_by_a_start_that_is_kept_and_by_none_that_is_left_out(
+    journal: Journal,
+) -> None:
+    await begin(journal, execution(1, "parent"))
+    await begin(journal, execution(2, "child", parent_workflow_id="parent", parent_run_id="run-1"))
+    for key in (3, 4):
+        record = execution(key, "parent")
+        batch = Batch(starts={key: record}, adopted={2: key}, events=[Writer(record).add(started(record))])
+        if key == 4:
+            batch.changes[1] = ExecutionChange(1, "terminated", 5, None, None, 0)
+        refused = await journal.commit(batch)
+        assert bool(refused) == (key == 3)
+        (child,) = await journal.executions(workflow_id="child")
+        assert child.parent_run_id == ("run-1" if key == 3 else "run-4")
+    assert [record.key for record in await journal.children("run-4")] == [2]
+    assert await journal.orphans() == []
+
+
 async def test_attempts_are_kept_until_they_are_over(journal: Journal) -> None:
     first, second = AttemptRecord(1, 3, 2, 77, b"f", b"h"), AttemptRecord(1, 4, 0, 0, None, b"h")
     await journal.commit(Batch(attempts={(1, 3): first, (1, 4): second}))

@@ -1,6 +1,7 @@
 // One execution: status and its reason, the timeline, what is pending, the events, and the buttons to steer it.
 
 import { change, executionPath, get } from "./api.js";
+import { address } from "./executions.js";
 import { between, clock, duration, elapsed, h, json, plain, short, statusPill } from "./dom.js";
 import { ROWS, draw, spansOf } from "./timeline.js";
 
@@ -112,7 +113,8 @@ export class ExecutionView {
     const body = h("div", { class: "event-body" });
     const fillBody = () => body.replaceChildren(
       event.attributes.failure ? failureView(event.attributes.failure) : "",
-      h("p", { class: "facts" }, `${clock(event.at)} · activation ${event.activation}`), h("pre", {}, json(event.attributes, 2)));
+      h("p", { class: "facts" }, `${clock(event.at)} · activation ${event.activation}`), h("pre", {}, json(event.attributes, 2)),
+      h("div", { class: "actions" }, h("button", { type: "button", onclick: () => this.confirm("reset", event) }, "Reset to here…")));
     const details = h("details", {
       class: `event ${isBad(event) ? "failed" : ""}`, open: this.open.has(event.sequence),
       ontoggle: () => { details.open ? (this.open.add(event.sequence), fillBody()) : this.open.delete(event.sequence); },
@@ -123,14 +125,15 @@ export class ExecutionView {
     return h("li", {}, details);
   }
 
-  confirm(op) {
+  confirm(op, event) {
     const one = this.answer.execution;
-    const words = { signal: "Send a signal to", pause: "Pause", resume: "Resume", cancel: "Ask to cancel", terminate: "Terminate" };
-    const does = { signal: "Send signal", pause: "Pause now", resume: "Resume now", cancel: "Ask to cancel", terminate: "Terminate now" };
+    const words = { signal: "Send a signal to", pause: "Pause", resume: "Resume", reset: `Reset to event ${event?.sequence}:`, cancel: "Ask to cancel", terminate: "Terminate" };
+    const does = { signal: "Send signal", pause: "Pause now", resume: "Resume now", reset: "Reset now", cancel: "Ask to cancel", terminate: "Terminate now" };
     const explain = {
       signal: "The signal is recorded in the history; the workflow's code decides what it does.",
       pause: "No code of it runs and no activity begins an attempt until it is resumed. What happens to it is recorded; what runs, ends.",
       resume: "It goes on with whatever has come meanwhile.",
+      reset: "A new run begins: what came before this event is kept, what the code asked for with it and later is done anew. Later signals are handed over. An open run ends as terminated.",
       cancel: "The workflow's code is asked to end by itself, and may clean up first.",
       terminate: "The execution ends at once, without asking its code: nothing is cleaned up.",
     };
@@ -143,12 +146,13 @@ export class ExecutionView {
       submit.preventDefault();
       problem.textContent = "";
       try {
-        const body = { run_id: one.run_id };
+        const body = { run_id: one.run_id, ...(event ? { event: event.sequence } : {}) };
         if (op === "signal") Object.assign(body, { name: name.value, args: parseList(args.value) });
         else if (reason.value) body.reason = reason.value;
         go.disabled = true;
-        await change(one.workflow_id, op, body);
+        const answer = await change(one.workflow_id, op, body);
         this.dialog.close();
+        if (answer?.run_id) location.hash = address(one.workflow_id, answer.run_id);
         await this.load();
       } catch (error) {
         problem.textContent = plain(error.message);

@@ -189,6 +189,9 @@ class SampleGateway:
     ) -> Json:
         return await self._change("resume", workflow_id, {"run_id": run_id, "reason": reason, "by": by})
 
+    async def reset(self, *, workflow_id: str, **args: Any) -> Json:
+        return await self._change("reset", workflow_id, args) | {"run_id": "0193a4c2-eeee"}
+
     async def pause_all(
         self, *, scope: str, name: str | None = None, reason: str | None = None, by: str | None = None
     ) -> Json:

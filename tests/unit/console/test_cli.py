@@ -141,6 +141,21 @@ async def test_what_is_to_be_paused_must_be_said(
     assert gateway.calls == []
 
 
+async def test_reset_goes_to_an_event_or_to_a_place_with_a_name(
+    overwinter: Run, gateway: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await overwinter("reset", "irrigation/north-3", "--event", "5", "--reason", "wrong valve") == 0
+    assert "run 0193a4c2-eeee" in capsys.readouterr().out
+    words = ("--type", "FailedActivity", "--activity", "open", "--reapply-exclude", "Signal")
+    assert await overwinter("reset", "irrigation/north-3", *words) == 0
+    first, second = (args for _, args in gateway.calls)
+    assert (first["event"], first["reason"], first.get("to")) == (5, "wrong valve", None)
+    assert (second["to"], second["activity"], second["signals"]) == ("FailedActivity", "open", "exclude")
+    assert "updates" not in second
+    for wrong in ((), ("--event", "5", "--type", "LastWorkflowTask"), ("--event", "5", "--activity", "x")):
+        assert await overwinter("reset", "irrigation/north-3", *wrong) == cli.USAGE
+
+
 async def test_start_prints_the_run_id(overwinter: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert await overwinter("start", "Irrigate", '"north-4"', "--id", "irrigation/north-4") == 0
     assert "0193a4c2-ffff" in capsys.readouterr().out

@@ -65,6 +65,21 @@ async def test_what_is_paused_is_listed_counted_and_shown_also_when_the_gateway_
         assert _statuses(await asked.list()) == {"a": "running", "b": "running"}
 
 
+async def test_a_reset_answers_with_the_run_that_it_made(gateway: Gateway) -> None:
+    async with operations(gateway) as (_, asked):
+        await started(asked, "a")
+        first = (await asked.show(workflow_id="a"))["execution"]["run_id"]
+        answer = await asked.reset(workflow_id="a", event=1, reason="wrong", by="maria")
+        shown = await asked.show(workflow_id="a")
+        assert shown["execution"]["run_id"] == answer["run_id"] != first
+        reset = next(event for event in shown["events"] if event["type"] == "WorkflowReset")
+        assert (reset["attributes"]["base_run_id"], reset["attributes"]["identity"]) == (first, "maria")
+        assert (await asked.reset(workflow_id="a", to="LastWorkflowTask"))["run_id"] != answer["run_id"]
+        for wrong in ({}, {"to": "Yesterday"}, {"event": 1, "to": "LastWorkflowTask"}, {"event": 99}):
+            with pytest.raises(BadRequest):
+                await asked.reset(workflow_id="a", **wrong)  # type: ignore[arg-type] - one of them
+
+
 async def test_what_cannot_be_paused_or_resumed_is_refused_with_what_to_do(gateway: Gateway) -> None:
     async with operations(gateway) as (_, asked):
         await started(asked, "a")
