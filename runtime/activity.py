@@ -30,6 +30,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFINITION = "__overwinter_activity__"
 
+NO_CLIENT = (
+    "No client available. The client is only available in `async def` activities; not in `def` activities. "
+    "In tests you can pass a client when creating ActivityEnvironment."
+)
+"""What an activity is told that asks for a client where the engine cannot be called."""
+
 
 @dataclass(frozen=True, slots=True)
 class ActivityDefinition:
@@ -122,7 +128,7 @@ def activity_definition(activity: Any) -> ActivityDefinition:
     if definition is None and callable(activity):
         definition = getattr(getattr(activity, "__call__", None), _DEFINITION, None)  # noqa: B004 - the decorated method is wanted
     if definition is None:
-        name = getattr(activity, "__qualname__", repr(activity))
+        name = getattr(activity, "__name__", repr(activity))
         raise TypeError(
             f"Activity {name} missing attributes, was it decorated with @activity.defn? Else give its name as a string"
         )
@@ -230,7 +236,7 @@ current_context: ContextVar[ActivityContext] = ContextVar("overwinter_activity")
 def _context() -> ActivityContext:
     context = current_context.get(None)
     if context is None:
-        raise RuntimeError("Not in activity context: call this from a running activity only")
+        raise RuntimeError("Not in activity context")
     return context
 
 

@@ -12,7 +12,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from .attempts import ActivityRunner, Attempt, AttemptRequest, CompletesLater, Place, Reports, Timeouts
+from .attempts import (
+    SHUTDOWN,
+    ActivityRunner,
+    Attempt,
+    AttemptRequest,
+    CompletesLater,
+    Place,
+    Reports,
+    Timeouts,
+)
+from .core.payload import Failure
 from .pace import Pace
 
 _log = logging.getLogger(__name__)
@@ -109,6 +119,10 @@ class ActivitySlots:
         if isinstance(outcome, CompletesLater):
             self._handed_over = {p: a for p, a in self._handed_over.items() if not a.reported}
             self._handed_over[place] = attempt
+        elif (
+            attempt.cancel_reason == SHUTDOWN and isinstance(outcome, Failure) and outcome.kind == "canceled"
+        ):
+            self._cut(attempt)
         else:
             attempt.report(outcome)
 
@@ -123,21 +137,33 @@ class ActivitySlots:
             attempt.on_outcome = partial(self.over, attempt.request)
         self.freed()
 
+    def _cut(self, attempt: Attempt) -> None:
+        """Without an outcome it will be made again."""
+        self._cut_off.append(replace(attempt.request, heartbeat=attempt.heartbeat))
+        attempt.silence()
+
     def unfinished(self) -> list[AttemptRequest]:
         """What was cut off without an outcome; whoever serves next makes it again."""
         return self._cut_off
 
     async def close(self, grace_s: float) -> None:
-        """Start nothing more, let what runs end within the grace, then cancel it without an outcome."""
+        """Start nothing more, let what runs end within the grace, then cancel it.
+
+        A function that has a result nevertheless, or an error of its own, has ended like any other.
+        """
         self.closing = True
+        for attempt in self._running.values():
+            if attempt.on_shutdown is not None:
+                attempt.on_shutdown()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
-        for attempt in [*self._running.values(), *self._handed_over.values()]:
-            if not attempt.reported:
-                self._cut_off.append(replace(attempt.request, heartbeat=attempt.heartbeat))
-            attempt.silence()
-            attempt.cancel("the worker shuts down")
-        for task in list(self._tasks):
-            task.cancel()
+        attempts = [a for a in (*self._running.values(), *self._handed_over.values()) if not a.reported]
+        for attempt in attempts:
+            attempt.cancel(SHUTDOWN)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=max(grace_s, 1.0))
+        for attempt in attempts:
+            if not attempt.reported:
+                self._cut(attempt)
+        for task in list(self._tasks):
+            task.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from .core.commands import ScheduleActivity
 from .core.events import WorkflowStarted
@@ -59,6 +59,10 @@ class Cancellable(Protocol):
         ...
 
 
+SHUTDOWN: Final = "the worker shuts down"
+"""Why attempts are cancelled that do not end within the grace of a worker that stops."""
+
+
 class CompletesLater:
     """What a function says that has handed its work to someone else, who will report how it ended."""
 
@@ -100,6 +104,8 @@ class Attempt:
         self.task: asyncio.Task[None] | None = None
         self.on_cancel: Callable[[], None] | None = None
         """How the kind of activity at hand is told to stop; an asynchronous one is its task."""
+        self.on_shutdown: Callable[[], None] | None = None
+        """How code in another process is told that the worker begins to stop."""
         self.on_outcome: Callable[[], None] | None = None
         """Called when the outcome is known, or nobody wants it any more."""
         self._reports = reports

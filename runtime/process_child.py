@@ -22,7 +22,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from . import process_frames as frames
-from .activity import Info, activity_definition, current_context
+from .activity import NO_CLIENT, Info, activity_definition, current_context
+from .activity_contexts import info_of, raise_into_thread
 from .attempts import AttemptRequest
 from .converter import DataConverter, PayloadConverter, PayloadLimitError
 from .core import codec
@@ -30,7 +31,6 @@ from .core.commands import ScheduleActivity
 from .core.events import WorkflowStarted
 from .core.payload import Failure
 from .exceptions import CancelledError
-from .functions import info_of, raise_into_thread
 from .metrics import MetricMeter
 from .values import ConvertedValues
 
@@ -48,6 +48,25 @@ def _module(name: str) -> Any:
     return importlib.import_module(name)
 
 
+def named(module: str, qualname: str) -> Any:
+    """The function or class of this name."""
+    found = _module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
+
+
+@cache
+def _values(payload_converter: tuple[str, str], failure_converter: tuple[str, str]) -> ConvertedValues:
+    """Values by the gateway's converters. Its codec and its storage are not needed here: payloads come opened."""
+    return ConvertedValues(
+        DataConverter(
+            payload_converter_class=named(*payload_converter),
+            failure_converter_class=named(*failure_converter),
+        )
+    )
+
+
 class Child:
     """The process's side of the conversation. An `activity.ActivityContext` while a function runs."""
 
@@ -62,6 +81,7 @@ class Child:
         self._info: Info | None = None
         self._interruptible = False
         self._shields = 0
+        self._cancel_reason = ""
 
     @property
     def info(self) -> Info:
@@ -79,14 +99,12 @@ class Child:
     @property
     def client(self) -> Client:
         """See `activity.ActivityContext`."""
-        raise RuntimeError(
-            "No client available: only an asynchronous activity can call the engine, make it `async def`"
-        )
+        raise RuntimeError(NO_CLIENT)
 
     @property
     def cancel_reason(self) -> str | None:
         """See `activity.ActivityContext`."""
-        return "the workflow asked for it" if self.cancelled.is_set() else None
+        return self._cancel_reason if self.cancelled.is_set() else None
 
     @property
     def payload_converter(self) -> PayloadConverter:
@@ -132,30 +150,43 @@ class Child:
             if kind == frames.RUN:
                 self._calls.put(fields)
             elif kind == frames.CANCEL:
-                self._cancel()
+                self._cancel(str(fields[0]))
+            elif kind == frames.SHUTDOWN:
+                self.shutting_down.set()
 
-    def _cancel(self) -> None:
+    def _cancel(self, reason: str) -> None:
+        self._cancel_reason = reason
         self.cancelled.set()
         with self._running:
             if self._interruptible and not self._shields:
                 raise_into_thread(threading.main_thread().ident or 0, CancelledError)
 
-    def _run(self, module: str, qualname: str, *attempt: Any) -> None:
+    def _run(self, fn: Sequence[str], converters: Sequence[Sequence[str]], *attempt: Any) -> None:
         self.cancelled.clear()
+        self.shutting_down.clear()
         try:
-            outcome = self._call(module, qualname, *request_of(*attempt))
+            request, started_at_us = request_of(*attempt)
+            self._values = _values(*map(tuple, converters)).for_activity(
+                request.workflow,
+                request.command.activity_id,
+                request.command.activity_type,
+                request.command.task_queue,
+                local=request.command.local,
+            )
+            outcome = self._call(named(*fn), request, started_at_us)
         except BaseException as error:  # whatever user code raises is the outcome of the attempt
             self._send(frames.FAILURE, codec.encode_failure(self._failure(error)))
         else:
             self._send(frames.RESULT, outcome)
 
-    def _call(self, module: str, qualname: str, request: AttemptRequest, started_at_us: int) -> bytes:
+    def _call(self, fn: Any, request: AttemptRequest, started_at_us: int) -> bytes:
         self._info = info_of(request, started_at_us, self._values)
-        fn: Any = _module(module)
-        for part in qualname.split("."):
-            fn = getattr(fn, part)
         definition = activity_definition(fn)
-        arguments = self._values.decode(request.command.args, definition.arg_types)
+        payloads = request.command.args
+        if definition.name is None:
+            arguments = [self._values.raw(payloads)]
+        else:
+            arguments = self._values.decode(payloads, definition.arg_types)
         try:
             with self._running:
                 self._interruptible = not definition.no_thread_cancel_exception

@@ -12,7 +12,8 @@ FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
 LENGTH: Final = struct.Struct(">I")
 
 RUN: Final = "run"  # see processes.ProcessCall.fields
-CANCEL: Final = "cancel"
+CANCEL: Final = "cancel"  # why
+SHUTDOWN: Final = "shutdown"  # the worker begins to stop
 BEAT: Final = "beat"  # details
 RESULT: Final = "result"  # payload
 FAILURE: Final = "failure"  # failure

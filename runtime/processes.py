@@ -16,39 +16,65 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .attempts import AttemptRequest
+from .attempts import Attempt, AttemptRequest
+from .converter import DataConverter
 from .core import codec
 from .core.payload import Failure, Payload
-from .process_frames import BEAT, CANCEL, FAILURE, LENGTH, RESULT, RUN, FrameRefused, length_of, pack, unpack
+from .process_frames import (
+    BEAT,
+    CANCEL,
+    FAILURE,
+    LENGTH,
+    RESULT,
+    RUN,
+    SHUTDOWN,
+    FrameRefused,
+    length_of,
+    pack,
+    unpack,
+)
+
+CANCELED = Failure(kind="canceled", message="Cancelled")
+"""The outcome of a function that stopped when it was told to, or did not begin."""
 
 
-class NotCallableByName(ValueError):
-    """A child process cannot find this function: it is local, a lambda, or a method of an object."""
+class NotCallableByName(TypeError):
+    """A child process cannot find this function or class: it is local, a lambda, or a method of an object."""
+
+
+Name = tuple[str, str]
+"""A module, and a qualified name in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessCall:
     """A function by name, and the attempt that calls it."""
 
-    module: str
-    qualname: str
+    fn: Name
+    converters: tuple[Name, Name]
+    """What makes the payload and the failure converter."""
     request: AttemptRequest
     started_at_us: int
 
     @classmethod
-    def of(cls, fn: Callable[..., Any], request: AttemptRequest, started_at_us: int) -> ProcessCall:
+    def of(
+        cls, fn: Callable[..., Any], request: AttemptRequest, started_at_us: int, converter: DataConverter
+    ) -> ProcessCall:
         """The call that an attempt makes of a function."""
-        return cls(_module_of(fn), fn.__qualname__, request, started_at_us)
+        makers = (converter.payload_converter_class, converter.failure_converter_class)
+        payloads, failures = (_name_of(maker) for maker in makers)
+        return cls(_name_of(fn), (payloads, failures), request, started_at_us)
 
     def fields(self) -> tuple[object, ...]:
         """What a child is told, see `process_child.request_of`."""
         request = self.request
         return (
-            self.module,
-            self.qualname,
+            self.fn,
+            self.converters,
             codec.encode_body(request.workflow),
             codec.encode_body(request.command),
             request.attempt,
@@ -56,6 +82,10 @@ class ProcessCall:
             codec.encode_payloads(request.heartbeat),
             request.key_run_id,
         )
+
+
+def _name_of(fn: Callable[..., Any]) -> Name:
+    return _module_of(fn), fn.__qualname__
 
 
 def _module_of(fn: Callable[..., Any]) -> str:
@@ -70,7 +100,7 @@ def _module_of(fn: Callable[..., Any]) -> str:
     return fn.__module__ if path is None else f"file:{Path(path).resolve()}"
 
 
-def check_callable_by_name(fn: Callable[..., Any]) -> None:
+def check_callable_by_name(what: str, fn: Callable[..., Any]) -> None:
     """Refuse what a child process could not find.
 
     Raises:
@@ -85,8 +115,8 @@ def check_callable_by_name(fn: Callable[..., Any]) -> None:
         found = None
     if found is not fn:
         raise NotCallableByName(
-            f"activity {name} cannot run in a process, a child would not find it by its name: "
-            "make it a function at the top of an importable module"
+            f"{what} {name} must be picklable when using a process executor, that is, a child must find it by its name: "
+            "put it at the top of an importable module"
         )
 
 
@@ -105,56 +135,69 @@ class ProcessPool:
         return len(self._all)
 
     async def run(
-        self, call: ProcessCall, *, on_heartbeat: Callable[[tuple[Payload, ...]], None]
+        self, call: ProcessCall, attempt: Attempt, *, on_heartbeat: Callable[[tuple[Payload, ...]], None]
     ) -> Payload | Failure:
-        """Call the function in a child; when this is cancelled, so is the function, and then its child is killed."""
-        async with self._slots:
-            child = self._idle.pop() if self._idle else await self._start()
-            reusable = False
-            try:
-                child.tell(RUN, *call.fields())
-                outcome = await child.outcome(on_heartbeat)
-                reusable = True
-            except asyncio.CancelledError:
-                reusable = await self._cancel(child)
+        """Call the function in a child. Once the attempt is cancelled it is told, and its child killed after the grace."""
+        task = asyncio.current_task()
+        assert task is not None
+
+        def give_up() -> None:
+            task.cancel()
+
+        attempt.on_cancel = give_up
+        try:
+            async with self._slots:
+                child = self._idle.pop() if self._idle else await self._start()
+                return await self._run_in(child, call, attempt, on_heartbeat)
+        except asyncio.CancelledError:
+            if attempt.cancel_reason is None or attempt.on_cancel is not give_up:
                 raise
-            except FrameRefused as error:
-                return Failure(
-                    kind="application",
-                    message=str(error),
-                    attributes={"type": "FrameRefused", "non_retryable": True},
-                )
-            except _ChildDied as died:
-                return died.failure(call.qualname)
-            finally:
-                if reusable:
-                    self._idle.append(child)
-                else:
-                    child.kill()
-                    self._all.discard(child)
-            return outcome
+            task.uncancel()
+            return CANCELED
+
+    async def _run_in(
+        self,
+        child: _Child,
+        call: ProcessCall,
+        attempt: Attempt,
+        on_heartbeat: Callable[[tuple[Payload, ...]], None],
+    ) -> Payload | Failure:
+        kill: list[asyncio.TimerHandle] = []
+
+        def cancel() -> None:
+            child.tell(CANCEL, attempt.cancel_reason)
+            kill.append(asyncio.get_running_loop().call_later(self._grace_s, child.kill))
+
+        attempt.on_cancel = cancel
+        attempt.on_shutdown = partial(child.tell, SHUTDOWN)
+        reusable = False
+        try:
+            child.tell(RUN, *call.fields())
+            outcome = await child.outcome(on_heartbeat)
+            reusable = not child.killed
+        except FrameRefused as error:
+            return Failure(
+                kind="application",
+                message=str(error),
+                attributes={"type": "FrameRefused", "non_retryable": True},
+            )
+        except _ChildDied as died:
+            return CANCELED if child.killed else died.failure(call.fn[1])
+        finally:
+            attempt.on_shutdown = None
+            for timer in kill:
+                timer.cancel()
+            if reusable:
+                self._idle.append(child)
+            else:
+                child.kill()
+                self._all.discard(child)
+        return outcome
 
     async def _start(self) -> _Child:
         child = await _Child.start()
         self._all.add(child)
         return child
-
-    async def _cancel(self, child: _Child) -> bool:
-        """Ask the function to stop; whether it has within the grace, and the child can be used again."""
-        ending = asyncio.ensure_future(self._end_of(child))
-        try:
-            return await asyncio.wait_for(asyncio.shield(ending), self._grace_s)
-        except (TimeoutError, asyncio.CancelledError):
-            return False
-        finally:
-            ending.cancel()
-
-    async def _end_of(self, child: _Child) -> bool:
-        child.tell(CANCEL)
-        with contextlib.suppress(_ChildDied, FrameRefused):
-            await child.outcome(lambda _details: None)
-            return True
-        return False
 
     async def close(self) -> None:
         """End all children."""
@@ -175,7 +218,7 @@ class _ChildDied(Exception):
         return Failure(
             kind="application",
             message=f"the process that ran activity {qualname} died of {how}",
-            attributes={"type": "ProcessDied"},
+            attributes={"type": "BrokenProcessPool"},
         )
 
 
@@ -188,6 +231,7 @@ class _Child:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self.killed = False
 
     @classmethod
     async def start(cls) -> _Child:
@@ -229,6 +273,7 @@ class _Child:
                 )
 
     def kill(self) -> None:
+        self.killed = True
         self._writer.close()
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..activity import ActivityCancellationDetails, Info, current_context
+from ..activity_contexts import raise_into_thread
 from ..client import Client
 from ..common import Priority, RetryPolicy
 from ..converter import DataConverter, PayloadConverter
 from ..exceptions import CancelledError
-from ..functions import raise_into_thread
 from ..interceptors import ActivityOutboundInterceptor
 from ..metrics import MetricMeter
 

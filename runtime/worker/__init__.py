@@ -21,6 +21,7 @@ from ..interceptors import (
 )
 from ..workflow._versions import PatchActivationInput
 from ._replayer import Replayer, WorkflowReplayResult, WorkflowReplayResults
+from ._shared_state import SharedHeartbeatSender, SharedStateManager
 from ._worker import Plugin, Worker, WorkerConfig
 from .workflow_sandbox import UnsandboxedWorkflowRunner, WorkflowRunner
 
@@ -37,6 +38,8 @@ __all__ = [
     "PatchActivationInput",
     "Plugin",
     "Replayer",
+    "SharedHeartbeatSender",
+    "SharedStateManager",
     "SignalChildWorkflowInput",
     "SignalExternalWorkflowInput",
     "StartActivityInput",

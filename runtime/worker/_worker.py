@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -204,6 +205,7 @@ class Worker:
         found = [interceptor.workflow_interceptor_class(class_input) for interceptor in self._interceptors]
         self._inbound = inbound_of([cls for cls in found if cls is not None])
         executor = config.get("activity_executor")
+        _warn_of_few_threads(executor, config.get("max_concurrent_activities"))
         self._own_executor = executor is None or isinstance(executor, ProcessPoolExecutor)
         if isinstance(executor, ProcessPoolExecutor):
             # It would pickle functions and arguments. Its size is what its owner chose; ours takes its place.
@@ -220,9 +222,14 @@ class Worker:
                 guard.guard_module(cls.__module__)
 
     def _check_executor(self, executor: Executor | ProcessPool | None) -> None:
-        for definition in self._activities.values():
-            if isinstance(executor, ProcessPool) and not definition.is_async:
-                check_callable_by_name(definition.fn)
+        in_processes = [definition.fn for definition in self._activities.values() if not definition.is_async]
+        if not isinstance(executor, ProcessPool) or not in_processes:
+            return
+        for fn in in_processes:
+            check_callable_by_name("Activity", fn)
+        converter = self.client.data_converter
+        check_callable_by_name("payload converter", converter.payload_converter_class)
+        check_callable_by_name("failure converter", converter.failure_converter_class)
 
     def config(self, *, active_config: bool = False) -> WorkerConfig:
         """The options that this worker was made with."""
@@ -331,6 +338,16 @@ def _metered(meter: RecordingMeter, namespace: str, instance: Instance) -> Recor
     return meter.speaking(lambda: instance.read_only or not instance.replaying).with_additional_attributes(
         labels
     )
+
+
+def _warn_of_few_threads(executor: Executor | ProcessPool | None, activities_max: int | None) -> None:
+    size = getattr(executor, "_max_workers", None)
+    if size is not None and activities_max is not None and size < activities_max:
+        warnings.warn(
+            f"Worker max_concurrent_activities is {activities_max} "
+            f"but activity_executor's max_workers is only {size}",
+            stacklevel=4,
+        )
 
 
 def _by_name(definitions: Sequence[WorkflowDefinition]) -> dict[str | None, WorkflowDefinition]:

@@ -18,6 +18,7 @@ from overwinter.runtime.common import RetryPolicy
 from overwinter.runtime.exceptions import (
     ActivityError,
     ApplicationError,
+    ApplicationErrorCategory,
     CancelledError,
     TimeoutError,
     TimeoutType,
@@ -178,6 +179,15 @@ def thread_beats_then_hangs() -> list[Any]:
     while not stop.is_set():
         time.sleep(0.01)
     return []
+
+
+@activity.defn
+async def beats_from_a_thread_of_its_own() -> list[Any]:
+    if activity.info().attempt == 2:
+        return list(activity.info().heartbeat_details)
+    for number in range(3):
+        await asyncio.to_thread(activity.heartbeat, number)
+    raise ApplicationError("once more")
 
 
 @activity.defn
@@ -464,6 +474,39 @@ async def test_heartbeats_from_a_thread_reach_the_next_attempt(real: Gateway) ->
             retry_policy=QUICK,
         )
         assert result == ["before"]
+
+
+async def test_an_asynchronous_activity_beats_from_the_threads_that_it_makes(real: Gateway) -> None:
+    async with real.on([Call], [beats_from_a_thread_of_its_own]) as client:
+        result = await call(
+            client, beats_from_a_thread_of_its_own, start_to_close_timeout=LONG, retry_policy=QUICK
+        )
+        assert result == [2]
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (ValueError("dry"), "WARNING"),
+        (ApplicationError("as usual", category=ApplicationErrorCategory.BENIGN), "DEBUG"),
+    ],
+)
+async def test_a_failing_attempt_is_logged_and_a_benign_one_only_for_who_looks_closely(
+    real: Gateway, caplog: pytest.LogCaptureFixture, error: Exception, level: str
+) -> None:
+    @activity.defn
+    async def fails() -> None:
+        raise error
+
+    caplog.set_level("DEBUG", "overwinter.activity")
+    async with real.on([Call], [fails]) as client:
+        with pytest.raises(WorkflowFailureError):
+            await call(client, fails, start_to_close_timeout=LONG, retry_policy=ONCE)
+    (record,) = [r for r in caplog.records if r.getMessage().startswith("Completing activity as failed")]
+    assert record.levelname == level
+    assert record.exc_info
+    assert record.exc_info[1] is error
+    assert vars(record)["temporal_activity"]["activity_type"] == "fails"
 
 
 @workflow.defn

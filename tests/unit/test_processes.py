@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import pytest
 
 from overwinter import activity
 from overwinter.runtime.client import Client, WorkflowFailureError
+from overwinter.runtime.converter import DataConverter
 from overwinter.runtime.exceptions import ActivityError, ApplicationError, CancelledError
+from overwinter.runtime.interceptors import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 from overwinter.runtime.processes import NotCallableByName, ProcessPool
 from overwinter.runtime.worker import Worker
-from tests.unit.process_work import ALL, Call
+from tests.unit.process_work import ALL, Call, Reversing, ShoutingConverter
 
 GRACE_S = 0.3
 ROOT = Path(__file__).parents[2]
@@ -86,7 +89,7 @@ async def test_an_exception_comes_back_with_its_type_and_cause(crew: Crew) -> No
 async def test_a_child_that_dies_is_named_by_its_signal_and_replaced(crew: Crew) -> None:
     error = await crew.failure("dies")
     assert isinstance(error, ApplicationError)
-    assert error.type == "ProcessDied"
+    assert error.type == "BrokenProcessPool"
     assert "SIGSEGV" in error.message
     assert (await crew.call("where", {"name": "a", "pixels": 1}))["pixels"] == 1
 
@@ -98,6 +101,93 @@ async def test_heartbeats_reach_the_next_attempt(crew: Crew) -> None:
 async def test_a_function_that_is_cancelled_stops_and_its_child_lives(crew: Crew) -> None:
     assert isinstance(await crew.failure("listens", cancel_after_s=0.5), CancelledError)
     assert crew.pool.children == 1
+
+
+async def test_what_a_cancelled_function_returns_is_its_result(crew: Crew) -> None:
+    result = await crew.call("obeys", cancel_after_s=0.5)
+    assert "cancelled: " in result
+    assert "cancel_requested=True" in result
+
+
+async def test_a_dynamic_activity_is_called_with_the_values_as_they_came(crew: Crew) -> None:
+    assert await crew.call("whatever", "leaf") == "whatever ['leaf']"
+
+
+async def test_a_function_learns_that_its_worker_stops(tmp_path: Path) -> None:
+    pool = ProcessPool(1)
+    async with Client.open(tmp_path / "journal.db") as client:
+        async with Worker(
+            client,
+            task_queue="q",
+            workflows=[Call],
+            activities=ALL,
+            activity_executor=pool,
+            graceful_shutdown_timeout=timedelta(seconds=10),
+        ):
+            handle = await client.start_workflow(
+                Call.run, args=["packs_up", None, 0.0], id="w", task_queue="q"
+            )
+            while not any(attempt.heartbeat for attempt in await client.engine.journal.attempts(1)):
+                await asyncio.sleep(0.05)
+        async with Worker(client, task_queue="q", workflows=[Call], activities=[], activity_executor=pool):
+            assert await handle.result() == "packed up: True"
+    await pool.close()
+
+
+class Notes(Interceptor):
+    """Writes down what each call was and what came of it."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return Noting(next, self.notes)
+
+
+class Noting(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, notes: list[str]) -> None:
+        super().__init__(next)
+        self.notes = notes
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        self.notes.append(f"{input.fn.__name__}{tuple(input.args)}")
+        input.args = ["from the interceptor"]
+        try:
+            result = await super().execute_activity(input)
+        except Exception as error:
+            self.notes.append(f"raised {error}")
+            raise
+        self.notes.append(f"returned {result}")
+        return result
+
+
+async def test_codec_converter_and_interceptors_are_the_same_as_for_any_activity(tmp_path: Path) -> None:
+    pool, notes = ProcessPool(1), Notes()
+    converter = DataConverter(payload_converter_class=ShoutingConverter, payload_codec=Reversing())
+    async with (
+        Client.open(tmp_path / "journal.db", data_converter=converter) as client,
+        Worker(
+            client,
+            task_queue="q",
+            workflows=[Call],
+            activities=ALL,
+            activity_executor=pool,
+            interceptors=[notes],
+        ),
+    ):
+        crew = Crew(client, pool)
+        assert await crew.call("converts", "leaf") == "ShoutingConverter from the interceptor"
+        error = await crew.failure("fails")
+    await pool.close()
+    assert isinstance(error, ApplicationError)
+    assert (error.type, error.message) == (
+        "TypeError",
+        "fails() takes 0 positional arguments but 1 was given",
+    )
+    assert notes.notes[:2] == [
+        "converts('leaf',)",
+        "returned ShoutingConverter from the interceptor",
+    ]
 
 
 async def test_a_function_that_does_not_stop_is_killed_after_the_grace_and_its_slot_comes_back(
@@ -129,6 +219,7 @@ async def test_a_function_that_a_child_could_not_find_is_refused_when_the_worker
 _PARENT = """
 import asyncio, sys
 sys.path[:0] = [{root!r}]
+from overwinter.runtime.interceptors import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 from overwinter.runtime.processes import _Child
 async def main():
     child = await _Child.start()
@@ -168,6 +259,7 @@ import asyncio, os
 from datetime import timedelta
 from overwinter import activity, workflow
 from overwinter.runtime.client import Client
+from overwinter.runtime.interceptors import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 from overwinter.runtime.processes import ProcessPool
 from overwinter.runtime.worker import Worker
 
