@@ -97,6 +97,6 @@ def _activities_of(module: ModuleType) -> list[Callable[..., Any]]:
 def _is(definition_of: Callable[[Any], object], found: Any) -> bool:
     try:
         definition_of(found)
-    except ValueError:
+    except (TypeError, ValueError):
         return False
     return True

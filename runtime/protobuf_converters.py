@@ -9,6 +9,7 @@ from typing import Any
 
 from .core.payload import ENCODING, Payload
 from .encoding_converter import EncodingPayloadConverter
+from .external_storage.references import MESSAGE_TYPE, NOT_CONFIGURED
 from .plain_values import DEFAULT_LIMITS, PayloadLimits, PayloadUnreadable, require_size
 
 _MESSAGE_TYPE = "messageType"
@@ -37,6 +38,8 @@ class _ProtoPayloadConverter(EncodingPayloadConverter):
         hinted = getattr(getattr(type_hint, "DESCRIPTOR", None), "full_name", None)
         if hinted == name:
             return type_hint()
+        if name == MESSAGE_TYPE.decode():
+            raise RuntimeError(NOT_CONFIGURED)
         try:
             found = _package("symbol_database").Default().GetSymbol(name)
         except KeyError as error:
