@@ -20,6 +20,7 @@ from .encoding_converter import EncodingPayloadConverter
 from .exceptions import ApplicationError
 from .external_storage import (
     ExternalStorage,
+    FileStorageDriver,
     StorageDriver,
     StorageDriverActivityInfo,
     StorageDriverClaim,
@@ -86,6 +87,7 @@ __all__ = [
     "EncodingPayloadConverter",
     "ExternalStorage",
     "FailureConverter",
+    "FileStorageDriver",
     "ImmediatePayloadCodec",
     "JSONPlainPayloadConverter",
     "JSONProtoPayloadConverter",

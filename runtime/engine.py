@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -31,6 +31,7 @@ from .core.definition import WorkflowDefinition
 from .core.events import Closing, Happening, WorkflowStarted
 from .core.instance import ActivationFailed, Instance, RejectedUpdate, RunningHandler
 from .core.payload import Payload
+from .core.payload_groups import groups_of
 from .core.replay import HistoryDiverged
 from .follow_ups import Ending, next_request, with_next_run
 from .handover import first_handover, still_awaited, waits_to_begin, withdrawn
@@ -144,6 +145,7 @@ class Engine:
         """What came from inside for executions that are read again because a commit found no room."""
         self._results: dict[int, list[asyncio.Future[Closing]]] = {}
         self._commit_waiters: list[asyncio.Future[None]] = []
+        self._flush_waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self.closing = False
         self._committing = False
@@ -178,7 +180,7 @@ class Engine:
         for worker in self._workers:
             worker.activities.closing = True
         for worker in list(self._workers):
-            await worker.activities.close(0, 1.0)
+            await worker.activities.close(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -213,12 +215,10 @@ class Engine:
         activities_per_second: float | None = None,
         queue_activities_per_second: float | None = None,
         sealing: Sealing | None = None,
-        local_only: bool = False,
     ) -> ActivitySlots:
         """Serve a task queue, beside the workers that do already: what waits for it goes on.
 
-        `sealing` is for workflows; the runner seals what activities say. `queue_activities_per_second` is for all workers of the
-        queue together; of several, the lowest holds. With `local_only` it runs no activities but local ones.
+        `sealing` is for workflows; the runner seals what activities say. `queue_activities_per_second` is for all workers of the queue together; of several, the lowest holds.
         """
         slots = ActivitySlots(
             runner,
@@ -230,9 +230,7 @@ class Engine:
             timeouts=self.timeouts,
             per_second=activities_per_second,
         )
-        worker = ServingWorker(
-            workflows, slots, runner, make_instance, queue_activities_per_second, sealing, local_only
-        )
+        worker = ServingWorker(workflows, slots, runner, make_instance, queue_activities_per_second, sealing)
         self._workers.add(task_queue, worker)
         self.activities.serve(task_queue)
         for live in list(self._live.values()):
@@ -523,6 +521,21 @@ class Engine:
             waiters.remove(waiter)
             if not waiters:
                 del self._results[key]
+
+    async def flushed(self) -> None:
+        """What was on its way into the journal as bytes is there, or was not written and is in memory again."""
+        for _ in range(2):  # The commit that is under way, and the one that takes what waits now.
+            if not (self.batch or self._committing):
+                return
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._flush_waiters.append(waiter)
+            await waiter
+
+    def payloads_in_memory(self) -> Iterator[Payload]:
+        """Payloads of what executions have not recorded yet."""
+        waiting = [item for unread in self.unread.values() for item in unread]
+        waiting += [item for live in self._live.values() for item in self.transit.unrecorded(live)]
+        return (payload for group in groups_of(item.body for item in waiting) for payload in group)
 
     def next_commit(self) -> asyncio.Future[None]:
         """A future that is done after the next commit."""
@@ -1117,6 +1130,7 @@ class Engine:
             raise
         finally:
             self._committing = False
+            _release(self._flush_waiters)
         self.counters.commits += 1
         self.counters.events += len(batch.events)
         for key, (live, incoming) in touched.items():
@@ -1136,10 +1150,7 @@ class Engine:
         for settle in settlers:
             settle(None)
         self.committed(batch)
-        waiters, self._commit_waiters = self._commit_waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        _release(self._commit_waiters)
         self._evict_some()
 
     def _start_refused(
@@ -1229,6 +1240,13 @@ class Engine:
         """Whether something goes on that needs no timer: a turn, a commit, a read."""
         working = self._ready or self.batch or self._effects or self._settlers or self._committing
         return bool(working or self.loading or len(self._tasks) > 2)
+
+
+def _release(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()
 
 
 def _nothing_of(_batch: Batch) -> None:

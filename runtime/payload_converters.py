@@ -13,7 +13,7 @@ from .api.common.v1 import Payloads
 from .common import RawValue
 from .core.payload import ENCODING, Payload
 from .encoding_converter import EncodingPayloadConverter
-from .external_storage.references import NOT_CONFIGURED, is_reference
+from .external_storage.references import NOT_CONFIGURED, REFERENCE_ENCODING, is_reference
 from .plain_values import (
     DEFAULT_LIMITS,
     READ_BYTES_MAX,
@@ -316,9 +316,9 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
             return transfer.from_transfer_type(self._from_payload(payload, transfer.transfer_type), hint)
         encoding = payload.metadata.get(ENCODING, b"")
         converter = self.converters.get(encoding)
+        if (converter is None or encoding == REFERENCE_ENCODING) and is_reference(payload):
+            raise RuntimeError(NOT_CONFIGURED)
         if converter is None:
-            if is_reference(payload):
-                raise RuntimeError(NOT_CONFIGURED)
             known = ", ".join(name.decode() for name in self.converters)
             raise KeyError(f"Unknown payload encoding {payload.encoding}, expected one of {known}")
         if encoding in self._foreign:

@@ -404,6 +404,14 @@ class Journal(Protocol):
         """Events in the order of their commits."""
         ...
 
+    async def events_with(self, part: bytes, after_lsn: int, up_to_lsn: int) -> list[tuple[int, bytes]]:
+        """Of the events after one position and up to another, those that contain these bytes, with their execution's key."""
+        ...
+
+    async def attempts_and_messages_with(self, part: bytes) -> list[tuple[int, bytes]]:
+        """What is kept of attempts and of messages to send, where it contains these bytes, with its execution's key."""
+        ...
+
     async def last_ids(self) -> LastIds:
         """The highest numbers that were given out."""
         ...

@@ -274,6 +274,13 @@ class Transit:
         live.drop_instance()
         return leaving.activated.incoming
 
+    def unrecorded(self, live: LiveExecution) -> list[Incoming]:
+        """All that has happened to an execution and is not in its history yet."""
+        transit = live.transit
+        behind, held = (None if transit is None else transit.behind) or ([], [])
+        leaving = [] if transit is None or transit.leaving is None else transit.leaving.activated.incoming
+        return [*leaving, *behind, *held, *live.incoming, *live.held]
+
     # -- queries -------------------------------------------------------------------------------------
 
     async def rebuild(self, live: LiveExecution, entry: ServingWorker) -> None:

@@ -10,10 +10,22 @@ from .drivers import (
     StorageDriverWorkflowInfo,
     StorageWarning,
 )
+from .files import (
+    FileStorageDriver,
+    FolderOfAnotherJournal,
+    PayloadFileDamaged,
+    PayloadFileError,
+    PayloadFileMissing,
+)
 from .storage import ExternalStorage
 
 __all__ = [
     "ExternalStorage",
+    "FileStorageDriver",
+    "FolderOfAnotherJournal",
+    "PayloadFileDamaged",
+    "PayloadFileError",
+    "PayloadFileMissing",
     "StorageDriver",
     "StorageDriverActivityInfo",
     "StorageDriverClaim",

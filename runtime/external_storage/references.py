@@ -16,7 +16,7 @@ MESSAGE_TYPE: Final = b"temporal.api.sdk.v1.ExternalStorageReference"
 NOT_CONFIGURED: Final = (
     "[TMPRL1105] Detected externally stored payload(s) but external storage is not configured."
 )
-_ENCODING: Final = b"json/protobuf"
+REFERENCE_ENCODING: Final = b"json/protobuf"
 _BEFORE_THE_MESSAGE: Final = b"json/external-storage-reference"
 """The encoding of references that the SDK wrote before it had the message."""
 
@@ -24,7 +24,7 @@ _BEFORE_THE_MESSAGE: Final = b"json/external-storage-reference"
 def is_reference(payload: Payload) -> bool:
     """Whether this stands for a payload that is kept elsewhere."""
     encoding = payload.metadata.get(ENCODING)
-    if encoding == _ENCODING:
+    if encoding == REFERENCE_ENCODING:
         return payload.metadata.get("messageType") == MESSAGE_TYPE
     return encoding == _BEFORE_THE_MESSAGE
 
@@ -33,7 +33,7 @@ def reference_to(driver: str, claim: StorageDriverClaim, size: int) -> Payload:
     """The reference to a payload of this size; the claim lives as long as it does."""
     message = {"driverName": driver, "claimData": dict(claim.claim_data)}
     reference = Payload(
-        {ENCODING: _ENCODING, "messageType": MESSAGE_TYPE},
+        {ENCODING: REFERENCE_ENCODING, "messageType": MESSAGE_TYPE},
         json.dumps(message, separators=(",", ":")).encode(),
         (size,),
     )

@@ -368,6 +368,16 @@ class MemoryJournal:
             for lsn, e in enumerate(self._events[after_lsn : after_lsn + limit], after_lsn + 1)
         ]
 
+    async def events_with(self, part: bytes, after_lsn: int, up_to_lsn: int) -> list[tuple[int, bytes]]:
+        """See `Journal.events_with`."""
+        return [(e.execution, e.data) for e in self._events[after_lsn:up_to_lsn] if part in e.data]
+
+    async def attempts_and_messages_with(self, part: bytes) -> list[tuple[int, bytes]]:
+        """See `Journal.attempts_and_messages_with`."""
+        attempts = [(a.execution, data) for a in self._attempts.values() for data in (a.failure, a.heartbeat)]
+        kept = [*attempts, *((message.execution, message.body) for message in self._outbox.values())]
+        return [(execution, data) for execution, data in kept if data is not None and part in data]
+
     async def last_ids(self) -> LastIds:
         """See `Journal.last_ids`."""
         return LastIds(

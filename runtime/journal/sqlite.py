@@ -240,6 +240,14 @@ class SqliteJournal:
         """See `Journal.changes`."""
         return await self._read(store.read_changes, after_lsn, limit)
 
+    async def events_with(self, part: bytes, after_lsn: int, up_to_lsn: int) -> list[tuple[int, bytes]]:
+        """See `Journal.events_with`."""
+        return await self._read(store.read_events_with, part, after_lsn, up_to_lsn)
+
+    async def attempts_and_messages_with(self, part: bytes) -> list[tuple[int, bytes]]:
+        """See `Journal.attempts_and_messages_with`."""
+        return await self._read(store.read_attempts_and_messages_with, part)
+
     async def last_ids(self) -> LastIds:
         """See `Journal.last_ids`."""
         return await self._read(store.read_last_ids)

@@ -604,6 +604,23 @@ def read_changes(connection: sqlite3.Connection, after_lsn: int, limit: int) -> 
     ]
 
 
+def read_events_with(
+    connection: sqlite3.Connection, part: bytes, after_lsn: int, up_to_lsn: int
+) -> list[tuple[int, bytes]]:
+    """See `Journal.events_with`."""
+    query = "SELECT execution, data FROM events WHERE lsn > ? AND lsn <= ? AND instr(data, ?) > 0"
+    return list(connection.execute(query, (after_lsn, up_to_lsn, part)))
+
+
+def read_attempts_and_messages_with(connection: sqlite3.Connection, part: bytes) -> list[tuple[int, bytes]]:
+    """See `Journal.attempts_and_messages_with`."""
+    query = """
+SELECT execution, failure FROM attempts WHERE instr(failure, ?1) > 0
+UNION ALL SELECT execution, heartbeat FROM attempts WHERE instr(heartbeat, ?1) > 0
+UNION ALL SELECT execution, body FROM outbox WHERE instr(body, ?1) > 0"""
+    return list(connection.execute(query, (part,)))
+
+
 def read_last_ids(connection: sqlite3.Connection) -> LastIds:
     """See `Journal.last_ids`."""
     query = """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from ..core import codec, events
 from ..core import commands as cmd
 from ..core.events import Closing, WorkflowStarted
 from ..core.payload import Attribute, Failure, Payload
+from ..core.payload_groups import groups_of
 from ..journal.errors import StorageFull
 from ..ports import ExecutionRecord
 from ..relations import closing_failure
@@ -110,6 +111,19 @@ class Kept:
     def reported(self, number: int) -> Kept:
         """The record without this start, which was made or refused."""
         return replace(self, wanted=tuple(each for each in self.wanted if each[0] != number))
+
+    def payloads(self) -> Iterator[Payload]:
+        """All that it keeps for the workflows that it starts, and of those."""
+        action = self.action
+        for named in (self.memo, action.memo, action.headers):
+            yield from (named or {}).values()
+        yield from action.args
+        if self.last_result is not None:
+            yield self.last_result
+        if self.last_failure is not None:
+            yield from (
+                payload for group in groups_of([cmd.FailWorkflow(self.last_failure)]) for payload in group
+            )
 
     def to_bytes(self) -> bytes:
         """The record as the journal has it."""

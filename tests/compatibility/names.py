@@ -39,7 +39,6 @@ MODULES = (
     "testing",
     "service",
     "runtime",
-    "plugin",
     "contrib.pydantic",
 )
 THEIRS, OURS = "temporalio", "overwinter.runtime"

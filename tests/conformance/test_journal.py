@@ -397,3 +397,26 @@ async def test_last_ids_are_the_highest_that_were_given_out(journal: Journal) ->
     )
     last = await journal.last_ids()
     assert (last.execution, last.outbox, last.parked, last.lsn) == (9, 4, 6, 1)
+
+
+async def test_what_contains_some_bytes_is_found_wherever_it_is(journal: Journal) -> None:
+    mark = Payload({"encoding": b"binary/plain"}, b"...needle...")
+    _, writer = await begin(journal, execution(1))
+    await begin(journal, execution(2, "v"))
+    before = (await journal.last_ids()).lsn
+    more = Batch(events=[writer.add(Signaled("a", (mark,)), 2), writer.add(Signaled("b", (VALUE,)), 2)])
+    more.attempts[1, 5] = AttemptRecord(1, 5, 1, 0, None, codec.encode_payloads((mark,)))
+    more.attempts[1, 6] = AttemptRecord(1, 6, 1, 0, codec.encode_payloads((mark,)), None)
+    more.attempts[1, 7] = AttemptRecord(1, 7, 1, 0, None, None)
+    more.outgoing = [
+        OutgoingMessage(1, 2, "e", "t", b"a needle", 1, False, 0, None),
+        OutgoingMessage(2, 2, "f", "t", b"hay", 1, False, 0, None),
+    ]
+    await journal.commit(more)
+    last = (await journal.last_ids()).lsn
+    assert [key for key, _ in await journal.events_with(b"needle", 0, last)] == [1]
+    assert await journal.events_with(b"needle", 0, before) == []
+    assert await journal.events_with(b"needle", last, last + 100) == []
+    found = await journal.attempts_and_messages_with(b"needle")
+    assert sorted(key for key, _ in found) == [1, 1, 2]
+    assert all(b"needle" in data for _, data in found)

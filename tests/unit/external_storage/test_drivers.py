@@ -20,7 +20,6 @@ from overwinter.runtime.client import (
     WorkflowFailureError,
     WorkflowHistory,
 )
-from overwinter.runtime.clock import SystemClock
 from overwinter.runtime.common import RetryPolicy
 from overwinter.runtime.converter import (
     DataConverter,
@@ -37,11 +36,12 @@ from overwinter.runtime.converter import (
 )
 from overwinter.runtime.core import commands as cmd
 from overwinter.runtime.core import events as ev
+from overwinter.runtime.core.payload_groups import groups_of
 from overwinter.runtime.exceptions import ActivityError, ApplicationError
-from overwinter.runtime.journal import MemoryJournal
 from overwinter.runtime.worker import Replayer, Worker
 from overwinter.runtime.workflow import NondeterminismError
-from tests.unit.gateways import QUEUE, Gateway, engine_on, event_names, until
+from tests.unit.external_storage.sites import Site
+from tests.unit.gateways import QUEUE, event_names, until
 
 SOON = timedelta(seconds=10)
 
@@ -355,33 +355,12 @@ WORKFLOWS = [Chain, Echo, Parent, Waits, Schedules]
 ACTIVITIES = [produce, measure, beats]
 
 
-class Site:
-    """An engine and a worker on one journal, with a converter; started as often as a test wants."""
-
-    def __init__(self, data: DataConverter) -> None:
-        self.data = data
-        self.gateway = Gateway(MemoryJournal(), SystemClock())
-
-    def __call__(self, **options: Any) -> Any:
-        from contextlib import asynccontextmanager
-
-        @asynccontextmanager
-        async def running() -> Any:
-            async with engine_on(self.gateway.journal, self.gateway.clock) as free:
-                client = Client(free.engine, data_converter=self.data)
-                async with Worker(
-                    client, task_queue=QUEUE, workflows=WORKFLOWS, activities=ACTIVITIES, **options
-                ):
-                    yield client
-                assert client.engine.failure is None
-
-        return running()
+def site_with(data: DataConverter) -> Site:
+    return Site(data, WORKFLOWS, ACTIVITIES)
 
 
 def references(history: WorkflowHistory) -> list[str]:
     """Which events of a history refer to something that is kept elsewhere."""
-    from overwinter.runtime.core.payload_groups import groups_of
-
     return [
         type(event.body).__name__
         for event in history.events
@@ -394,9 +373,9 @@ def references(history: WorkflowHistory) -> list[str]:
 @pytest.mark.parametrize("codec", [None, Labelled()], ids=["plain", "codec"])
 async def test_every_way_that_values_take_leads_through_the_storage(codec: PayloadCodec | None) -> None:
     shelf = Shelf()
-    site = Site(storing(shelf, payload_codec=codec))
+    site = site_with(storing(shelf, payload_codec=codec))
     large = "a" * 5000
-    async with site() as client:
+    async with site.on() as client:
         handle = await client.start_workflow(Chain.run, args=[large, 4000], id="one", task_queue=QUEUE)
         assert await handle.query(Chain.ask, large) == large + "?"
         assert await handle.execute_update(Chain.change, large) == large + "!"
@@ -413,25 +392,19 @@ async def test_every_way_that_values_take_leads_through_the_storage(codec: Paylo
             "Signaled",
             "CompleteWorkflow",
         }
-        assert max(len(p.data) for e in history.events for g in _groups(e.body) for p in g) < 1500
+        assert max(len(p.data) for e in history.events for g in groups_of([e.body]) for p in g) < 1500
         assert await handle.query(Chain.ask, large) == large + "?"  # of a closed execution
     await Replayer(workflows=WORKFLOWS, data_converter=site.data).replay_workflow(history)
 
 
-def _groups(body: Any) -> Any:
-    from overwinter.runtime.core.payload_groups import groups_of
-
-    return groups_of([body])
-
-
 async def test_a_restart_rebuilds_code_from_what_is_kept_elsewhere() -> None:
     shelf = Shelf()
-    site = Site(storing(shelf))
-    async with site() as client:
+    site = site_with(storing(shelf))
+    async with site.on() as client:
         handle = await client.start_workflow(Chain.run, args=["a" * 5000, 4000], id="one", task_queue=QUEUE)
         await until(lambda: _waits_for_signal(client, "one"))
         before = shelf.stores
-    async with site() as client:
+    async with site.on() as client:
         assert shelf.stores == before
         handle = client.get_workflow_handle_for(Chain.run, "one")
         await handle.signal(Chain.tell, "b" * 3000)
@@ -446,8 +419,8 @@ async def _waits_for_signal(client: Client, workflow_id: str) -> bool:
 async def test_others_go_on_while_one_waits_for_its_values() -> None:
     shelf = Shelf()
     let = asyncio.Event()
-    site = Site(storing(shelf))
-    async with site() as client:
+    site = site_with(storing(shelf))
+    async with site.on() as client:
         shelf.before_retrieve = let.wait
         slow = await client.start_workflow(Echo.run, "x" * 5000, id="slow", task_queue=QUEUE)
         assert await client.execute_workflow(Echo.run, "quick", id="quick", task_queue=QUEUE) == "quick"
@@ -468,9 +441,9 @@ async def test_a_start_is_durable_while_its_arguments_are_still_fetched_and_sign
     None
 ):
     shelf = Shelf()
-    site = Site(storing(shelf))
+    site = site_with(storing(shelf))
     let = asyncio.Event()
-    async with site() as client:
+    async with site.on() as client:
         shelf.before_retrieve = let.wait
         handle = await client.start_workflow(Collects.run, "x" * 3000, id="one", task_queue=QUEUE)
         for number in range(6):
@@ -500,9 +473,9 @@ WORKFLOWS.append(Collects)
 
 async def test_an_execution_can_be_terminated_while_it_waits_for_its_values_in_either_direction() -> None:
     shelf = Shelf()
-    site = Site(storing(shelf))
+    site = site_with(storing(shelf))
     never = asyncio.Event()
-    async with site() as client:
+    async with site.on() as client:
         shelf.before_retrieve = never.wait
         fetching = await client.start_workflow(Echo.run, "x" * 3000, id="fetching", task_queue=QUEUE)
         await fetching.terminate("enough")
@@ -538,8 +511,8 @@ def _leaving(client: Client, workflow_id: str) -> bool:
 
 async def test_values_that_cannot_be_had_block_their_execution_until_they_can() -> None:
     shelf = Shelf()
-    site = Site(storing(shelf))
-    async with site() as client:
+    site = site_with(storing(shelf))
+    async with site.on() as client:
         handle = await client.start_workflow(Waits.run, "", id="one", task_queue=QUEUE)
         argument = "x" * 3000
 
@@ -561,8 +534,8 @@ async def _is_blocked(client: Client, workflow_id: str, cause: str) -> bool:
 
 async def test_results_that_cannot_be_stored_block_their_execution_until_they_can() -> None:
     shelf = Shelf()
-    site = Site(storing(shelf))
-    async with site() as client:
+    site = site_with(storing(shelf))
+    async with site.on() as client:
         handle = await client.start_workflow(Echo.run, "x" * 3000, id="one", task_queue=QUEUE)
 
         async def broken() -> None:
@@ -576,13 +549,13 @@ async def test_results_that_cannot_be_stored_block_their_execution_until_they_ca
 
 async def test_an_error_that_says_that_it_is_final_fails_the_workflow() -> None:
     shelf = Shelf()
-    site = Site(storing(shelf))
+    site = site_with(storing(shelf))
 
     async def gone() -> None:
         raise ApplicationError("the bucket is gone", type="BucketGone", non_retryable=True)
 
     shelf.before_retrieve = gone
-    async with site() as client:
+    async with site.on() as client:
         with pytest.raises(WorkflowFailureError) as failed:
             await client.execute_workflow(Echo.run, "x" * 3000, id="one", task_queue=QUEUE)
         cause = failed.value.cause
@@ -591,8 +564,8 @@ async def test_an_error_that_says_that_it_is_final_fails_the_workflow() -> None:
 
 
 async def failed_activity(data: DataConverter, size: int, text: str) -> BaseException | None:
-    site = Site(data)
-    async with site() as client:
+    site = site_with(data)
+    async with site.on() as client:
         with pytest.raises(WorkflowFailureError) as failed:
             await client.execute_workflow(OneActivity.run, args=[text, size], id="one", task_queue=QUEUE)
     assert isinstance(failed.value.cause, ActivityError)
@@ -643,8 +616,8 @@ async def test_a_result_of_an_activity_that_cannot_be_stored_fails_its_attempt()
 
 async def test_replay_tells_what_a_worker_would_do() -> None:
     shelf = Shelf()
-    site = Site(storing(shelf))
-    async with site() as client:
+    site = site_with(storing(shelf))
+    async with site.on() as client:
         handle = await client.start_workflow(Schedules.run, "x" * 3000, id="one", task_queue=QUEUE)
         await handle.result()
         history = await handle.fetch_history()
@@ -673,8 +646,8 @@ async def test_replay_tells_what_a_worker_would_do() -> None:
 
 async def test_drivers_are_told_for_whom_they_store() -> None:
     shelf = Shelf()
-    site = Site(storing(shelf, 0))
-    async with site() as client:
+    site = site_with(storing(shelf, 0))
+    async with site.on() as client:
         other = await client.start_workflow(Waits.run, "", id="other", task_queue=QUEUE)
         parent = await client.start_workflow(Parent.run, "t", id="parent", task_queue=QUEUE)
         await parent.result()
@@ -702,8 +675,8 @@ async def test_drivers_are_told_for_whom_they_store() -> None:
 
 async def test_activities_of_a_workflow_store_for_the_workflow() -> None:
     shelf = Shelf()
-    site = Site(storing(shelf, 0))
-    async with site() as client:
+    site = site_with(storing(shelf, 0))
+    async with site.on() as client:
         handle = await client.start_workflow(Schedules.run, "text", id="one", task_queue=QUEUE)
         assert await handle.result() == 4
         run_id = (await handle.describe()).run_id
@@ -713,8 +686,8 @@ async def test_activities_of_a_workflow_store_for_the_workflow() -> None:
 
 async def test_a_continuation_stores_under_its_own_run() -> None:
     shelf = Shelf()
-    site = Site(storing(shelf, 0))
-    async with site() as client:
+    site = site_with(storing(shelf, 0))
+    async with site.on() as client:
         handle = await client.start_workflow(Waits.run, "again", id="one", task_queue=QUEUE)
         await handle.signal(Waits.tell, "a")
         first = handle.result_run_id
@@ -732,8 +705,8 @@ async def _has_another_run(client: Client, workflow_id: str, run_id: str | None)
 
 async def test_a_schedule_stores_what_it_starts_workflows_with_once() -> None:
     shelf = Shelf()
-    site = Site(storing(shelf, 100))
-    async with site() as client:
+    site = site_with(storing(shelf, 100))
+    async with site.on() as client:
         await client.create_schedule(
             "daily",
             Schedule(
@@ -764,8 +737,8 @@ async def test_the_number_of_operations_at_a_time_is_bounded() -> None:
         await asyncio.sleep(0.005)
         at_once -= 1
 
-    site = Site(storing(shelf, 100))
-    async with site(max_workflow_task_external_storage_concurrency=2) as client:
+    site = site_with(storing(shelf, 100))
+    async with site.on(max_workflow_task_external_storage_concurrency=2) as client:
         shelf.before_store = counted
         assert await client.execute_workflow(Fans.run, 8, id="one", task_queue=QUEUE) == 8 * 300
     assert most == 2
@@ -800,8 +773,8 @@ async def test_a_codec_that_waits_holds_up_nobody_else() -> None:
                 await let.wait()
             return opened
 
-    site = Site(DataConverter(payload_codec=Waiting()))
-    async with site() as client:
+    site = site_with(DataConverter(payload_codec=Waiting()))
+    async with site.on() as client:
         slow = await client.start_workflow(Echo.run, "slow", id="slow", task_queue=QUEUE)
         assert await client.execute_workflow(Echo.run, "quick", id="quick", task_queue=QUEUE) == "quick"
         let.set()
@@ -816,8 +789,8 @@ async def test_a_codec_may_use_the_event_loop_in_every_way() -> None:
             await asyncio.to_thread(len, payloads)
             return task.result()
 
-    site = Site(DataConverter(payload_codec=Elsewhere()))
-    async with site() as client:
+    site = site_with(DataConverter(payload_codec=Elsewhere()))
+    async with site.on() as client:
         handle = await client.start_workflow(Chain.run, args=["a", 10], id="one", task_queue=QUEUE)
         await handle.signal(Chain.tell, "b")
         assert await handle.result() == "1 10 10 from attempt 1 1" + "z" * 10
