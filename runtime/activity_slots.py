@@ -93,7 +93,7 @@ class ActivitySlots:
             request,
             self._reports,
             self._beat_interval_s,
-            started_at_us=self._now_us(),
+            started_at_us=self._now_us() + request.skipped_us,
             timeouts=self._timeouts,
         )
         self._running[request.place] = attempt

@@ -27,6 +27,8 @@ class AttemptRequest:
     heartbeat: tuple[Payload, ...] = ()
     key_run_id: str
     """The run in which the activity was recorded: its own, or one that its own was made of by a reset."""
+    skipped_us: int = 0
+    """How far the execution's own clock is ahead."""
 
     @property
     def place(self) -> Place:

@@ -37,6 +37,7 @@ from .follow_ups import Ending, next_request, with_next_run
 from .handover import first_handover, still_awaited, waits_to_begin, withdrawn
 from .journal.errors import HistoryDamaged, StorageFull
 from .live import Incoming, LiveExecution, blocked_by
+from .own_clocks import OwnClocks
 from .pausing import Pauses, own_pause
 from .pending_activities import PendingActivities
 from .ports import (
@@ -153,6 +154,7 @@ class Engine:
         self.starts = Starts(self)
         self.activities = PendingActivities(self, self._workers)
         self.updates = Updates(self)
+        self.own_clocks = OwnClocks(self)
         self.transit = Transit(self)
         self.relations = Relations(self)
         self.admission = Admission(self)
@@ -384,7 +386,7 @@ class Engine:
             elif isinstance(body, ev.CancelRequested) and live.state.cancel_requested:
                 settle(None)  # It was asked before, and is asked once.
             else:
-                live.pause_requested |= isinstance(body, ev.NOTES)
+                live.notes_came |= isinstance(body, ev.NOTES)
                 self.give(live, Incoming(body, settle, received))
 
         self.with_live(workflow_id, tell)
@@ -782,7 +784,7 @@ class Engine:
         if served and not live.rebuildable and live.blocked is None:
             self.spawn(self._reload(live))
             return
-        runs = served and live.rebuildable and not waits_to_begin(live, self.now_us())
+        runs = served and live.rebuildable and not waits_to_begin(live, live.clock_us(self.now_us()))
         if entry is not None and entry.sealing is not None:
             runs = runs and self.transit.openable(live, entry.sealing)
         incoming, live.incoming = live.incoming, []
@@ -794,7 +796,7 @@ class Engine:
             incoming = [item for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
         if live.uncommitted and live.state.start is None and len(incoming) > 1:
             incoming, live.incoming = first_handover(incoming)
-        at_us = max(self.now_us(), live.state.at_us)
+        at_us = live.instant_us(self.now_us())
         incoming = still_awaited(live, withdrawn(live, incoming))
         if not incoming and not (live.waiting and runs):
             return
@@ -853,8 +855,10 @@ class Engine:
 
     def _runs_now(self, live: LiveExecution) -> ServingWorker | None:
         """The worker that runs its code; None when there is none, or while it is paused."""
-        if live.pause_requested and not live.uncommitted:
+        if live.notes_came and not live.uncommitted:
+            live.notes_came = False
             self.pauses.record(live)
+            self.own_clocks.record(live)
         if self.pauses.of(live.record) is not None:
             return None
         return self._workers.for_workflow(live.record.task_queue, live.record.workflow_type)
@@ -917,7 +921,7 @@ class Engine:
                 case cmd.CancelActivity():
                     effects.append(partial(self.activities.cancel, live, command.id))
                 case cmd.PublishMessage():
-                    self._post(live, command, at_us)
+                    self._post(live, command, at_us - live.state.skipped_us)
                 case cmd.StartChild():
                     effects.append(partial(self.relations.start_child, live, command))
                 case cmd.CancelChild():
@@ -961,7 +965,7 @@ class Engine:
 
     def _follow(self, live: LiveExecution, ending: Ending) -> None:
         """Begin the run that an ending names, in the commit that holds the ending."""
-        at_us = max(self.now_us(), live.state.at_us)
+        at_us = live.instant_us(self.now_us())
         start = live.state.started
         follower = self.starts.new_execution(
             next_request(ending, live.state, at_us, live.record.started_at_us),
@@ -1010,6 +1014,7 @@ class Engine:
         closing = live.state.closing
         assert closing is not None
         self.relations.closed(live, closing)
+        self.own_clocks.closed(live, getattr(closing, "new_run_id", ""))
         self.admission.look(live.record.concurrency_key)
         if live.state.started.schedule_id:
             self.schedules.closed(live.state.started, closing)

@@ -58,8 +58,9 @@ def _retry_wait_s(start: ev.WorkflowStarted, failure: Failure, now_us: int) -> f
 
 
 def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: int) -> StartRequest:
-    """What the run that follows is started with. `begun_us` is when the run that ends had its first activation."""
+    """What the run that follows is started with. `begun_us` is when the run that ends was started."""
     start = state.started
+    first_us = begun_us + round(start.first_delay_s * 1_000_000)
     common = StartRequest(
         workflow_id=start.workflow_id,
         workflow_type=start.workflow_type,
@@ -86,6 +87,7 @@ def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: i
         concurrency_policy=start.concurrency_policy,
         last_result=start.last_result,
         last_failure=start.last_failure,
+        clock=None if state.clock is None else state.clock.of_next_run(state.skipped_us),
     )
     match ending:
         case cmd.ContinueAsNew():
@@ -93,7 +95,7 @@ def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: i
         case cmd.CompleteWorkflow():
             return replace(
                 common,
-                first_delay_s=cron_wait_s(start.cron, now_us),
+                first_delay_s=cron_wait_s(start.cron, now_us, first_us),
                 last_result=ending.result,
                 last_failure=None,
             )
@@ -101,7 +103,8 @@ def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: i
             failure = ending.failure if isinstance(ending, cmd.FailWorkflow) else _TIMED_OUT
             wait = _retry_wait_s(start, failure, now_us)
             if isinstance(wait, str):
-                return replace(common, first_delay_s=cron_wait_s(start.cron, now_us), last_failure=failure)
+                delay_s = cron_wait_s(start.cron, now_us, first_us)
+                return replace(common, first_delay_s=delay_s, last_failure=failure)
             return replace(common, attempt=start.attempt + 1, first_delay_s=wait, last_failure=failure)
 
 
@@ -121,14 +124,15 @@ def _continued(common: StartRequest, ending: cmd.ContinueAsNew) -> StartRequest:
     )
 
 
-def cron_wait_s(cron: str, now_us: int) -> float:
-    """Seconds until a cron schedule is next due.
+def cron_wait_s(cron: str, now_us: int, since_us: int | None = None) -> float:
+    """Seconds until a cron schedule is next due; `since_us` is when it was due last.
 
     Raises:
         ValueError: it is no cron schedule, or is never due.
     """
     now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
-    due = CronSchedule(cron).next_after(now)
+    since = None if since_us is None else datetime.fromtimestamp(since_us / 1_000_000, UTC)
+    due = CronSchedule(cron).next_after(now, since=since)
     if due is None:
         raise ValueError(f"cron schedule {cron!r} is never due: write one such as '0 6 * * *'")
     return (due - now).total_seconds()

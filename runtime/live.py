@@ -58,8 +58,8 @@ class LiveExecution:
         "incoming",
         "incoming_start",
         "instance",
+        "notes_came",
         "opened",
-        "pause_requested",
         "queued",
         "record",
         "retry",
@@ -95,7 +95,7 @@ class LiveExecution:
         self.uncommitted = False
         self.suspended = False
         """Whether nothing is handed over or recorded for a moment: what comes waits."""
-        self.pause_requested = False
+        self.notes_came = False
         """Whether there is a request to pause or to go on in `incoming`."""
         self.opened: dict[int, tuple[Happening, Happening]] = {}
         """What is recorded with sealed payloads, by its identity, and as the code is handed it."""
@@ -127,16 +127,31 @@ class LiveExecution:
         """Whether its code is in memory, or the whole history that it can be rebuilt from."""
         return self.instance is not None or self.history is not None
 
+    def clock_us(self, now_us: int) -> int:
+        """What its own clock shows when the engine's shows `now_us`."""
+        return now_us + self.state.skipped_us
+
+    def instant_us(self, now_us: int) -> int:
+        """The instant of what is recorded now: by its own clock, and never before the event before."""
+        return max(now_us + self.state.skipped_us, self.state.at_us)
+
+    def due_us(self) -> int | None:
+        """When the next that waits for its time is due, by the engine's clock."""
+        due_us = self.state.next_due_us()
+        return None if due_us is None else due_us - self.state.skipped_us
+
     def wake_at_us(self) -> int | None:
         """When it goes on without being asked; see `ExecutionRecord.wake_at_us`."""
         state = self.state
         if not state.admitted:
-            return state.next_due_us()
+            return self.due_us()
         if state.activities or state.children or state.externals:
             return HOT
+        if state.clock is not None and state.clock.skipping.enabled:
+            return HOT  # It may have a skip to make that was not recorded any more.
         if state.unconsumed and state.first_due_us is None:
             return HOT
-        return self.state.next_due_us()
+        return self.due_us()
 
     # -- activation ----------------------------------------------------------------------------------
 

@@ -96,8 +96,7 @@ class Pauses:
 
     def record(self, live: LiveExecution) -> None:
         """Record the requests that have come for an execution, before it is handed anything else."""
-        live.pause_requested = False
-        requests = [item for item in live.incoming if isinstance(item.body, ev.NOTES)]
+        requests = [item for item in live.incoming if isinstance(item.body, ev.PAUSES)]
         live.incoming = [item for item in live.incoming if item not in requests]
         for item in requests:
             by = live.state.paused_by
@@ -119,7 +118,7 @@ class Pauses:
     def _record(self, live: LiveExecution, item: Incoming) -> None:
         engine = self._engine
         engine.touch(live, [item])
-        live.accept(engine.batch, max(engine.now_us(), live.state.at_us), [item.body])
+        live.accept(engine.batch, live.instant_us(engine.now_us()), [item.body])
         engine.record_change(live, force=True)
         if isinstance(item.body, ev.WorkflowPaused):
             engine.activities.hold(live)
@@ -207,6 +206,7 @@ class Pauses:
             and self.of(live.record) is None
         ):
             self._engine.activities.go_on(live)
+            self._engine.own_clocks.consider(live)
             self._engine.make_ready(live)
 
     async def _go_on_all(self) -> None:

@@ -6,6 +6,7 @@ or beaten, replaced each time. After a crash an activity without an outcome is a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -59,7 +60,7 @@ class PendingActivities:
 
     def go_on(self, live: LiveExecution) -> None:
         """Make the attempts that a pause has held; those that are due later have their alarms."""
-        now_us = self._engine.now_us()
+        now_us = live.clock_us(self._engine.now_us())
         for activity in list(live.state.activities.values()):
             record = live.attempts.get(activity.command.id)
             if record is None or record.next_at_us <= now_us:
@@ -89,9 +90,11 @@ class PendingActivities:
             if record is None or record.heartbeat is None
             else codec.decode_payloads(record.heartbeat),
             key_run_id=live.state.run_that_asked(command.id),
+            skipped_us=live.state.skipped_us,
         )
-        if record is not None and record.next_at_us > self._engine.now_us():
-            self._engine.alarm(record.next_at_us, lambda: self._submit_if_pending(request, live))
+        if record is not None and record.next_at_us > live.clock_us(self._engine.now_us()):
+            self._alarm(live, record.next_at_us, lambda: self._submit_if_pending(request, live))
+            self._engine.own_clocks.consider(live)
         else:
             self._submit(request)
 
@@ -105,10 +108,20 @@ class PendingActivities:
         )
         for limit_s, timeout in deadlines:
             if limit_s is not None:
-                self._engine.alarm(
+                self._alarm(
+                    live,
                     scheduled_at_us + round(limit_s * 1_000_000),
                     partial(self._give_up, live, command.id, timeout),
                 )
+
+    def _alarm(self, live: LiveExecution, at_us: int, action: Callable[[], None]) -> None:
+        """Do this when the execution's own clock shows `at_us`, unless it skips past it: see `look_again`."""
+        self._engine.alarm(at_us - live.state.skipped_us, action)
+
+    def look_again(self, live: LiveExecution) -> None:
+        """The execution's clock has skipped: what waits for it waits no longer than it says now."""
+        for activity in list(live.state.activities.values()):
+            self.begin(live, activity.command, activity.scheduled_at_us)
 
     def _submit_if_pending(self, request: AttemptRequest, of: LiveExecution | None = None) -> None:
         """Submit it, unless the activity has ended meanwhile or its execution was read again."""
@@ -116,7 +129,8 @@ class PendingActivities:
         if live is None or (of is not None and of is not live):
             return
         pending = live.state.activities.get(request.command.id)
-        if pending is None:
+        record = live.attempts.get(request.command.id)
+        if pending is None or request.attempt != (1 if record is None else record.failures + 1):
             return
         if pending.cancel_requested:
             self.cancel(live, request.command.id)
@@ -156,7 +170,7 @@ class PendingActivities:
             command.retry,
             outcome,
             attempt=request.attempt,
-            now_us=self._engine.now_us(),
+            now_us=live.clock_us(self._engine.now_us()),
             close_at_us=None if close_s is None else request.scheduled_at_us + round(close_s * 1_000_000),
         )
         if isinstance(decision, retry.RetryAt) and not pending.cancel_requested:
@@ -168,8 +182,11 @@ class PendingActivities:
             # The attempt before is told only here: in what is kept for the next attempt the causes would pile up.
             if outcome.kind == "timeout" and record is not None and record.failure is not None:
                 outcome = replace(outcome, cause=codec.decode_failure(record.failure))
-            # As Temporal's server tells it: time has run out once an attempt was repeated, else the failure stands.
-            if state == "TIMEOUT" and outcome.kind != "timeout" and record is not None and record.failure:
+            # Temporal's server begins a retry up to a second late. So time runs out while one waits that would come soon;
+            # with longer waits it sees that there is no time for the next, and the failure stands.
+            soon = retry.backoff_s(command.retry or retry.DEFAULT_RULE, request.attempt) < 1.0
+            repeated = record is not None and record.failure is not None
+            if state == "TIMEOUT" and outcome.kind != "timeout" and repeated and soon:
                 outcome = _out_of_time(outcome)
             self._end(live, ev.ActivityFailed(command.id, outcome, state, request.attempt))
 

@@ -107,6 +107,7 @@ class Relations:
             concurrency_key=command.concurrency_key,
             concurrency_limit=command.concurrency_limit,
             concurrency_policy=command.concurrency_policy,
+            clock=None if live.state.clock is None else live.state.clock.of_child(live.state.skipped_us),
         )
         self._engine.spawn(self._start_child(live, request, command))
 

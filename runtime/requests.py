@@ -10,6 +10,7 @@ from .common import ConcurrencyKey
 from .core import events as ev
 from .core.payload import Attribute, Failure, Payload
 from .core.retry import RetryRule
+from .core.skipping import ClockStart
 from .ports import ExecutionRecord
 from .retry_policy import parts_of
 
@@ -89,6 +90,7 @@ class StartRequest:
     concurrency_policy: int = 0
     admitted: bool = True
     """Whether it begins at once, or waits for its concurrency key."""
+    clock: ClockStart | None = None
 
     def under(self, concurrency: ConcurrencyKey | None) -> StartRequest:
         """The same start, counted under a concurrency key."""
@@ -140,6 +142,7 @@ class StartRequest:
             concurrency_limit=self.concurrency_limit,
             concurrency_policy=self.concurrency_policy,
             admitted=self.admitted,
+            clock=self.clock,
         )
 
 
@@ -153,6 +156,15 @@ class PausedAlready(Exception):
 
 class NotPaused(Exception):
     """There is no such pause to end."""
+
+
+class ForwardOvertaken(Exception):
+    """Another fast-forward was asked for before this one had come to its end."""
+
+    def __init__(self, forward_id: str) -> None:
+        super().__init__(
+            f"fast_forward_id does not match: {forward_id!r} was overridden by a later fast-forward"
+        )
 
 
 class ExecutionPaused(Exception):

@@ -305,7 +305,8 @@ class Resets:
                 original = body.original_run_id or body.run_id
                 body = replace(body, run_id=record.run_id, original_run_id=original)
             events += new.append(batch, event.activation, event.at_us, [body])
-        events += new.append(batch, 0, max(engine.now_us(), new.state.at_us), more)
+        events += new.append(batch, 0, new.instant_us(engine.now_us()), more)
+        new.record = record = replace(record, started_at_us=new.clock_us(engine.now_us()))
         new.history = events
         if new.state.admitted:
             new.record = replace(record, concurrency_rank=0)

@@ -114,13 +114,14 @@ class Starts:
             EventUnwritable: the request cannot be recorded; nothing knows of it.
         """
         parent = request.parent
+        skipped_us = 0 if request.clock is None else request.clock.skipped_us
         record = ExecutionRecord(
             key=self.next_key(),
             workflow_id=request.workflow_id,
             run_id=run_id,
             workflow_type=request.workflow_type,
             task_queue=request.task_queue,
-            started_at_us=self._engine.now_us(),
+            started_at_us=self._engine.now_us() + skipped_us,
             parent_workflow_id=parent.workflow_id if parent else "",
             parent_run_id=parent.run_id if parent else "",
             parent_close_policy=parent.close_policy if parent else 0,
@@ -132,6 +133,7 @@ class Starts:
             concurrency_rank=rank_of(request),
         )
         live = LiveExecution(record)
+        live.state.skipped_us = skipped_us  # Its first event is dated by its own clock already.
         live.uncommitted = True
         live.history = ()
         started = request.started(

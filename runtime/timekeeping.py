@@ -37,7 +37,9 @@ class Timekeeper:
 
     def arm(self, live: LiveExecution) -> None:
         """Let an execution go on when its next timer is due."""
-        due_us = live.state.next_due_us()
+        if live.state.clock is not None:
+            self._engine.own_clocks.consider(live)
+        due_us = live.due_us()
         if due_us is None or due_us == live.armed_us or not live.state.open:
             return
         live.armed_us = due_us
@@ -58,7 +60,7 @@ class Timekeeper:
 
     def _fire(self, live: LiveExecution) -> None:
         live.armed_us = None
-        now = self._engine.now_us()
+        now = live.clock_us(self._engine.now_us())
         waiting = {item.body.id for item in live.incoming if isinstance(item.body, ev.TimerFired)}
         due = sorted(
             (timer.due_us, timer.command.id)
@@ -71,6 +73,8 @@ class Timekeeper:
             return
         if live.state.first_due_us is not None and live.state.first_due_us <= now:
             self._engine.make_ready(live)
+        if live.state.clock is not None:
+            self._engine.own_clocks.reached(live)
         for due_us, timer_id in due:
             self._engine.give(live, Incoming(ev.TimerFired(timer_id, due_us)))
         if not due and not waiting:  # those that wait are armed for again after their activation
@@ -83,7 +87,7 @@ class Timekeeper:
         first_us = live.state.chain_started_us or live.record.started_at_us
         both = start.execution_timeout_s is not None
         over_us = first_us + round((start.execution_timeout_s or 0) * 1_000_000)
-        return "execution" if both and over_us <= self._engine.now_us() else "run"
+        return "execution" if both and over_us <= live.clock_us(self._engine.now_us()) else "run"
 
     # -- the clock -------------------------------------------------------------------------------------------
 

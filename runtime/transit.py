@@ -167,7 +167,7 @@ class Transit:
 
     def _cannot_open(self, live: LiveExecution, error: Exception) -> None:
         """It is blocked until what it is to be handed can be had. An error that says that it never will fails the workflow."""
-        at_us = max(self._engine.now_us(), live.state.at_us)
+        at_us = live.instant_us(self._engine.now_us())
         if not (isinstance(error, ApplicationError) and error.non_retryable):
             self._engine.touch(live, [])
             self._engine.block(live, error, (), at_us)

@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ..api.common.v1 import TimeSkippingConfig
 from ..common import HeaderCodecBehavior, WorkflowIDConflictPolicy, WorkflowIDReusePolicy, arg_unset
 from ..core import events as ev
 from ..core.events import Event
 from ..core.payload import Failure, Payload
+from ..core.skipping import ClockStart
 from ..frontend import (
     ActivityById,
     ActivityCancelled,
@@ -24,6 +26,7 @@ from ..requests import StartRequest
 from ..retry_policy import rule_of
 from ..search_attributes import attributes_of
 from ..service import RPCError, RPCStatusCode
+from ..time_skipping_messages import skipping_of
 from ..values import ConvertedValues
 from ._activities import AsyncActivityIDReference
 from ._errors import (
@@ -144,6 +147,7 @@ class Calls(ScheduleCalls):
             fairness_weight=priority.fairness_weight or 0.0,
             summary=input.static_summary or "",
             details=input.static_details or "",
+            clock=_clock_start(input.time_skipping_config),
         ).under(input.concurrency)
 
     # -- messages ------------------------------------------------------------------------------------------
@@ -355,3 +359,7 @@ def _positive(duration: timedelta | None, name: str) -> float | None:
     if duration.total_seconds() < 0:
         raise ValueError(f"{name} is {duration}, expected a positive duration")
     return duration.total_seconds() or None
+
+
+def _clock_start(config: TimeSkippingConfig | None) -> ClockStart | None:
+    return None if config is None else ClockStart(skipping_of(config))

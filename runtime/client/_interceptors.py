@@ -8,6 +8,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..api.common.v1 import TimeSkippingConfig
 from ..common import (
     ConcurrencyKey,
     Priority,
@@ -75,6 +76,7 @@ class StartWorkflowInput:
     request_eager_start: bool
     priority: Priority
     versioning_override: Any = None
+    time_skipping_config: TimeSkippingConfig | None = None
     concurrency: ConcurrencyKey | None = None
 
 
@@ -234,6 +236,7 @@ class UpdateWithStartStartWorkflowInput:
     rpc_timeout: timedelta | None
     priority: Priority
     versioning_override: Any = None
+    time_skipping_config: TimeSkippingConfig | None = None
     concurrency: ConcurrencyKey | None = None
 
 

@@ -20,6 +20,7 @@ from . import commands, events
 from .events import Body
 from .payload import ENCODING, Attribute, Failure, Payload
 from .retry import RetryRule
+from .skipping import ClockStart, TimeSkipping
 
 # msgpack brings no types.
 _Packer = cast("Any", msgpack).Packer
@@ -54,6 +55,8 @@ KINDS: Final[dict[int, type[Body]]] = {
     18: events.WorkflowAdmitted,
     19: events.WorkflowWithdrawn,
     20: events.UpdateAdmitted,
+    21: events.TimeSkipped,
+    22: events.TimeSkippingChanged,
     32: commands.ScheduleActivity,
     33: commands.CancelActivity,
     34: commands.StartTimer,
@@ -188,6 +191,8 @@ def _plain(value: object) -> object:
             value.attempts_max,
             value.non_retryable_types,
         )
+    if isinstance(value, TimeSkipping | ClockStart):
+        return tuple(getattr(value, field.name) for field in dataclasses.fields(value))
     if isinstance(value, Mapping):
         return dict(cast("Mapping[object, object]", value))
     raise TypeError(f"a history holds no {type(value).__name__}")
@@ -264,6 +269,17 @@ def _rule(value: Any) -> RetryRule | None:
     return RetryRule(initial, coefficient, interval, attempts, tuple(types))
 
 
+def _skipping(value: Any) -> TimeSkipping:
+    return TimeSkipping(*value)
+
+
+def _clock(value: Any) -> ClockStart | None:
+    if value is None:
+        return None
+    skipping, *rest = value
+    return ClockStart(None if skipping is None else _skipping(skipping), *rest)
+
+
 def _attributes(value: Any) -> dict[str, Attribute]:
     return {name: (kind, plain) for name, (kind, plain) in value.items()}
 
@@ -278,6 +294,8 @@ _BY_ANNOTATION: Final[dict[str, Callable[[Any], object]]] = {
     "Mapping[str, Payload]": _payload_map,
     "Failure": _failure,
     "RetryRule | None": _rule,
+    "TimeSkipping": _skipping,
+    "ClockStart | None": _clock,
     "Payload | None": _or_none(_payload),
     "Failure | None": _or_none(_failure),
     "Mapping[str, Attribute]": _attributes,

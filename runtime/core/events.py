@@ -36,6 +36,7 @@ from .commands import (
 )
 from .payload import Attribute, Failure, Payload
 from .retry import RetryRule
+from .skipping import ClockStart, TimeSkipping
 
 
 def _nothing() -> Mapping[str, Payload]:
@@ -92,6 +93,8 @@ class WorkflowStarted:
     """What was asked for when the limit is reached: 1 wait, 2 join, 3 replace, 4 refuse."""
     admitted: bool = True
     """Whether it runs from the start; otherwise `WorkflowAdmitted` says from when."""
+    clock: ClockStart | None = None
+    """Its own clock, where that skips or is ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +236,24 @@ class WorkflowUnpaused:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeSkipped:
+    """The execution's own clock shows `to_us` from here on: there was nothing to do before."""
+
+    to_us: int
+    forward_reached: bool = False
+    """A fast-forward has come to its end."""
+    wall_us: int = 0
+    """What the engine's clock shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSkippingChanged:
+    """Someone said how the execution's own clock skips from here on."""
+
+    skipping: TimeSkipping
+
+
+@dataclass(frozen=True, slots=True)
 class ActivationStarted:
     """Every earlier event of activation 0 is handed over in the activation that this event belongs to."""
 
@@ -283,6 +304,8 @@ Happening = (
     | CancelRequested
     | WorkflowPaused
     | WorkflowUnpaused
+    | TimeSkipped
+    | TimeSkippingChanged
     | ActivationStarted
     | WorkflowTerminated
     | WorkflowTimedOut
@@ -349,6 +372,8 @@ HAPPENINGS: tuple[type[Happening], ...] = (
     CancelRequested,
     WorkflowPaused,
     WorkflowUnpaused,
+    TimeSkipped,
+    TimeSkippingChanged,
     ActivationStarted,
     WorkflowTerminated,
     WorkflowTimedOut,
@@ -356,7 +381,8 @@ HAPPENINGS: tuple[type[Happening], ...] = (
     WorkflowWithdrawn,
 )
 
-NOTES: tuple[type[Happening], ...] = (WorkflowPaused, WorkflowUnpaused)
+PAUSES: tuple[type[Happening], ...] = (WorkflowPaused, WorkflowUnpaused)
+NOTES: tuple[type[Happening], ...] = (*PAUSES, TimeSkipped, TimeSkippingChanged)
 """What is recorded for the engine and for readers; the workflow's code is never given it."""
 
 FOR_NO_CODE: tuple[type[Happening], ...] = (*NOTES, WorkflowTerminated, WorkflowTimedOut)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .commands import ScheduleActivity
-from .events import CLOSING, COMMANDS, NOTES, ActivationStarted, ActivityFailed, Body, Event, UpdateAccepted
+from .events import CLOSING, COMMANDS, PAUSES, ActivationStarted, ActivityFailed, Body, Event, UpdateAccepted
 
 AFTER_THE_LAST = 1 << 62
 """Stands for the activation that has not come yet."""
@@ -83,7 +83,7 @@ def cut(history: Sequence[Event], activation: int) -> tuple[list[Kept], list[Eve
     later: list[Event] = []
     for event in history[:end]:
         body, again = event.body, event.activation == activation
-        if isinstance(body, CLOSING + NOTES) or (again and isinstance(body, ActivationStarted)):
+        if isinstance(body, CLOSING + PAUSES) or (again and isinstance(body, ActivationStarted)):
             continue
         if again and isinstance(body, UpdateAccepted):
             later.append(event)

@@ -37,6 +37,8 @@ from .events import (
     Closing,
     Event,
     ExternalResolved,
+    TimeSkipped,
+    TimeSkippingChanged,
     UpdateAccepted,
     UpdateAdmitted,
     WorkflowAdmitted,
@@ -48,6 +50,7 @@ from .events import (
 )
 from .payload import ENCODING, Attribute, Payload
 from .retry import DELAY_S_MAX
+from .skipping import OwnClock
 from .transitions import (
     ABSENT,
     ACTIVITY,
@@ -120,6 +123,7 @@ class ExecutionState:
         "cancel_requested",
         "checksum",
         "children",
+        "clock",
         "closing",
         "deadline_us",
         "externals",
@@ -132,6 +136,7 @@ class ExecutionState:
         "resets",
         "search_attributes",
         "sequence",
+        "skipped_us",
         "start",
         "timers",
         "unconsumed",
@@ -170,6 +175,10 @@ class ExecutionState:
         self.closing: Closing | None = None
         self.deadline_us: int | None = None
         """When the run has taken as long as its timeouts allow."""
+        self.skipped_us = 0
+        """How far its own clock is ahead of the engine's."""
+        self.clock: OwnClock | None = None
+        """How its own clock skips; None when it was never set."""
         self.admitted = True
         """Whether its code may run; False while it waits for its concurrency key."""
 
@@ -186,14 +195,21 @@ class ExecutionState:
 
     @property
     def timed(self) -> bool:
-        """Whether anything of it is due at some instant: a timer, its own timeout, its delayed start."""
-        return bool(self.timers) or self.deadline_us is not None or self.first_due_us is not None
+        """Whether anything of it may be due at some instant: a timer, its own timeout, its delayed start, its clock."""
+        return (
+            bool(self.timers)
+            or self.deadline_us is not None
+            or self.first_due_us is not None
+            or self.clock is not None
+        )
 
     def next_due_us(self) -> int | None:
-        """When the next timer or the workflow's own timeout is due, or None when there is neither."""
+        """When the next timer or the workflow's own timeout is due by its own clock, or None when there is neither."""
         if not self.timed:
             return None
         due = [timer.due_us for timer in self.timers.values()]
+        if self.clock is not None and self.clock.forward_due_us is not None:
+            due.append(self.clock.forward_due_us)
         due += [
             at_us
             for at_us in (self.deadline_us, self.first_due_us if self.admitted else None)
@@ -289,6 +305,9 @@ class ExecutionState:
         self.search_attributes = dict(start.search_attributes)
         self.memo = dict(start.memo)
         self.admitted = start.admitted
+        if start.clock is not None:
+            self.skipped_us = start.clock.skipped_us
+            self.clock = OwnClock.begin(start.clock, at_us)
         first_us = at_us + round(min(start.first_delay_s, DELAY_S_MAX) * 1_000_000)
         if start.first_delay_s:
             self.first_due_us = first_us
@@ -334,6 +353,23 @@ class ExecutionState:
     def base_run_ids(self) -> list[str]:
         """The runs that this one was made of by resets, the first one first."""
         return [event.body.base_run_id for event in self.resets if isinstance(event.body, WorkflowReset)]
+
+    def _skip_time(self, event: Event) -> None:
+        body = event.body
+        assert isinstance(body, TimeSkipped)
+        self._require_open(body)
+        if self.clock is None or body.to_us < event.at_us:
+            raise IllegalTransition(
+                f"TimeSkipped to {body.to_us} was found at {event.at_us}, expected a clock that skips, and a later instant"
+            )
+        self.skipped_us += body.to_us - event.at_us
+        self.clock.skipped(forward_reached=body.forward_reached)
+
+    def _change_skipping(self, event: Event) -> None:
+        body = event.body
+        assert isinstance(body, TimeSkippingChanged)
+        self._require_open(body)
+        self.clock = OwnClock.set(body.skipping, event.at_us)
 
     def _apply_child(self, event: Event) -> None:
         body = event.body
@@ -439,6 +475,8 @@ class ExecutionState:
     BY_BODY: ClassVar[dict[type[Body], Callable[[ExecutionState, Event], None]]] = {
         ScheduleActivity: _schedule_activity,
         StartTimer: _start_timer,
+        TimeSkipped: _skip_time,
+        TimeSkippingChanged: _change_skipping,
     }
 
 

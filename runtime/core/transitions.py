@@ -65,6 +65,8 @@ WORKFLOW: Final[_Table] = {
         CancelWorkflow: CLOSED,
         ContinueAsNew: CLOSED,
         events.WorkflowAdmitted: OPEN,
+        events.TimeSkipped: OPEN,
+        events.TimeSkippingChanged: OPEN,
         events.WorkflowTerminated: CLOSED,
         events.WorkflowTimedOut: CLOSED,
         events.WorkflowWithdrawn: CLOSED,

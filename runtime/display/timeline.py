@@ -334,6 +334,8 @@ def event_text(event: Json, names: Mapping[tuple[str, int], str]) -> str:
         words.append(f"attempt {attempt}")
     if type_name == "TimerStarted":
         words.append(_timer_length(attributes))
+    if type_name == "TimeSkipped":
+        words.append(duration(float(attributes["seconds"])))
     if attributes.get("groups"):
         groups = cast("dict[str, str]", attributes["groups"])
         words.append("[" + escape(", ".join(label or name for name, label in groups.items())) + "]")

@@ -15,6 +15,7 @@ from ..core import events as ev
 from ..core.events import Event, event_name
 from ..core.payload import Failure, Payload
 from ..core.retry import RetryRule
+from ..core.skipping import ClockStart, TimeSkipping
 from ..core.state import ExecutionState, PendingActivity
 from ..journal import SqliteJournal
 from ..pausing import described
@@ -272,6 +273,12 @@ def _attributes(entry: Event) -> Json:
             shown_fields.pop("due_us", None)
             shown_fields["due_at"] = instant(body.due_us)
             shown_fields["late_s"] = max(0, entry.at_us - body.due_us) / 1_000_000
+        case ev.TimeSkipped():
+            shown_fields = {
+                "to": instant(body.to_us),
+                "seconds": (body.to_us - entry.at_us) / 1_000_000,
+                "forward_reached": body.forward_reached,
+            }
         case ev.WorkflowStarted():
             for hidden in ("random_seed", "workflow_id", "run_id"):
                 shown_fields.pop(hidden, None)
@@ -286,7 +293,7 @@ def _plain(found: object) -> Any:
             return value(found)
         case Failure():
             return failure(found)
-        case RetryRule():
+        case RetryRule() | TimeSkipping() | ClockStart():
             return {field.name: _plain(getattr(found, field.name)) for field in dataclasses.fields(found)}
         case bytes():
             return text_of(found)

@@ -99,9 +99,14 @@ class CronSchedule:
         """What the expression says."""
         return parse_cron(self.expression, either_day=True)
 
-    def next_after(self, after: datetime) -> datetime | None:
-        """The first time strictly after this; None when there is none."""
-        return next(next_times(self.spec, after), None)
+    def next_after(self, after: datetime, *, since: datetime | None = None) -> datetime | None:
+        """The first time strictly after this; None when there is none. ``@every 1h`` counts from `since`, or from `after`."""
+        spec = self.spec
+        for interval in spec.intervals:
+            if interval.offset is None:
+                begin = since or after
+                return begin + interval.every * ((after - begin) // interval.every + 1)
+        return next(next_times(spec, after), None)
 
 
 # -- a spec, ready for arithmetic ------------------------------------------------------------------------

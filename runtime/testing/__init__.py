@@ -5,6 +5,7 @@ environments as a test run wants live side by side.
 """
 
 from ._activity import ActivityEnvironment
+from ._timeskipping import TimeSkipper, TimeSkippingConfig
 from ._workflow import WorkflowEnvironment
 
-__all__ = ["ActivityEnvironment", "WorkflowEnvironment"]
+__all__ = ["ActivityEnvironment", "TimeSkipper", "TimeSkippingConfig", "WorkflowEnvironment"]

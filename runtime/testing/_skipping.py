@@ -10,10 +10,8 @@ from typing import Any
 
 from ..attempts import Cancellable
 from ..engine import Engine
+from ..own_clocks import until_quiet
 from ._engine import EngineUnderTest
-
-_QUIET_TURNS_MAX = 10
-"""Time is skipped when nothing has happened for so many turns of the event loop, or when nothing waits for its turn."""
 
 
 class SkippingClock:
@@ -113,11 +111,6 @@ class Skipper:
 
     async def _is_quiet(self) -> bool:
         """Whether nothing that goes on in this event loop may still reach the engine before the next alarm."""
-        waiting = getattr(asyncio.get_running_loop(), "_ready", None)  # not every kind of loop shows it
-        for _ in range(_QUIET_TURNS_MAX):
-            if not self._may_skip:
-                return False
-            await asyncio.sleep(0)
-            if waiting is not None and not waiting:
-                break
+        if self._may_skip:
+            await until_quiet()
         return self._may_skip

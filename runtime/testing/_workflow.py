@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ..api.common.v1 import TimeSkippingInfo
 from ..client import Client, Interceptor, Plugin, WorkflowHandle
 from ..client._client import SERVER_OPTIONS
 from ..clock import SystemClock
@@ -18,6 +19,9 @@ from ..ports import Clock
 from ._assertions import AssertionsFail
 from ._engine import EngineUnderTest
 from ._skipping import Skipper, SkippingClock
+from ._timeskipping import TimeSkipper, TimeSkippingConfig
+
+_SKIPPING = TimeSkippingConfig()
 
 
 class WorkflowEnvironment:
@@ -92,6 +96,19 @@ class WorkflowEnvironment:
             plugins=plugins,
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
         )
+
+    @classmethod
+    async def start_time_skipping_v2(
+        cls, *, ts_config: TimeSkippingConfig = _SKIPPING, **options: Any
+    ) -> WorkflowEnvironment:
+        """An engine in memory, where each workflow has a clock of its own that skips while nothing of it is under way.
+
+        `ts_config` is what workflows are started with; the other options are those of `start_local`.
+        """
+        local = await WorkflowEnvironment.start_local(**options)
+        environment = _OwnClocksEnvironment(TimeSkipper(local.client, config=ts_config))
+        environment._engine = local._engine  # noqa: SLF001 - of this module
+        return environment
 
     @classmethod
     def _of(cls, engine: EngineUnderTest, *args: Any, **client_options: Any) -> WorkflowEnvironment:
@@ -178,7 +195,7 @@ class WorkflowEnvironment:
             "fast_forward requires a time-skipping environment; use WorkflowEnvironment.start_time_skipping_v2()."
         )
 
-    async def get_time_skipping_info(self, handle: WorkflowHandle[Any, Any]) -> Any:
+    async def get_time_skipping_info(self, handle: WorkflowHandle[Any, Any]) -> TimeSkippingInfo | None:
         """What the clock of one workflow has skipped, and whether it goes on to.
 
         Raises:
@@ -208,6 +225,51 @@ class _SkippingEnvironment(WorkflowEnvironment):
     def auto_time_skipping_disabled(self) -> Generator[None]:
         with self._skipper.held():
             yield
+
+
+class _OwnClocksEnvironment(WorkflowEnvironment):
+    """A clock for each workflow."""
+
+    def __init__(self, skipper: TimeSkipper) -> None:
+        super().__init__(skipper.client)
+        self._skipper = skipper
+
+    @property
+    def supports_time_skipping_v2(self) -> bool:
+        return True
+
+    async def sleep(self, duration: timedelta | float) -> None:
+        del duration
+        raise RuntimeError(
+            "env.sleep is not supported in time-skipping V2 environments; use env.fast_forward(handle, duration) on a specific workflow."
+        )
+
+    async def get_current_time(self, handle: WorkflowHandle[Any, Any] | None = None) -> datetime:
+        if handle is None:
+            raise RuntimeError(
+                "env.get_current_time requires a workflow handle in time-skipping V2 environments; each workflow has its own virtual clock."
+            )
+        return await self._skipper.get_current_time(handle)
+
+    @contextmanager
+    def auto_time_skipping_disabled(self) -> Generator[None]:
+        raise RuntimeError(
+            "env.auto_time_skipping_disabled is not supported in time-skipping V2 environments; use env.with_time_skipping_disabled() to suspend time-skipping config stamping on newly-started workflows."
+        )
+        yield
+
+    @contextmanager
+    def with_time_skipping_disabled(self) -> Generator[None]:
+        with self._skipper.with_time_skipping_disabled():
+            yield
+
+    async def fast_forward(
+        self, handle: WorkflowHandle[Any, Any], duration: timedelta | float | None = None, /
+    ) -> bool:
+        return await self._skipper.fast_forward(handle, duration)
+
+    async def get_time_skipping_info(self, handle: WorkflowHandle[Any, Any]) -> TimeSkippingInfo | None:
+        return await self._skipper.get_time_skipping_info(handle)
 
 
 async def _started(clock: Clock) -> EngineUnderTest:

@@ -38,6 +38,8 @@ _THEIRS = {
     "ExternalWorkflowExecutionCancelRequested": "ExternalResolved",
     "WorkflowPropertiesModified": "MemoUpserted",
     "UpsertWorkflowSearchAttributes": "SearchAttributesUpserted",
+    "WorkflowExecutionTimeSkippingTransitioned": "TimeSkipped",
+    "WorkflowExecutionOptionsUpdated": "TimeSkippingChanged",
 }
 """Temporal's names, without the prefix of their enumeration, to Overwinter's."""
 

@@ -30,7 +30,11 @@ def main() -> None:
         alias.install()
     else:
         _prepare_workers()
-    asyncio.run({"cases": _serve, "skipping": _serve_skipping}[folder](arguments, answers))
+    asyncio.run(
+        {"cases": _serve, "skipping": _serve_skipping, "own_clocks": _serve_own_clocks}[folder](
+            arguments, answers
+        )
+    )
 
 
 async def _serve(arguments: list[str], answers: TextIO) -> None:
@@ -79,6 +83,29 @@ async def _serve_skipping(arguments: list[str], answers: TextIO) -> None:
         return seen
 
     await _answer_files(run, answers)
+
+
+async def _serve_own_clocks(arguments: list[str], answers: TextIO) -> None:
+    """The cases of a file run at the same time in one environment, each with a skipper of its own."""
+    from temporalio.testing import TimeSkipper, WorkflowEnvironment
+
+    from .observe import observe, worker
+
+    options: dict[str, Any] = {}
+    if arguments:
+        options["dev_server_existing_path"] = arguments[0]
+        switch = "frontend.WorkflowTimeSkippingEnabled=true"
+        options["dev_server_extra_args"] = ["--dynamic-config-value", switch]
+    async with await WorkflowEnvironment.start_local(**options) as environment:
+
+        async def run(file: str) -> dict[str, Any]:
+            module, cases = _cases("own_clocks", file)
+            async with worker(environment.client, file, module.WORKFLOWS, module.ACTIVITIES):
+                skippers = [TimeSkipper(environment.client) for _ in cases]
+                found = [observe(case, skipper, file) for case, skipper in zip(cases.values(), skippers)]
+                return dict(zip(cases, await asyncio.gather(*found), strict=True))
+
+        await _answer_files(run, answers)
 
 
 def _cases(folder: str, file: str) -> tuple[Any, dict[str, Any]]:

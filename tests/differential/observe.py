@@ -10,7 +10,7 @@ both engines. An observation may hold nothing that depends on how fast an engine
 
 The cases in `skipping/` are given an environment instead of a client, each one of its own, in which time skips. Temporal's
 test server has its own words, and its clock runs on to timers that nobody waits for, up to ten years ahead: what has
-passed is looked at only where nothing is left to skip to.
+passed is looked at only where nothing is left to skip to. Those in `own_clocks/` are given a skipper of their own.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from .engines import FILE_S, START_S, EngineProcess, dev_server, time_skipping_s
 
 pytestmark = pytest.mark.timeout(2 * (START_S + FILE_S) + 10)
 
-FOLDERS = ("cases", "skipping")
+FOLDERS = ("cases", "skipping", "own_clocks")
 """Folders of cases; each is run in a kind of environment of its own, see `host`."""
 
 

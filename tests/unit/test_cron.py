@@ -47,6 +47,14 @@ def test_the_next_instant(expression: str, due: str) -> None:
     assert next_due(expression, NOON).strftime("%Y-%m-%d %H:%M") == due
 
 
+def test_an_interval_counts_from_when_the_run_before_was_due() -> None:
+    begun, now = EPOCH + timedelta(minutes=20), EPOCH + timedelta(minutes=25, seconds=30)
+    at_us = [(at - EPOCH) // timedelta(microseconds=1) for at in (now, begun)]
+    assert cron_wait_s("@every 1h", *at_us) == 54.5 * 60
+    late = (begun + timedelta(hours=3, seconds=1) - EPOCH) // timedelta(microseconds=1)
+    assert cron_wait_s("@every 1h", late, at_us[1]) == 3599
+
+
 def test_a_time_that_the_zone_skips_has_no_run_that_day() -> None:
     assert next_due("CRON_TZ=Europe/Berlin 30 2 * * *", NOON) == datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
 

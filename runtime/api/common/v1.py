@@ -6,14 +6,19 @@ from collections.abc import Mapping
 
 from ...core import wire
 from ...core.payload import Payload
-from ..message import Message, Repeated, Scalar
+from ..message import Message, Part, Repeated, Scalar
+from ..time import Duration, Timestamp
 
 __all__ = [
     "ActivityType",
+    "FastForwardConfig",
     "GrpcStatus",
     "Payload",
     "Payloads",
     "SearchAttributes",
+    "TimeSkippingConfig",
+    "TimeSkippingFastForwardInfo",
+    "TimeSkippingInfo",
     "WorkflowExecution",
     "WorkflowType",
 ]
@@ -86,3 +91,37 @@ class ActivityType(Message):
     """The name of an activity's type."""
 
     name = Scalar("")
+
+
+class FastForwardConfig(Message):
+    """How far an execution's own clock shall skip."""
+
+    id = Scalar("")
+    duration = Part(Duration)
+
+
+class TimeSkippingConfig(Message):
+    """Whether an execution's own clock skips."""
+
+    enabled = Scalar(False)
+    fast_forward_config = Part(FastForwardConfig)
+    disable_propagation = Scalar(False)
+    max_session_skip_count = Scalar(0)
+
+
+class TimeSkippingFastForwardInfo(Message):
+    """How far a fast-forward has come."""
+
+    fast_forward_duration = Part(Duration)
+    fast_forward_id = Scalar("")
+    target_time = Part(Timestamp)
+    has_completed = Scalar(False)
+
+
+class TimeSkippingInfo(Message):
+    """What an execution's own clock shows, and whether it skips on."""
+
+    current_time = Part(Timestamp)
+    effective_config = Part(TimeSkippingConfig)
+    fast_forward_info = Part(TimeSkippingFastForwardInfo)
+    current_session_skip_count = Scalar(0)

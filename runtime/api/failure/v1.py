@@ -6,10 +6,9 @@ Its fields are those of ``temporalio.api.failure.v1``. A history keeps a record 
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from ..common.v1 import ActivityType, Payload, Payloads, WorkflowExecution, WorkflowType
 from ..message import Message, Part, Scalar
+from ..time import Duration
 
 __all__ = [
     "ActivityFailureInfo",
@@ -27,22 +26,6 @@ __all__ = [
 ]
 
 _KIND = "failure_info"
-
-
-class Duration(Message):
-    """A length of time."""
-
-    seconds = Scalar(0)
-    nanos = Scalar(0)
-
-    def FromTimedelta(self, delta: timedelta) -> None:  # noqa: N802 - the name that authors know
-        """Be as long as this."""
-        seconds, rest = divmod(delta, timedelta(seconds=1))
-        self.seconds, self.nanos = seconds, rest.microseconds * 1000
-
-    def ToTimedelta(self) -> timedelta:  # noqa: N802 - as above
-        """How long it is."""
-        return timedelta(seconds=self.seconds, microseconds=self.nanos // 1000)
 
 
 class ApplicationFailureInfo(Message):

@@ -15,9 +15,17 @@ from overwinter.runtime.core.commands import (
     SignalWithStart,
     StartTimer,
 )
-from overwinter.runtime.core.events import ActivityFailed, Body, Signaled, WorkflowStarted
+from overwinter.runtime.core.events import (
+    ActivityFailed,
+    Body,
+    Signaled,
+    TimeSkipped,
+    TimeSkippingChanged,
+    WorkflowStarted,
+)
 from overwinter.runtime.core.payload import Failure, Payload
 from overwinter.runtime.core.retry import RetryRule
+from overwinter.runtime.core.skipping import ClockStart, TimeSkipping
 
 VALUE = Payload({"encoding": b"json/plain", "key": b"\x00\xff"}, b"[1]")
 FAILURE = Failure(
@@ -39,6 +47,10 @@ BODIES: list[Body] = [
     ),
     PublishMessage(8, "farm/valve", b"\x00", 1, True, 2.0),
     CompleteWorkflow(VALUE),
+    WorkflowStarted("w", "r", "T", "q", (), 1, clock=ClockStart(TimeSkipping(True, True, 5), 7, 2)),
+    WorkflowStarted("w", "r", "T", "q", (), 1, clock=ClockStart(skipped_us=7)),
+    TimeSkipped(2**40, True, 2**41),
+    TimeSkippingChanged(TimeSkipping(forward_id="f", forward_us=3_600_000_000)),
 ]
 
 
