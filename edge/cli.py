@@ -9,30 +9,42 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import difflib
-import getpass
 import json
 import os
-import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from overwinter.runtime.display import timeline
 from overwinter.runtime.display.terminal import Terminal, escape
 
-from . import listing
+from . import listing, steering
+from .command_line import (
+    FAILED,
+    NOT_RUNNING,
+    OK,
+    USAGE,
+    Gateway,
+    Place,
+    UsageError,
+    ask_running,
+    json_arguments,
+    load_settings,
+    place_of,
+    print_answer,
+    print_json,
+    settings_path,
+    write_text,
+)
 from .control import ControlClient, GatewayNotRunning, OperationFailed
-from .ports import RESET_TYPES, GatewayReader, Json, OperationRefused, UnknownExecution
-from .settings import GatewaySettings, SettingsError, load
+from .ports import GatewayReader, Json, OperationRefused
+from .settings import SettingsError, load
 
 if TYPE_CHECKING:
     from overwinter.runtime.ports import Journal
 
-OK, FAILED, USAGE, NOT_RUNNING = 0, 1, 2, 3
 READABLE_WHEN_STOPPED: Final = ("list", "show", "quarantine", "status")
 STATUSES: Final = (
     "running",
@@ -45,27 +57,12 @@ STATUSES: Final = (
     "timed_out",
     "continued_as_new",
 )
-NEAR_IDS_MAX: Final = 5
-SOCKET_NAME: Final = "control.sock"
-JOURNAL_NAME: Final = "journal.db"
 _EPILOG: Final = """exit status:
   0  it worked
   1  the operation failed, or doctor found a problem
   2  the command line or the settings are wrong
   3  no gateway is running (list, show, quarantine and status then read the journal, if there is one)
   74 the journal's disk failed while `run` was running"""
-
-
-class UsageError(Exception):
-    """The command line does not fit; the message says what was found and what was expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the gateway of this command keeps its control socket and its journal."""
-
-    socket: Path
-    journal: Path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,7 +91,7 @@ def _complain(arguments: argparse.Namespace, error: Exception, status: int, hint
     hint = hint or str(getattr(error, "hint", ""))
     message = str(error) or kind
     if arguments.json:
-        _print_json({"error": {"type": kind, "message": message, "hint": hint}})
+        print_json({"error": {"type": kind, "message": message, "hint": hint}})
         return status
     terminal = Terminal.of(sys.stderr)
     text = "\n".join(escape(line) for line in message.splitlines())
@@ -139,56 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--type", metavar="T", help="only this workflow type")
     command.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (50)")
     command = add("show", "show an execution: why it is where it is, and its history", _show)
-    _add_execution(command)
-    command = add("signal", "send a signal to an execution", _signal)
-    _add_execution(command)
-    command.add_argument("name", metavar="NAME")
-    command.add_argument(
-        "args", nargs="*", metavar="JSON", help="""arguments, for example 3 '"text"' '{"a": 1}'"""
-    )
-    for name, text in (
-        ("cancel", "ask an execution to end by itself"),
-        ("terminate", "end an execution at once"),
-    ):
-        command = add(name, text, _change)
-        _add_execution(command)
-        command.add_argument("--reason", metavar="TEXT", help="is recorded in the history")
-        command.set_defaults(op=name)
-    command = add("reset", "begin a new run of an execution from a point of its history", _reset)
-    _add_execution(command)
-    command.add_argument(
-        "--event",
-        "--event-id",
-        type=int,
-        metavar="N",
-        help="what the code asked for with this event is done anew",
-    )
-    command.add_argument("--type", dest="to", choices=RESET_TYPES, help="instead of an event")
-    command.add_argument(
-        "--activity", metavar="NAME", help="the type or id for FailedActivity; else the first"
-    )
-    command.add_argument(
-        "--reapply-exclude",
-        choices=("All", "Signal", "Update"),
-        help="what came later and is not handed to the new run",
-    )
-    command.add_argument("--reason", metavar="TEXT", help="is recorded in both histories")
-    for name, text, aliases in (
-        ("pause", "hold an execution, or many: no code runs, no activity begins an attempt", ()),
-        ("resume", "let go on what was paused", ("unpause",)),
-    ):
-        command = add(name, text, _pause, aliases=aliases)
-        command.add_argument("workflow_id", nargs="?", metavar="ID")
-        command.add_argument("--run", dest="run_id", metavar="RUN", help="this run instead of the newest")
-        command.add_argument("--type", metavar="T", help="every execution of this type, instead of one")
-        command.add_argument(
-            "--task-queue", metavar="QUEUE", help="whatever is of this task queue, instead of one"
-        )
-        command.add_argument(
-            "--all", action="store_true", dest="everything", help="everything, instead of one"
-        )
-        command.add_argument("--reason", metavar="TEXT", help="is recorded and shown")
-        command.set_defaults(op=name)
+    command.add_argument("workflow_id", metavar="ID")
+    command.add_argument("--run", dest="run_id", metavar="RUN", help="this run instead of the newest")
+    steering.add_commands(add)
     command = add("start", "start an execution", _start)
     command.add_argument("type", metavar="TYPE")
     command.add_argument("args", nargs="*", metavar="JSON")
@@ -224,41 +174,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_execution(command: argparse.ArgumentParser) -> None:
-    command.add_argument("workflow_id", metavar="ID")
-    command.add_argument("--run", dest="run_id", metavar="RUN", help="this run instead of the newest")
-
-
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 10_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 10000")
     return int(text)
-
-
-def _json_arguments(texts: Sequence[str]) -> list[Any]:
-    values: list[Any] = []
-    for text in texts:
-        try:
-            values.append(json.loads(text))
-        except (ValueError, RecursionError) as error:
-            raise UsageError(
-                f"the argument {text[:80]!r} is not JSON ({error}); a text needs its quotes: '\"text\"'"
-            ) from None
-    return values
-
-
-def settings_path(arguments: argparse.Namespace) -> Path:
-    """The settings file that the command line, the environment or the working directory names."""
-    return Path(arguments.settings or os.environ.get("OVERWINTER_SETTINGS") or "overwinter.toml")
-
-
-def _load_settings(arguments: argparse.Namespace) -> GatewaySettings:
-    return load(settings_path(arguments))
-
-
-def _place(arguments: argparse.Namespace) -> Place:
-    state_dir = arguments.state_dir or _load_settings(arguments).gateway.state_dir
-    return Place(state_dir / SOCKET_NAME, state_dir / JOURNAL_NAME)
 
 
 @asynccontextmanager
@@ -280,38 +199,6 @@ async def open_journal(path: Path) -> AsyncGenerator[GatewayReader]:
         raise OperationRefused(str(error), hint=str(getattr(error, "hint", ""))) from error
 
 
-class Gateway:
-    """The gateway of this command line: the running process, or the journal that a stopped one left."""
-
-    def __init__(self, client: ControlClient | None, journal: GatewayReader | None = None) -> None:
-        self._client, self._journal = client, journal
-
-    async def call(self, op: str, **args: Any) -> Json:
-        """The operation's result; see `ControlClient.call`. An unknown execution comes with near ids."""
-        try:
-            if self._client is not None:
-                return await self._client.call(op, **args)
-            given = {name: value for name, value in args.items() if value is not None}
-            return cast("Json", await getattr(self._journal, op)(**given))
-        except (OperationFailed, UnknownExecution) as error:
-            kind = error.kind if isinstance(error, OperationFailed) else type(error).__name__
-            if kind != UnknownExecution.__name__ or "workflow_id" not in args:
-                raise
-            hint = await self._near_ids(str(args["workflow_id"])) or str(error.hint)
-            raise OperationFailed(kind, str(error), hint) from None
-
-    async def _near_ids(self, wanted: str) -> str:
-        rows = cast("list[Json]", (await self.call("list", limit=1000))["executions"])
-        ids = list(dict.fromkeys(str(row["workflow_id"]) for row in rows))
-        near = [one for one in ids if wanted.lower() in one.lower()]
-        near += [one for one in difflib.get_close_matches(wanted, ids, NEAR_IDS_MAX, 0.5) if one not in near]
-        return "near ids: " + ", ".join(near[:NEAR_IDS_MAX]) if near else ""
-
-    async def now(self) -> str | None:
-        """What the gateway's clock shows; None when it cannot be known."""
-        return cast("str | None", (await self.call("status")).get("now"))
-
-
 @asynccontextmanager
 async def _reading(place: Place) -> AsyncGenerator[Gateway]:
     """The running gateway, or its journal when it is stopped."""
@@ -330,23 +217,6 @@ async def _reading(place: Place) -> AsyncGenerator[Gateway]:
     yield Gateway(client)
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=str))
-
-
-def _print(arguments: argparse.Namespace, answer: Json, text: Callable[[Terminal], str]) -> None:
-    if arguments.json:
-        _print_json(answer)
-    else:
-        write_text(sys.stdout, text(Terminal.of(sys.stdout)))
-
-
-def write_text(stream: TextIO, text: str) -> None:
-    """Write what the stream's encoding can hold; the rest as escapes."""
-    encoding = stream.encoding or "ascii"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
 def _run(arguments: argparse.Namespace) -> int:
     from . import gateway
 
@@ -355,12 +225,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     async def ask() -> None:
-        async with _reading(_place(arguments)) as gateway:
+        async with _reading(place_of(arguments)) as gateway:
             answer = await gateway.call(
                 "list", status=arguments.status, type=arguments.type, limit=arguments.limit
             )
             now = await gateway.now()
-        _print(arguments, answer, lambda terminal: listing.executions(answer, terminal, now))
+        print_answer(arguments, answer, lambda terminal: listing.executions(answer, terminal, now))
 
     asyncio.run(ask())
     return OK
@@ -368,10 +238,10 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     async def ask() -> None:
-        async with _reading(_place(arguments)) as gateway:
+        async with _reading(place_of(arguments)) as gateway:
             answer = await gateway.call("show", workflow_id=arguments.workflow_id, run_id=arguments.run_id)
             now = await gateway.now()
-        _print(arguments, answer, lambda terminal: timeline.render(answer, terminal, now))
+        print_answer(arguments, answer, lambda terminal: timeline.render(answer, terminal, now))
 
     asyncio.run(ask())
     return OK
@@ -379,9 +249,9 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _quarantine(arguments: argparse.Namespace) -> int:
     async def ask() -> None:
-        async with _reading(_place(arguments)) as gateway:
+        async with _reading(place_of(arguments)) as gateway:
             answer = await gateway.call("quarantine", limit=arguments.limit)
-        _print(arguments, answer, lambda terminal: listing.quarantine(answer, terminal))
+        print_answer(arguments, answer, lambda terminal: listing.quarantine(answer, terminal))
 
     asyncio.run(ask())
     return OK
@@ -389,107 +259,22 @@ def _quarantine(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     async def ask() -> None:
-        async with _reading(_place(arguments)) as gateway:
+        async with _reading(place_of(arguments)) as gateway:
             answer = await gateway.call("status")
-        _print(arguments, answer, lambda terminal: listing.status(answer, terminal))
+        print_answer(arguments, answer, lambda terminal: listing.status(answer, terminal))
 
     asyncio.run(ask())
     return OK
 
 
-def _ask_running(arguments: argparse.Namespace, done: str, op: str, **args: Any) -> int:
-    gateway = Gateway(ControlClient(_place(arguments).socket))
-    answer = asyncio.run(gateway.call(op, **args))
-    _print(arguments, answer, lambda _: escape(done.format(**answer)) + "\n" if "{" in done else done + "\n")
-    return OK
-
-
-def _signal(arguments: argparse.Namespace) -> int:
-    return _ask_running(
-        arguments,
-        "the signal is recorded",
-        "signal",
-        workflow_id=arguments.workflow_id,
-        run_id=arguments.run_id,
-        name=arguments.name,
-        args=_json_arguments(arguments.args),
-    )
-
-
-def _change(arguments: argparse.Namespace) -> int:
-    done = {"cancel": "the request to cancel is recorded", "terminate": "the execution is terminated"}
-    return _ask_running(
-        arguments,
-        done[arguments.op],
-        arguments.op,
-        workflow_id=arguments.workflow_id,
-        run_id=arguments.run_id,
-        reason=arguments.reason,
-    )
-
-
-def _reset(arguments: argparse.Namespace) -> int:
-    if (arguments.event is None) == (arguments.to is None):
-        raise UsageError(f"expected either --event N or --type, one of {', '.join(RESET_TYPES)}")
-    if arguments.activity is not None and arguments.to != "FailedActivity":
-        raise UsageError("--activity goes with --type FailedActivity")
-    excluded = arguments.reapply_exclude
-    return _ask_running(
-        arguments,
-        "reset, run {run_id}",
-        "reset",
-        workflow_id=arguments.workflow_id,
-        run_id=arguments.run_id,
-        event=arguments.event,
-        to=arguments.to,
-        activity=arguments.activity,
-        signals="exclude" if excluded in ("All", "Signal") else None,
-        updates="exclude" if excluded in ("All", "Update") else None,
-        reason=arguments.reason,
-        by=_who(),
-    )
-
-
-def _who() -> str:
-    return f"{getpass.getuser()} on {socket.gethostname()}"
-
-
-def _pause(arguments: argparse.Namespace) -> int:
-    wide = [
-        ("workflow_type", arguments.type),
-        ("task_queue", arguments.task_queue),
-        ("everything", arguments.everything or None),
-    ]
-    chosen = [(scope, name) for scope, name in wide if name is not None]
-    if len(chosen) + (arguments.workflow_id is not None) != 1:
-        raise UsageError("expected one of: an execution's ID, --type T, --task-queue QUEUE, --all")
-    done = {"pause": "it is paused", "resume": "it goes on"}[arguments.op]
-    by = _who()
-    if not chosen:
-        return _ask_running(
-            arguments,
-            done,
-            arguments.op,
-            workflow_id=arguments.workflow_id,
-            run_id=arguments.run_id,
-            reason=arguments.reason,
-            by=by,
-        )
-    ((scope, name),) = chosen
-    given: dict[str, Any] = {"scope": scope, "name": None if scope == "everything" else name}
-    if arguments.op == "pause":
-        given |= {"reason": arguments.reason, "by": by}
-    return _ask_running(arguments, done, f"{arguments.op}_all", **given)
-
-
 def _start(arguments: argparse.Namespace) -> int:
-    return _ask_running(
+    return ask_running(
         arguments,
         "started, run {run_id}",
         "start",
         type=arguments.type,
         workflow_id=arguments.workflow_id,
-        args=_json_arguments(arguments.args),
+        args=json_arguments(arguments.args),
         task_queue=arguments.task_queue,
     )
 
@@ -497,7 +282,7 @@ def _start(arguments: argparse.Namespace) -> int:
 def _tail(arguments: argparse.Namespace) -> int:
     async def follow() -> None:
         terminal = Terminal.of(sys.stdout)
-        async for event in ControlClient(_place(arguments).socket).tail(arguments.after):
+        async for event in ControlClient(place_of(arguments).socket).tail(arguments.after):
             if arguments.json:
                 print(json.dumps(event, default=str), flush=True)
             else:
@@ -518,7 +303,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
     count = asyncio.run(write())
     answer: Json = {"folder": str(arguments.folder), "histories": count}
-    _print(arguments, answer, lambda _terminal: f"{count} histories are in {arguments.folder}\n")
+    print_answer(arguments, answer, lambda _terminal: f"{count} histories are in {arguments.folder}\n")
     return OK
 
 
@@ -530,7 +315,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         if arguments.modules:
             found = catalog.load(arguments.modules, [Path.cwd()])
         else:
-            gateway = _load_settings(arguments).gateway
+            gateway = load_settings(arguments).gateway
             found = catalog.load(gateway.modules, gateway.python_path)
     except catalog.CatalogError as error:
         raise UsageError(str(error)) from error
@@ -545,7 +330,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         answer = asyncio.run(check())
     except ValueError as error:
         raise UsageError(str(error)) from error
-    _print(arguments, answer, lambda terminal: listing.replayed(answer, terminal))
+    print_answer(arguments, answer, lambda terminal: listing.replayed(answer, terminal))
     return OK if answer["fits"] == answer["histories"] else FAILED
 
 
@@ -555,7 +340,7 @@ async def _journal_of(arguments: argparse.Namespace) -> AsyncGenerator[Journal]:
     from overwinter.runtime.journal import JournalError, SqliteJournal
 
     try:
-        journal = await SqliteJournal.open_read_only(_place(arguments).journal)
+        journal = await SqliteJournal.open_read_only(place_of(arguments).journal)
     except JournalError as error:
         raise OperationRefused(str(error), hint=str(getattr(error, "hint", ""))) from error
     try:
@@ -581,7 +366,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     findings = doctor.examine(settings_path(arguments), arguments.state_dir)
     if arguments.json:
-        _print_json({"findings": [finding.as_json() for finding in findings]})
+        print_json({"findings": [finding.as_json() for finding in findings]})
     else:
         write_text(sys.stdout, doctor.render(findings, Terminal.of(sys.stdout)))
     return FAILED if any(finding.level == "problem" for finding in findings) else OK

@@ -67,6 +67,18 @@ OPERATIONS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
     },
     "pause_all": {"scope": _TEXT, "name": _OPTIONAL_TEXT, "reason": _OPTIONAL_TEXT, "by": _OPTIONAL_TEXT},
     "resume_all": {"scope": _TEXT, "name": _OPTIONAL_TEXT},
+    "delete": {"workflow_id": _TEXT, "run_id": _OPTIONAL_TEXT},
+    "batch_preview": {"operation": (dict,), "query": _TEXT},
+    "batch_start": {
+        "operation": (dict,),
+        "query": _TEXT,
+        "reason": _OPTIONAL_TEXT,
+        "by": _OPTIONAL_TEXT,
+        "per_second": (int, float, type(None)),
+    },
+    "batch_show": {"job_id": _TEXT},
+    "batch_list": {},
+    "batch_stop": {"job_id": _TEXT, "reason": _OPTIONAL_TEXT, "by": _OPTIONAL_TEXT},
     "start": {"type": _TEXT, "workflow_id": _TEXT, "args": (list,), "task_queue": _OPTIONAL_TEXT},
     "quarantine": {"limit": (int,)},
     "status": {},
@@ -85,10 +97,17 @@ _REQUIRED: Final = {
     "resume": ("workflow_id",),
     "pause_all": ("scope",),
     "resume_all": ("scope",),
+    "delete": ("workflow_id",),
+    "batch_preview": ("operation", "query"),
+    "batch_start": ("operation", "query"),
+    "batch_show": ("job_id",),
+    "batch_stop": ("job_id",),
 }
 _TYPE_WORDS: Final[Mapping[type, str]] = {
     type(None): "null",
     list: "a list",
+    dict: "an object",
+    float: "a number",
     str: "a string",
     int: "an integer",
 }
@@ -142,7 +161,11 @@ def _check_value(op: str, name: str, value: object, allowed: tuple[type, ...]) -
         raise BadRequest(f"{op}: {name} is of type {type(value).__name__}, expected {words}")
     if name == "limit" and not 1 <= cast("int", value) <= LIMIT_MAX:
         raise BadRequest(f"{op}: limit is {value}, expected 1 to {LIMIT_MAX}")
-    if isinstance(value, str) and name != "reason" and not 1 <= len(value) <= ID_CHARACTERS_MAX:
+    if (
+        isinstance(value, str)
+        and name not in ("reason", "query")
+        and not 1 <= len(value) <= ID_CHARACTERS_MAX
+    ):
         raise BadRequest(f"{op}: {name} has {len(value)} characters, expected 1 to {ID_CHARACTERS_MAX}")
 
 

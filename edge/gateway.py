@@ -267,6 +267,7 @@ def _limits(settings: GatewaySettings) -> EngineLimits:
     return EngineLimits(
         cached_executions_max=engine.cached_executions_max,
         activities_max=engine.activities_max,
+        batch_per_second=engine.batch_per_second,
         heartbeat_interval_s=engine.heartbeat_interval,
     )
 

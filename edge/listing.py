@@ -113,6 +113,11 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
     if engine:
         yield "engine", _numbers(engine, "open", "blocked", "paused", "cached", "activities_running")
         yield "", _numbers(engine, "activations", "steps", "commits")
+    for job in cast("list[Json]", answer.get("batch_jobs") or []):
+        yield (
+            "batch",
+            f"{job['operation']} {job['completed']} of {job['total']}, {job['failed']} failed: {job['id']}",
+        )
     for pause in cast("list[Json]", answer.get("pauses") or []):
         what = (
             "everything"
@@ -154,6 +159,45 @@ def tail_line(event: Json, terminal: Terminal) -> str:
     kind = terminal.styled(pad(escape(type_name), 19), style)
     room = terminal.width - len(head) - 19
     return (head + kind + shorten(event_text(event, {}), room)).rstrip()
+
+
+def batch_preview(answer: Json, terminal: Terminal, verb: str) -> str:
+    """How many executions a batch job would be for, and the newest of them."""
+    count, sample = cast("int", answer["count"]), cast("list[Json]", answer["sample"])
+    if not count:
+        return f"no execution fits: there is nothing to {verb}\n"
+    fit = "1 execution fits" if count == 1 else f"{count} executions fit"
+    lines = [terminal.styled(fit, "bold")]
+    lines += [f"  {escape(str(row['workflow_id']))}  {escape(str(row['type']))}" for row in sample]
+    if count > len(sample):
+        lines.append(f"  and {count - len(sample)} more")
+    return "\n".join(lines) + "\n"
+
+
+def batch_jobs(answer: Json, terminal: Terminal) -> str:
+    """A line for each job, the newest first."""
+    jobs = cast("list[Json]", answer["jobs"])
+    return "".join(_batch_line(job, terminal) + "\n" for job in jobs) or "no batch jobs\n"
+
+
+def _batch_line(job: Json, terminal: Terminal) -> str:
+    state = terminal.status(str(job["state"]), 10)
+    done = f"{job['completed']} of {job['total']}" + (f", {job['failed']} failed" if job["failed"] else "")
+    return f"{state} {escape(str(job['id']))}  {job['operation']}  {done}  {escape(str(job['query']))}"
+
+
+def batch_job(job: Json, terminal: Terminal) -> str:
+    """A job with what failed."""
+    lines = [_batch_line(job, terminal)]
+    if job["reason"]:
+        lines.append(f"  reason: {escape(str(job['reason']))}")
+    if job["stopped_by"]:
+        lines.append(f"  stopped by {escape(str(job['stopped_by']))}: {escape(str(job['stop_reason']))}")
+    failures = cast("list[Json]", job["failures"])
+    lines += [f"  {escape(str(each['workflow_id']))}: {escape(str(each['message']))}" for each in failures]
+    if cast("int", job["failed"]) > len(failures):
+        lines.append(f"  and {cast('int', job['failed']) - len(failures)} more failed")
+    return "\n".join(lines) + "\n"
 
 
 def replayed(answer: Json, terminal: Terminal) -> str:

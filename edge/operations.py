@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from overwinter.runtime.batch_jobs import KINDS, BatchOperation, OperationKind
+from overwinter.runtime.batch_runner import NoSuchJob, TooManyJobs
 from overwinter.runtime.converter import PayloadLimitError
 from overwinter.runtime.core.events import Signaled, WorkflowPaused, WorkflowUnpaused
+from overwinter.runtime.deletions import CannotDelete
 from overwinter.runtime.display import views
 from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import HistoryDamaged, SqliteJournal, StorageFull
@@ -24,6 +28,7 @@ from overwinter.runtime.requests import (
 )
 from overwinter.runtime.resets import ResetPoint, ResetRequest
 from overwinter.runtime.values import ConvertedValues
+from overwinter.runtime.visibility import InvalidFilter
 from overwinter.sync.changes import follow
 
 from .ports import RESET_TYPES, BadRequest, Json, OperationRefused, UnknownExecution
@@ -150,6 +155,7 @@ class Operations(JournalReader):
         answer["engine"] |= _open_counts(counts)
         answer["outbox"] |= {"waiting": await self._journal.outbox_count()}
         answer["pauses"] = await self._pauses()
+        answer["batch_jobs"] = [views.batch_job(job) for job in self._engine.batches.under_way()]
         return answer
 
     async def signal(
@@ -235,6 +241,75 @@ class Operations(JournalReader):
         with _refusals():
             await self._engine.pauses.unpause(scope, name or "")
         return {}
+
+    async def delete(self, *, workflow_id: str, run_id: str | None = None) -> Json:
+        """See `ports.GatewayOperations`."""
+        with _refusals():
+            await self._engine.deletions.delete(await self._engine.find(workflow_id, run_id))
+        return {}
+
+    async def batch_preview(self, *, operation: Json, query: str) -> Json:
+        """See `ports.GatewayOperations`."""
+        with _refusals():
+            found = await self._engine.batches.preview(self._batch_operation(operation), query)
+        rows = [
+            {"workflow_id": each.workflow_id, "run_id": each.run_id, "type": each.workflow_type}
+            for each in found.sample
+        ]
+        return {"count": found.count, "sample": rows}
+
+    async def batch_start(
+        self,
+        *,
+        operation: Json,
+        query: str,
+        reason: str | None = None,
+        by: str | None = None,
+        per_second: float | None = None,
+    ) -> Json:
+        """See `ports.GatewayOperations`."""
+        if per_second is not None and not per_second > 0:
+            raise BadRequest(f"per_second is {per_second}, expected a number above 0")
+        with _refusals():
+            job = await self._engine.batches.start(
+                str(uuid.uuid4()),
+                self._batch_operation(operation),
+                query,
+                reason=reason or "",
+                identity=by or _OPERATOR,
+                per_second=per_second,
+            )
+        return views.batch_job(job)
+
+    async def batch_show(self, *, job_id: str) -> Json:
+        """See `ports.GatewayOperations`."""
+        with _refusals():
+            return views.batch_job(self._engine.batches.get(job_id))
+
+    async def batch_list(self) -> Json:
+        """See `ports.GatewayOperations`."""
+        return {"jobs": [views.batch_job(job) for job in self._engine.batches.all()]}
+
+    async def batch_stop(self, *, job_id: str, reason: str | None = None, by: str | None = None) -> Json:
+        """See `ports.GatewayOperations`."""
+        with _refusals():
+            return views.batch_job(await self._engine.batches.stop(job_id, by or _OPERATOR, reason or ""))
+
+    def _batch_operation(self, found: Json) -> BatchOperation:
+        kind, name, args = found.get("kind"), found.get("name", ""), found.get("args", [])
+        if kind not in KINDS:
+            raise BadRequest(f"operation {kind!r} is unknown, expected one of {', '.join(KINDS)}")
+        if not isinstance(name, str) or not isinstance(args, list) or (kind == "signal") != bool(name):
+            raise BadRequest("a signal, and nothing else, has a name, which is a string, and a list of args")
+        point = _reset_point(None, found.get("to"), found.get("activity")) if kind == "reset" else None
+        return BatchOperation(
+            kind=cast("OperationKind", kind),
+            name=name,
+            args=self._values.encode(cast("list[Any]", args)),
+            point=point,
+            signals=found.get("signals") != "exclude",
+            updates=found.get("updates") != "exclude",
+        )
 
     async def start(
         self,
@@ -328,6 +403,14 @@ class _refusals:  # noqa: N801 - used as a statement
                     str(error),
                     hint="`overwinter show ID` and `overwinter status` say what is paused; resume the same.",
                 ) from error
+            case InvalidFilter():
+                raise BadRequest(f"the query is no filter: {error}") from error
+            case NoSuchJob():
+                raise OperationRefused(
+                    str(error.args[0]), hint="`overwinter batch list` shows the jobs that there are."
+                ) from error
+            case TooManyJobs() | CannotDelete():
+                raise OperationRefused(str(error)) from error
             case StorageFull():
                 raise OperationRefused(str(error), hint=error.hint) from error
             case EngineClosed():

@@ -126,6 +126,42 @@ class GatewayOperations(GatewayReader, Protocol):
         """What was paused so goes on."""
         ...
 
+    async def delete(self, *, workflow_id: str, run_id: str | None = None) -> Json:
+        """The closed execution is gone, with its history."""
+        ...
+
+    async def batch_preview(self, *, operation: Json, query: str) -> Json:
+        """How many executions fit, and the newest of them; nothing is done.
+
+        An operation has a ``kind``: signal (with ``name`` and ``args``), cancel, terminate, reset (with what `reset` takes),
+        pause, unpause or delete.
+        """
+        ...
+
+    async def batch_start(
+        self,
+        *,
+        operation: Json,
+        query: str,
+        reason: str | None = None,
+        by: str | None = None,
+        per_second: float | None = None,
+    ) -> Json:
+        """The job has begun, and is what `batch_show` answers."""
+        ...
+
+    async def batch_show(self, *, job_id: str) -> Json:
+        """A job as it is now."""
+        ...
+
+    async def batch_list(self) -> Json:
+        """The jobs that are under way, and the last that have ended, the newest first."""
+        ...
+
+    async def batch_stop(self, *, job_id: str, reason: str | None = None, by: str | None = None) -> Json:
+        """The job has stopped; what it has done stays done."""
+        ...
+
     async def start(
         self, *, type: str, workflow_id: str, args: Sequence[Any] = (), task_queue: str | None = None
     ) -> Json:

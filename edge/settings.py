@@ -76,6 +76,11 @@ class EngineSettings:
         "executions whose code stays in memory; others are read again when something happens",
     )
     activities_max: int = setting(100, whole(1, 10_000), "activities that run at a time")
+    batch_per_second: float = setting(
+        50.0,
+        number(0.1, 10_000.0),
+        "executions that a batch job is carried out on in a second; it may ask for less",
+    )
     heartbeat_interval: float = setting(
         5.0, duration(0.0, 3600.0), "how often, at most, the details of heartbeats are written to the journal"
     )

@@ -23,6 +23,7 @@ from typing import Any
 from .activity_slots import ActivitySlots
 from .admission import Admission
 from .attempts import ActivityRunner, Attempt, Timeouts
+from .batch_runner import Batches
 from .core import codec
 from .core import commands as cmd
 from .core import events as ev
@@ -33,6 +34,7 @@ from .core.instance import ActivationFailed, Instance, RejectedUpdate, RunningHa
 from .core.payload import Payload
 from .core.payload_groups import groups_of
 from .core.replay import HistoryDiverged
+from .deletions import Deletions
 from .follow_ups import Ending, next_request, with_next_run
 from .handover import first_handover, still_awaited, waits_to_begin, withdrawn
 from .journal.errors import HistoryDamaged, StorageFull
@@ -52,7 +54,15 @@ from .ports import (
     ParkedMessage,
 )
 from .relations import Relations
-from .requests import AlreadyRunning, EngineClosed, KeyTaken, NoSuchExecution, NoWorker, StartRequest
+from .requests import (
+    AlreadyRunning,
+    EngineClosed,
+    KeyTaken,
+    NoSuchExecution,
+    NoWorker,
+    StartRequest,
+    answering,
+)
 from .resets import Resets
 from .schedules.runner import Schedules
 from .sealing import Sealing
@@ -90,6 +100,8 @@ class EngineLimits:
     """Activities that run at a time, for each worker."""
     heartbeat_interval_s: float = 5.0
     """The details of heartbeats reach the journal at most this often."""
+    batch_per_second: float = 50.0
+    """Executions that a batch job is carried out on in a second; it may ask for less."""
     look_ahead_s: float = 600.0
     """Timers that are due within this time are in memory; the journal knows of later ones."""
 
@@ -161,6 +173,8 @@ class Engine:
         self.schedules = Schedules(self)
         self.pauses = Pauses(self)
         self.resets = Resets(self)
+        self.deletions = Deletions(self)
+        self.batches = Batches(self)
         self._outbox_id = self._parked_id = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -197,6 +211,7 @@ class Engine:
         await self.relations.recover()
         await self.admission.recover()
         await self.schedules.recover()
+        await self.batches.recover()
         await self.timekeeper.look_ahead()
 
     def now_us(self) -> int:
@@ -359,8 +374,12 @@ class Engine:
         received: tuple[str, bytes] | None = None,
         *,
         only_chain: str | None = None,
+        alongside: Callable[[Batch], None] | None = None,
     ) -> asyncio.Future[None]:
-        """Hand this to an open execution; the future is done when it is durable, and raises as that of `signal` does."""
+        """Hand this to an open execution; the future is done when it is durable, and raises as that of `signal` does.
+
+        `alongside` adds to the commit that records it.
+        """
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.refuse_when_closing(answer):
             return answer
@@ -370,13 +389,7 @@ class Engine:
             answer.set_exception(error)
             return answer
 
-        def settle(error: BaseException | None) -> None:
-            if answer.done():
-                return
-            if error is None:
-                answer.set_result(None)
-            else:
-                answer.set_exception(error)
+        settle = answering(answer, lambda: None)
 
         def tell(live: LiveExecution | None) -> None:
             if live is None or (run_id is not None and live.record.run_id != run_id):
@@ -387,44 +400,28 @@ class Engine:
                 settle(None)  # It was asked before, and is asked once.
             else:
                 live.notes_came |= isinstance(body, ev.NOTES)
-                self.give(live, Incoming(body, settle, received))
+                self.give(live, Incoming(body, settle, received, alongside=alongside))
 
         self.with_live(workflow_id, tell)
         return answer
 
     def park(self, message: ParkedMessage) -> asyncio.Future[None]:
         """Put a refused message into quarantine; the future is done when that is durable."""
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.refuse_when_closing(answer):
-            return answer
         self._parked_id += 1
-        self.batch.parked.append(replace(message, id=self._parked_id))
-        self._answer_with_commit(answer)
-        return answer
+        numbered = replace(message, id=self._parked_id)
+        return self.keep(lambda batch: batch.parked.append(numbered))
 
-    def keep_schedule(self, schedule_id: str, data: bytes | None) -> asyncio.Future[None]:
-        """Record a schedule as it is now, or with None that it is gone; the future is done when that is durable.
+    def keep(self, write: Callable[[Batch], None]) -> asyncio.Future[None]:
+        """Record what `write` puts into the batch; the future is done when that is durable.
 
         Raises (through the future):
             EngineClosed, StorageFull: nothing was accepted.
         """
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self.refuse_when_closing(answer):
-            return answer
-        self.batch.schedules[schedule_id] = data
-        self._answer_with_commit(answer)
+        if not self.refuse_when_closing(answer):
+            write(self.batch)
+            self.settle_with_commit(answering(answer, lambda: None))
         return answer
-
-    def _answer_with_commit(self, answer: asyncio.Future[None]) -> None:
-        self.settle_with_commit(
-            lambda error: (
-                None
-                if answer.done()
-                else answer.set_result(None)
-                if error is None
-                else answer.set_exception(error)
-            )
-        )
 
     def settle_with_commit(self, settle: Callable[[BaseException | None], None]) -> None:
         """Call this with None once what the batch holds now is durable, else with why it is not."""
@@ -707,6 +704,7 @@ class Engine:
         for settle in [*settlers, *first]:
             settle(error)
         self.updates.abandon(error)
+        self.batches.abandon(error)
         for waiters in self._results.values():
             for waiter in waiters:
                 if not waiter.done():
@@ -873,6 +871,8 @@ class Engine:
         for item in incoming:
             if item.received is not None:
                 self.batch.received.append((key if live.uncommitted else 0, item.received))
+            if item.alongside is not None:
+                item.alongside(self.batch)
 
     def _turn_away(self, live: LiveExecution) -> None:
         incoming, live.incoming = live.incoming, []

@@ -43,6 +43,8 @@ class Incoming:
     """What to do instead of telling that the execution has closed."""
     begins: bool = False
     """It came with the start, and belongs into the first activation."""
+    alongside: Callable[[Batch], None] | None = None
+    """Adds to the batch that it is in."""
 
 
 class LiveExecution:

@@ -22,7 +22,7 @@ from .core.events import Event
 from .core.state import ExecutionState
 from .live import Incoming, LiveExecution
 from .ports import OPEN, ExecutionRecord, Pause, PauseKey
-from .requests import NotPaused, PausedAlready
+from .requests import NotPaused, PausedAlready, answering
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -147,6 +147,7 @@ class Pauses:
         if self._engine.refuse_when_closing(answer):
             return answer
         before = self._pauses.get(key)
+        tell = answering(answer, lambda: None)
         pause = Pause(
             scope=scope, name=name, identity=identity, reason=reason, since_us=self._engine.now_us()
         )
@@ -160,7 +161,7 @@ class Pauses:
             if error is not None and self._pauses.get(key) is pause:
                 self._put(key, before)
                 self._engine.spawn(self._go_on_all())
-            _answer(answer, error)
+            tell(error)
 
         self._engine.settle_with_commit(settle)
         return answer
@@ -181,12 +182,13 @@ class Pauses:
             answer.set_exception(NotPaused(f"{described(scope, name)} is not paused."))
             return answer
         self._engine.batch.pauses[key] = None
+        tell = answering(answer, lambda: None)
 
         def settle(error: BaseException | None) -> None:
             if error is None and self._pauses.get(key) is pause:
                 self._put(key, None)
                 self._engine.spawn(self._go_on_all())
-            _answer(answer, error)
+            tell(error)
 
         self._engine.settle_with_commit(settle)
         return answer
@@ -224,15 +226,6 @@ class Pauses:
 def _repeats(body: ev.WorkflowPaused, by: Event) -> bool:
     assert isinstance(by.body, ev.WorkflowPaused)
     return body.request_id != "" and by.body.request_id == body.request_id
-
-
-def _answer(answer: asyncio.Future[None], error: BaseException | None) -> None:
-    if answer.done():
-        return
-    if error is None:
-        answer.set_result(None)
-    else:
-        answer.set_exception(error)
 
 
 def described(scope: str, name: str) -> str:

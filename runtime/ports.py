@@ -223,6 +223,10 @@ class Batch:
     """By schedule id: what it is now; None deletes it."""
     adopted: dict[int, int] = field(default_factory=dict[int, int])
     """By the key of a child, the key of the start that is its parent from now on."""
+    jobs: dict[str, bytes | None] = field(default_factory=dict[str, bytes | None])
+    """By the id of a batch job: what it is now; None deletes it."""
+    deleted: list[int] = field(default_factory=list[int])
+    """Keys of closed executions that are deleted with their histories; keys are not given out again."""
     pauses: dict[PauseKey, Pause | None] = field(default_factory=dict[PauseKey, "Pause | None"])
     """Of types, task queues and everything; None resumes them."""
 
@@ -240,6 +244,8 @@ class Batch:
             or self.attributes
             or self.schedules
             or self.adopted
+            or self.jobs
+            or self.deleted
             or self.pauses
         )
 
@@ -351,6 +357,14 @@ class Journal(Protocol):
 
     async def schedules(self) -> dict[str, bytes]:
         """Every schedule, by id."""
+        ...
+
+    async def jobs(self) -> dict[str, bytes]:
+        """Every batch job, by id."""
+        ...
+
+    async def last_lsn(self, execution: int) -> int:
+        """Where the last event of an execution is in the order of commits; 0 without any."""
         ...
 
     async def pauses(self) -> dict[PauseKey, Pause]:

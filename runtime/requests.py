@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .common import ConcurrencyKey
 from .core import events as ev
@@ -16,6 +17,8 @@ from .retry_policy import parts_of
 
 if TYPE_CHECKING:
     from .updates import UpdateTicket
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,20 @@ class StartRequest:
             admitted=self.admitted,
             clock=self.clock,
         )
+
+
+def answering(answer: asyncio.Future[T], result: Callable[[], T]) -> Callable[[BaseException | None], None]:
+    """What answers a request: called with None it gives the result, else the error; who has gone is not told."""
+
+    def answer_it(error: BaseException | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(result())
+        else:
+            answer.set_exception(error)
+
+    return answer_it
 
 
 class NoSuchExecution(LookupError):

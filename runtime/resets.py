@@ -11,7 +11,7 @@ were started before the point go on as children of the new run; later ones are t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
@@ -21,7 +21,7 @@ from .core import events as ev
 from .core.events import Event
 from .live import Incoming, LiveExecution
 from .ports import HOT, OPEN, Batch, ExecutionRecord, History
-from .requests import AlreadyRunning
+from .requests import AlreadyRunning, answering
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -96,8 +96,10 @@ class Resets:
         self._engine = engine
         self._under_way: dict[str, asyncio.Event] = {}
 
-    async def reset(self, request: ResetRequest) -> ExecutionRecord:
-        """The record of the new run, once it is durable.
+    async def reset(
+        self, request: ResetRequest, *, alongside: Callable[[Batch], None] | None = None
+    ) -> ExecutionRecord:
+        """The record of the new run, once it is durable. `alongside` adds to the commit in which it begins.
 
         Raises:
             NoSuchExecution: there is no such run.
@@ -114,7 +116,7 @@ class Resets:
         try:
             made = await self._made_before(request)
             while made is None:
-                made = await self._try(request)
+                made = await self._try(request, alongside)
             return made
         finally:
             del self._under_way[request.workflow_id]
@@ -130,7 +132,9 @@ class Resets:
                     return record
         return None
 
-    async def _try(self, request: ResetRequest) -> ExecutionRecord | None:
+    async def _try(
+        self, request: ResetRequest, alongside: Callable[[Batch], None] | None
+    ) -> ExecutionRecord | None:
         """The new run; None when the open run has changed meanwhile."""
         engine = self._engine
         current = await engine.loaded(request.workflow_id)
@@ -145,7 +149,7 @@ class Resets:
             plan = await self._plan(request, current)
             answer: asyncio.Future[ExecutionRecord] = asyncio.get_running_loop().create_future()
             if not engine.refuse_when_closing(answer):
-                engine.in_next_turn(partial(self._carry_out, request, plan, current, answer))
+                engine.in_next_turn(partial(self._carry_out, request, plan, current, answer, alongside))
             return await answer
         except (_Changed, AlreadyRunning):
             return None
@@ -228,6 +232,7 @@ class Resets:
         plan: _Plan,
         current: LiveExecution | None,
         answer: asyncio.Future[ExecutionRecord],
+        alongside: Callable[[Batch], None] | None,
         stopped: BaseException | None,
     ) -> None:
         engine = self._engine
@@ -249,14 +254,6 @@ class Resets:
             request.request_id,
         )
         new = self._new_run(plan, [reset, *_messages(request, plan)], batch)
-
-        def settle(error: BaseException | None) -> None:
-            if answer.done():
-                return
-            if error is None:
-                answer.set_result(new.record)
-            else:
-                answer.set_exception(error)
 
         at_us = new.state.at_us
         if current is not None:
@@ -280,7 +277,7 @@ class Resets:
         children = self._adopted(plan, new)
         engine.batch.adopted.update(dict.fromkeys(children, new.record.key))
         engine.hold(new)
-        engine.touch(new, [Incoming(reset, settle)])
+        engine.touch(new, [Incoming(reset, answering(answer, lambda: new.record), alongside=alongside)])
         engine.after_commit(partial(self._begun, new, children))
 
     def _new_run(self, plan: _Plan, more: Sequence[ev.Happening], batch: Batch) -> LiveExecution:

@@ -33,6 +33,11 @@ class Starts:
         """Give new executions the keys after this one, the last in the journal."""
         self._last_key = last_key
 
+    @property
+    def last_key(self) -> int:
+        """The key of the newest execution."""
+        return self._last_key
+
     def next_key(self) -> int:
         """The key of a new execution."""
         self._last_key += 1

@@ -33,6 +33,21 @@ from ..schedules import (
 )
 from ..service import RPCError, RPCStatusCode
 from ._activities import AsyncActivityHandle, AsyncActivityIDReference
+from ._batches import (
+    BatchOperation,
+    BatchOperationCancellation,
+    BatchOperationDeletion,
+    BatchOperationDescription,
+    BatchOperationFailure,
+    BatchOperationHandle,
+    BatchOperationPause,
+    BatchOperationPreview,
+    BatchOperationReset,
+    BatchOperationSignal,
+    BatchOperationState,
+    BatchOperationTermination,
+    BatchOperationUnpause,
+)
 from ._client import Client, WithStartWorkflowOperation, new_workflow_id
 from ._errors import (
     AsyncActivityCancelledError,
@@ -99,6 +114,19 @@ __all__ = [
     "AsyncActivityHandle",
     "AsyncActivityIDReference",
     "BackfillScheduleInput",
+    "BatchOperation",
+    "BatchOperationCancellation",
+    "BatchOperationDeletion",
+    "BatchOperationDescription",
+    "BatchOperationFailure",
+    "BatchOperationHandle",
+    "BatchOperationPause",
+    "BatchOperationPreview",
+    "BatchOperationReset",
+    "BatchOperationSignal",
+    "BatchOperationState",
+    "BatchOperationTermination",
+    "BatchOperationUnpause",
     "CancelWorkflowInput",
     "Client",
     "ClientConfig",

@@ -336,6 +336,17 @@ class WorkflowHandle(Generic[S, R]):
             result_type=self._result_type,
         )
 
+    async def delete(
+        self, *, rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
+    ) -> None:
+        """The run, which has closed, is gone with its history; without a run id the latest one.
+
+        Raises:
+            RPCError: it is open, it is still to be replicated, or there is none.
+        """
+        del rpc_metadata, rpc_timeout
+        await self._client.frontend.delete_workflow(self._id, self._run_id)
+
     async def pause(
         self, *, reason: str = "", rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
     ) -> None:

@@ -22,6 +22,7 @@ _CODES: Final = {
 _STATUS_STYLES: Final = {
     "running": "blue",
     "paused": "yellow",
+    "stopped": "yellow",
     "completed": "green",
     "failed": "red",
     "timed_out": "red",

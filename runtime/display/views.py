@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
+from ..batch_jobs import BatchJob
 from ..converter import PayloadConverter
 from ..core import codec
 from ..core import commands as cmd
@@ -35,6 +36,7 @@ from . import Json
 
 __all__ = [
     "STATUSES",
+    "batch_job",
     "change",
     "execution",
     "journal",
@@ -332,6 +334,30 @@ def text_of(body: bytes) -> str:
 
 
 # -- the rest ----------------------------------------------------------------------------------------
+
+
+def batch_job(job: BatchJob) -> Json:
+    """A batch job, and how far it has come."""
+    return {
+        "id": job.id,
+        "operation": job.operation.kind,
+        "query": job.query,
+        "reason": job.reason,
+        "by": job.identity,
+        "state": job.state,
+        "started_at": instant(job.started_at_us),
+        "closed_at": _instant_or_none(job.closed_at_us),
+        "total": job.total,
+        "completed": job.completed,
+        "failed": job.failed,
+        "failures": [
+            {"workflow_id": each.workflow_id, "run_id": each.run_id, "message": each.message}
+            for each in job.failures
+        ],
+        "per_second": job.per_second,
+        "stopped_by": job.stopped_by,
+        "stop_reason": job.stop_reason,
+    }
 
 
 def parked(message: ParkedMessage) -> Json:

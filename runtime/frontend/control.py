@@ -1,7 +1,9 @@
-"""The calls that steer executions, as an engine answers them: reset, hold, let go on."""
+"""The calls that steer executions, as an engine answers them: one, or many as a job."""
 
 from __future__ import annotations
 
+from ..batch_jobs import BatchJob, BatchOperation
+from ..batch_runner import BatchPreview
 from ..core import events as ev
 from ..engine import Engine
 from ..pausing import SCOPES
@@ -21,6 +23,50 @@ class ControlCalls:
         """See `Frontend`."""
         with translated():
             return await self._engine.resets.reset(request)
+
+    async def delete_workflow(self, workflow_id: str, run_id: str | None) -> None:
+        """See `Frontend`."""
+        with translated():
+            await self._engine.deletions.delete(await self._engine.find(workflow_id, run_id))
+
+    async def preview_batch(self, operation: BatchOperation, query: str) -> BatchPreview:
+        """See `Frontend`."""
+        with translated():
+            return await self._engine.batches.preview(operation, query)
+
+    async def start_batch(
+        self,
+        job_id: str,
+        operation: BatchOperation,
+        query: str,
+        reason: str,
+        identity: str,
+        per_second: float | None,
+    ) -> BatchJob:
+        """See `Frontend`."""
+        with translated():
+            return await self._engine.batches.start(
+                job_id, operation, query, reason=reason, identity=identity, per_second=per_second
+            )
+
+    async def describe_batch(self, job_id: str) -> BatchJob:
+        """See `Frontend`."""
+        with translated():
+            return self._engine.batches.get(job_id)
+
+    async def batch_closed(self, job_id: str) -> BatchJob:
+        """See `Frontend`."""
+        with translated():
+            return await self._engine.batches.closed(job_id)
+
+    async def stop_batch(self, job_id: str, identity: str, reason: str) -> BatchJob:
+        """See `Frontend`."""
+        with translated():
+            return await self._engine.batches.stop(job_id, identity, reason)
+
+    async def list_batches(self) -> tuple[BatchJob, ...]:
+        """See `Frontend`."""
+        return tuple(self._engine.batches.all())
 
     async def pause_workflow(
         self, workflow_id: str, run_id: str | None, identity: str, reason: str, request_id: str

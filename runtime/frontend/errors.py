@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from ..batch_runner import JobExists, NoSuchJob, TooManyJobs
 from ..core.resetting import NoSuchPoint
+from ..deletions import CannotDelete
 from ..exceptions import ConcurrencyKeyTakenError, WorkflowAlreadyStartedError
 from ..journal.errors import HistoryDamaged, StorageFull
 from ..requests import (
@@ -33,6 +35,18 @@ class translated:  # noqa: N801 - used as a statement
             raise known from error
 
 
+_STATUSES: Final[tuple[tuple[tuple[type[BaseException], ...], RPCStatusCode], ...]] = (
+    ((NoSuchExecution, NoSuchSchedule, NoSuchJob), RPCStatusCode.NOT_FOUND),
+    ((NoSuchPoint,), RPCStatusCode.INVALID_ARGUMENT),
+    ((PausedAlready, NotPaused, ExecutionPaused, CannotDelete), RPCStatusCode.FAILED_PRECONDITION),
+    ((JobExists,), RPCStatusCode.ALREADY_EXISTS),
+    ((StorageFull, TooManyJobs), RPCStatusCode.RESOURCE_EXHAUSTED),
+    ((HistoryDamaged,), RPCStatusCode.DATA_LOSS),
+    ((EngineClosed,), RPCStatusCode.UNAVAILABLE),
+)
+"""Of the errors whose message says all."""
+
+
 def _translation(error: BaseException) -> BaseException | None:
     match error:
         case AlreadyRunning():
@@ -48,23 +62,10 @@ def _translation(error: BaseException) -> BaseException | None:
             return ConcurrencyKeyTakenError(
                 error.key, error.limit, workflow_id=record.workflow_id, run_id=record.run_id
             )
-        case NoSuchExecution():
-            return RPCError(str(error), RPCStatusCode.NOT_FOUND)
-        case PausedAlready() | NotPaused() | ExecutionPaused():
-            return RPCError(str(error), RPCStatusCode.FAILED_PRECONDITION)
-        case StorageFull():
-            return RPCError(str(error), RPCStatusCode.RESOURCE_EXHAUSTED)
-        case EngineClosed():
-            return RPCError(str(error), RPCStatusCode.UNAVAILABLE)
-        case NoSuchPoint():
-            return RPCError(str(error), RPCStatusCode.INVALID_ARGUMENT)
-        case HistoryDamaged():
-            return RPCError(str(error), RPCStatusCode.DATA_LOSS)
         case InvalidFilter():
             return RPCError(f"invalid query: {error}", RPCStatusCode.INVALID_ARGUMENT)
         case ScheduleExists():
             return ScheduleAlreadyRunningError()
-        case NoSuchSchedule():
-            return RPCError(str(error.args[0]), RPCStatusCode.NOT_FOUND)
         case _:
-            return None
+            status = next((code for kinds, code in _STATUSES if isinstance(error, kinds)), None)
+            return None if status is None else RPCError(str(error), status)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from ..batch_jobs import BatchJob, BatchOperation
+from ..batch_runner import BatchPreview
 from ..core.commands import CompleteUpdate
 from ..core.events import Closing, Signaled, UpdateAccepted
 from ..core.payload import Attribute, Failure, Payload
@@ -135,6 +137,52 @@ class Frontend(Protocol):
         Raises:
             RPCError: INVALID_ARGUMENT when the history has no such point, DATA_LOSS when it is damaged.
         """
+        ...
+
+    async def delete_workflow(self, workflow_id: str, run_id: str | None) -> None:
+        """A closed run is gone with its history.
+
+        Raises:
+            RPCError: FAILED_PRECONDITION when it is open, or is still to be replicated.
+        """
+        ...
+
+    # -- batch jobs ------------------------------------------------------------------------------------
+
+    async def preview_batch(self, operation: BatchOperation, query: str) -> BatchPreview:
+        """What a job would be carried out on, if it began now."""
+        ...
+
+    async def start_batch(
+        self,
+        job_id: str,
+        operation: BatchOperation,
+        query: str,
+        reason: str,
+        identity: str,
+        per_second: float | None,
+    ) -> BatchJob:
+        """A job has begun on what fits the query now; a rate above the engine's limit is that limit.
+
+        Raises:
+            RPCError: ALREADY_EXISTS when there is a job of this id, RESOURCE_EXHAUSTED when too many are under way.
+        """
+        ...
+
+    async def describe_batch(self, job_id: str) -> BatchJob:
+        """A job as it is now."""
+        ...
+
+    async def batch_closed(self, job_id: str) -> BatchJob:
+        """A job, once it has ended."""
+        ...
+
+    async def stop_batch(self, job_id: str, identity: str, reason: str) -> BatchJob:
+        """A job, once it has stopped; one that has ended is as it is."""
+        ...
+
+    async def list_batches(self) -> tuple[BatchJob, ...]:
+        """The jobs that are under way, and the last ones that have ended, the newest first."""
         ...
 
     # -- pauses ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -52,7 +53,9 @@ class MemoryJournal:
         self._open: dict[str, int] = {}
         self._keyed: dict[str, set[int]] = {}
         """The open executions of each concurrency key."""
-        self._events: list[EventRecord] = []
+        self._events: list[EventRecord | None] = []
+        """By LSN; None where an execution was deleted."""
+        self._last_key = 0
         self._histories: dict[int, list[EventRecord]] = {}
         self._attempts: dict[tuple[int, int], AttemptRecord] = {}
         self._outbox: dict[int, OutgoingMessage] = {}
@@ -64,6 +67,7 @@ class MemoryJournal:
         self._attributes: dict[int, Mapping[str, Attribute]] = {}
         self._schedules: dict[str, bytes] = {}
         self._pauses: dict[PauseKey, Pause] = {}
+        self._jobs: dict[str, bytes] = {}
 
     async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
         """See `Journal.commit`."""
@@ -85,6 +89,13 @@ class MemoryJournal:
                 self._schedules.pop(name, None)
             else:
                 self._schedules[name] = data
+        for job_id, job in batch.jobs.items():
+            if job is None:
+                self._jobs.pop(job_id, None)
+            else:
+                self._jobs[job_id] = job
+        if batch.deleted:
+            self._delete(set(batch.deleted))
         for child, by in batch.adopted.items():
             if by not in refused:
                 self._executions[child] = dataclasses.replace(
@@ -96,6 +107,15 @@ class MemoryJournal:
             else:
                 self._pauses[key] = pause
         return refused
+
+    def _delete(self, keys: set[int]) -> None:
+        self._last_key = max(self._last_key, *self._executions)
+        for key in keys:
+            self._executions.pop(key, None)
+            self._histories.pop(key, None)
+            self._attributes.pop(key, None)
+        self._attempts = {place: found for place, found in self._attempts.items() if place[0] not in keys}
+        self._events = [None if e is None or e.execution in keys else e for e in self._events]
 
     def _write_starts(self, batch: Batch) -> dict[int, ExecutionRecord]:
         refused: dict[int, ExecutionRecord] = {}
@@ -296,6 +316,15 @@ class MemoryJournal:
         """See `Journal.schedules`."""
         return dict(sorted(self._schedules.items()))
 
+    async def jobs(self) -> dict[str, bytes]:
+        """See `Journal.jobs`."""
+        return dict(sorted(self._jobs.items()))
+
+    async def last_lsn(self, execution: int) -> int:
+        """See `Journal.last_lsn`."""
+        of_it = (lsn for lsn, e in enumerate(self._events, 1) if e is not None and e.execution == execution)
+        return max(of_it, default=0)
+
     async def pauses(self) -> dict[PauseKey, Pause]:
         """See `Journal.pauses`."""
         return dict(self._pauses)
@@ -359,18 +388,20 @@ class MemoryJournal:
 
     async def changes(self, after_lsn: int, limit: int) -> list[Change]:
         """See `Journal.changes`."""
+        later = ((lsn, e) for lsn, e in enumerate(self._events[after_lsn:], after_lsn + 1) if e is not None)
         return [
             Change(
                 lsn,
                 self._executions[e.execution],
                 Event(e.sequence, e.activation, e.at_us, codec.decode_body(e.kind, e.data)),
             )
-            for lsn, e in enumerate(self._events[after_lsn : after_lsn + limit], after_lsn + 1)
+            for lsn, e in itertools.islice(later, limit)
         ]
 
     async def events_with(self, part: bytes, after_lsn: int, up_to_lsn: int) -> list[tuple[int, bytes]]:
         """See `Journal.events_with`."""
-        return [(e.execution, e.data) for e in self._events[after_lsn:up_to_lsn] if part in e.data]
+        events = (e for e in self._events[after_lsn:up_to_lsn] if e is not None)
+        return [(e.execution, e.data) for e in events if part in e.data]
 
     async def attempts_and_messages_with(self, part: bytes) -> list[tuple[int, bytes]]:
         """See `Journal.attempts_and_messages_with`."""
@@ -381,7 +412,10 @@ class MemoryJournal:
     async def last_ids(self) -> LastIds:
         """See `Journal.last_ids`."""
         return LastIds(
-            max(self._executions, default=0), self._outbox_id, max(self._parked, default=0), len(self._events)
+            max([self._last_key, *self._executions]),
+            self._outbox_id,
+            max(self._parked, default=0),
+            len(self._events),
         )
 
     async def setting(self, name: str, default: str) -> str:

@@ -192,6 +192,14 @@ class SqliteJournal:
         """See `Journal.schedules`."""
         return await self._read(store.read_schedules)
 
+    async def jobs(self) -> dict[str, bytes]:
+        """See `Journal.jobs`."""
+        return await self._read(store.read_jobs)
+
+    async def last_lsn(self, execution: int) -> int:
+        """See `Journal.last_lsn`."""
+        return await self._read(store.read_last_lsn, execution)
+
     async def pauses(self) -> dict[PauseKey, Pause]:
         """See `Journal.pauses`."""
         return await self._read(store.read_pauses)

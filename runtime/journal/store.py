@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -37,6 +37,7 @@ from .errors import HistoryDamaged, JournalTooNew, JournalUnusable
 if TYPE_CHECKING:
     from ..visibility import Filter
 
+_LAST_KEY: Final = "last_deleted_key"
 RECEIVED_MAX: Final = 20_000
 """How many received keys are remembered: the window in which a redelivery is recognised."""
 
@@ -143,17 +144,25 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
         connection.executemany(_PARKED, rows_parked)
         connection.executemany(_PARKED_COUNT, [(parked.reason,) for parked in batch.parked])
         connection.execute(_PARKED_PRUNE, (parked_max,))
+    _write_what_is_rare(connection, batch, refused)
+    return refused
+
+
+def _write_what_is_rare(connection: sqlite3.Connection, batch: Batch, refused: Container[int]) -> None:
     for execution, attributes in batch.attributes.items():
         if execution not in refused:
             _write_attributes(connection, execution, attributes)
-    if batch.schedules:
-        _write_schedules(connection, batch.schedules)
+    for schedule_id, data in batch.schedules.items():
+        _write_named(connection, "schedules", schedule_id, data)
     if batch.adopted:
         parents = [(batch.starts[by].run_id, key) for key, by in batch.adopted.items() if by not in refused]
         connection.executemany("UPDATE executions SET parent_run_id = ? WHERE key = ?", parents)
+    for job_id, data in batch.jobs.items():
+        _write_named(connection, "jobs", job_id, data)
+    if batch.deleted:
+        _delete(connection, batch.deleted)
     if batch.pauses:
         _write_pauses(connection, batch.pauses)
-    return refused
 
 
 def _write_starts(connection: sqlite3.Connection, batch: Batch) -> dict[int, ExecutionRecord]:
@@ -228,12 +237,29 @@ def _write_attributes(
     )
 
 
-def _write_schedules(connection: sqlite3.Connection, schedules: Mapping[str, bytes | None]) -> None:
-    for name, data in schedules.items():
-        if data is None:
-            connection.execute("DELETE FROM schedules WHERE id = ?", (name,))
-        else:
-            connection.execute("INSERT OR REPLACE INTO schedules (id, data) VALUES (?, ?)", (name, data))
+def _write_named(connection: sqlite3.Connection, table: str, name: str, data: bytes | None) -> None:
+    # The names of tables are constants of `write`.
+    if data is None:
+        connection.execute(f"DELETE FROM {table} WHERE id = ?", (name,))  # noqa: S608 - as above
+    else:
+        connection.execute(f"INSERT OR REPLACE INTO {table} (id, data) VALUES (?, ?)", (name, data))  # noqa: S608 - as above
+
+
+def _delete(connection: sqlite3.Connection, keys: Sequence[int]) -> None:
+    # A key is in the outbox, and in what others have replicated: the highest is remembered, so that none comes again.
+    connection.execute(
+        "INSERT INTO settings (name, value) SELECT ?, max(key) FROM executions WHERE true "
+        "ON CONFLICT (name) DO UPDATE SET value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER))",
+        (_LAST_KEY,),
+    )
+    for table, column in (
+        ("events", "execution"),
+        ("attempts", "execution"),
+        ("search_attributes", "execution"),
+        ("executions", "key"),
+    ):
+        query = f"DELETE FROM {table} WHERE {column} = ?"  # noqa: S608 - constants above
+        connection.executemany(query, [(key,) for key in keys])
 
 
 def _write_pauses(connection: sqlite3.Connection, pauses: Mapping[PauseKey, Pause | None]) -> None:
@@ -457,6 +483,18 @@ def read_schedules(connection: sqlite3.Connection) -> dict[str, bytes]:
     return dict(connection.execute("SELECT id, data FROM schedules ORDER BY id"))
 
 
+def read_jobs(connection: sqlite3.Connection) -> dict[str, bytes]:
+    """See `Journal.jobs`."""
+    return dict(connection.execute("SELECT id, data FROM jobs ORDER BY id"))
+
+
+def read_last_lsn(connection: sqlite3.Connection, execution: int) -> int:
+    """See `Journal.last_lsn`."""
+    query = "SELECT coalesce(max(lsn), 0) FROM events WHERE execution = ?"
+    lsn: int = connection.execute(query, (execution,)).fetchone()[0]
+    return lsn
+
+
 def read_pauses(connection: sqlite3.Connection) -> dict[PauseKey, Pause]:
     """See `Journal.pauses`."""
     rows = connection.execute(
@@ -624,11 +662,12 @@ UNION ALL SELECT execution, body FROM outbox WHERE instr(body, ?1) > 0"""
 def read_last_ids(connection: sqlite3.Connection) -> LastIds:
     """See `Journal.last_ids`."""
     query = """
-SELECT coalesce((SELECT max(key) FROM executions), 0),
+SELECT max(coalesce((SELECT max(key) FROM executions), 0),
+           coalesce((SELECT CAST(value AS INTEGER) FROM settings WHERE name = ?), 0)),
        coalesce((SELECT max(id) FROM outbox), 0),
        coalesce((SELECT max(id) FROM parked), 0),
        coalesce((SELECT max(lsn) FROM events), 0)"""
-    return LastIds(*connection.execute(query).fetchone())
+    return LastIds(*connection.execute(query, (_LAST_KEY,)).fetchone())
 
 
 def read_setting(connection: sqlite3.Connection, name: str, default: str) -> str:

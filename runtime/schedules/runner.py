@@ -270,7 +270,7 @@ class Schedules:
         """The schedule is gone; what it started goes on."""
         entry = self._entry(schedule_id)
         async with entry.turn:
-            await self._engine.keep_schedule(schedule_id, None)
+            await self._engine.keep(lambda batch: batch.schedules.__setitem__(schedule_id, None))
             entry.deleted = True
             if entry.alarm is not None:
                 entry.alarm.cancel()
@@ -330,7 +330,8 @@ class Schedules:
         """Commit, then act; the starts that were begun."""
         kept = kept.after(decided.decision)
         if kept != entry.kept or not entry.committed:
-            await self._engine.keep_schedule(kept.id, kept.to_bytes())
+            data = kept.to_bytes()
+            await self._engine.keep(lambda batch: batch.schedules.__setitem__(kept.id, data))
             entry.committed = True
         known, entry.kept = entry.kept.wanted, kept
         starts = [

@@ -323,6 +323,42 @@ async def test_children_are_adopted_by_a_start_that_is_kept_and_by_none_that_is_
     assert await journal.orphans() == []
 
 
+async def test_batch_jobs_are_kept_and_forgotten(journal: Journal) -> None:
+    await journal.commit(Batch(jobs={"b": b"1", "a": b"2"}))
+    await journal.commit(Batch(jobs={"a": b"3"}))
+    assert await journal.jobs() == {"a": b"3", "b": b"1"}
+    await journal.commit(Batch(jobs={"a": None, "none": None}))
+    assert await journal.jobs() == {"b": b"1"}
+
+
+async def test_what_is_deleted_leaves_nothing_behind_and_its_key_is_not_given_out_again(
+    journal: Journal,
+) -> None:
+    for key in (1, 2):
+        await begin(journal, execution(key, f"w{key}"))
+    batch = Batch(changes={2: ExecutionChange(2, "failed", 5, None, None, 0)})
+    batch.attributes[2] = {"Field": ("Keyword", "north")}
+    batch.attempts[2, 1] = AttemptRecord(2, 1, 1, 5, None, None)
+    await journal.commit(batch)
+    before = await journal.last_ids()
+    assert await journal.last_lsn(2) == before.lsn
+    await journal.commit(Batch(deleted=[2]))
+    assert [e.key for e in await journal.executions()] == [1]
+    assert await journal.history_lengths([2]) == {2: 0}
+    assert (await journal.attributes([2]), await journal.attempts(2), await journal.last_lsn(2)) == (
+        {},
+        [],
+        0,
+    )
+    assert [change.execution.key for change in await journal.changes(0, 10)] == [1]
+    assert (await journal.last_ids()).execution == 2
+    await begin(journal, execution(3, "w3"))
+    assert [(c.execution.key, c.lsn > before.lsn) for c in await journal.changes(0, 10)] == [
+        (1, False),
+        (3, True),
+    ]
+
+
 async def test_attempts_are_kept_until_they_are_over(journal: Journal) -> None:
     first, second = AttemptRecord(1, 3, 2, 77, b"f", b"h"), AttemptRecord(1, 4, 0, 0, None, b"h")
     await journal.commit(Batch(attempts={(1, 3): first, (1, 4): second}))

@@ -952,17 +952,19 @@ async def test_wherever_the_power_goes_there_is_one_open_run_and_nothing_is_lost
 async def test_the_test_above_sees_a_reset_in_two_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     carry_out = Resets._carry_out  # noqa: SLF001 - what is broken here
 
-    def first_the_end(self: Resets, request: Any, plan: Any, current: Any, answer: Any, stopped: Any) -> None:
+    def first_the_end(
+        self: Resets, request: Any, plan: Any, current: Any, answer: Any, alongside: Any, stopped: Any
+    ) -> None:
         engine = self._engine  # noqa: SLF001 - as above
         if stopped is not None or current is None or not current.state.open:
-            carry_out(self, request, plan, None, answer, stopped)
+            carry_out(self, request, plan, None, answer, alongside, stopped)
             return
         end = ev.WorkflowTerminated(request.reason)
         engine.touch(current, [])
         current.append(engine.batch, 0, current.state.at_us, [end])
         engine.close_run(current, end, current.state.at_us)
         engine.after_commit(
-            lambda: engine.in_next_turn(partial(carry_out, self, request, plan, None, answer))
+            lambda: engine.in_next_turn(partial(carry_out, self, request, plan, None, answer, alongside))
         )
 
     monkeypatch.setattr(Resets, "_carry_out", first_the_end)

@@ -61,7 +61,7 @@ function paintHealth(problem) {
   if (problem || !status) {
     return by("health").replaceChildren(chip("bad", "gateway", problem ? `not reached: ${problem}` : "asking…"));
   }
-  const { mqtt = {}, engine = {}, outbox = {}, journal = {}, pauses = [] } = status;
+  const { mqtt = {}, engine = {}, outbox = {}, journal = {}, pauses = [], batch_jobs: jobs = [] } = status;
   const speed = status.clock_speed && status.clock_speed !== 1 ? ` ×${status.clock_speed}` : "";
   by("health").replaceChildren(
     chip(isLive === false ? "warn" : "good", "gateway", `${plain(status.gateway)}${isLive === false ? " (not live)" : ""}`, `pid ${status.pid}, version ${status.version}, up since ${clock(status.started_at)}`),
@@ -69,6 +69,7 @@ function paintHealth(problem) {
     chip("good", "open", engine.open ?? "?", `${engine.activities_running} activities running, ${engine.steps} steps, ${engine.commits} commits`),
     chip(engine.blocked ? "bad" : "good", "blocked", engine.blocked ?? "?"),
     engine.paused || pauses.length ? chip("warn", "paused", engine.paused ?? "?", pauses.map((one) => `${one.scope.replace("_", " ")} ${one.name}: ${one.reason}`).join("\n")) : "",
+    ...jobs.map((job) => chip(job.failed ? "warn" : "good", `batch ${job.operation}`, `${job.completed + job.failed} of ${job.total}`, `${job.query}\n${job.reason}`)),
     chip(outbox.waiting > 100 ? "warn" : "good", "outbox", outbox.waiting ?? "?", `${outbox.sent} sent`),
     chip("good", "journal", bytes(journal.bytes), `${journal.path}, WAL ${bytes(journal.wal_bytes)}`),
     chip("plain", "clock", clock(status.now) + speed));

@@ -144,11 +144,33 @@ def shown(record: Json, history: History, **more: Any) -> Json:
     return answer | more
 
 
+def batch_job(**more: Any) -> Json:
+    job = {
+        "id": "j1",
+        "operation": "cancel",
+        "query": "WorkflowType = 'Irrigate'",
+        "reason": "frost",
+        "by": "maria",
+        "state": "running",
+        "started_at": at(0),
+        "closed_at": None,
+        "total": 100,
+        "completed": 0,
+        "failed": 0,
+        "failures": [],
+        "per_second": 50.0,
+        "stopped_by": "",
+        "stop_reason": "",
+    }
+    return job | more
+
+
 class SampleGateway:
     """The operations of a gateway with six executions; it keeps what it was asked to change."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Json]] = []
+        self.looks = self.failing = 0
         self.feed: asyncio.Queue[Json] = asyncio.Queue()
         self.executions = {answer["execution"]["workflow_id"]: answer for answer in sample_executions()}
 
@@ -191,6 +213,33 @@ class SampleGateway:
 
     async def reset(self, *, workflow_id: str, **args: Any) -> Json:
         return await self._change("reset", workflow_id, args) | {"run_id": "0193a4c2-eeee"}
+
+    async def delete(self, *, workflow_id: str, run_id: str | None = None) -> Json:
+        return await self._change("delete", workflow_id, {"run_id": run_id})
+
+    async def batch_preview(self, *, operation: Json, query: str) -> Json:
+        self.calls.append(("batch_preview", {"operation": operation, "query": query}))
+        rows = [row["execution"] for row in self.executions.values()] if "nothing" not in query else []
+        return {"count": 100 if rows else 0, "sample": rows[:2]}
+
+    async def batch_start(self, **args: Any) -> Json:
+        self.calls.append(("batch_start", args))
+        self.looks = 0
+        return batch_job()
+
+    async def batch_show(self, *, job_id: str) -> Json:
+        self.looks += 1
+        if self.looks < 2:
+            return batch_job(completed=40)
+        failures = [{"workflow_id": HOSTILE_ID, "run_id": "r", "message": "stuck"}]
+        return batch_job(state="completed", completed=99, failed=self.failing, failures=failures)
+
+    async def batch_list(self) -> Json:
+        return {"jobs": [batch_job(), batch_job(state="stopped", stopped_by="maria", stop_reason="enough")]}
+
+    async def batch_stop(self, *, job_id: str, reason: str | None = None, by: str | None = None) -> Json:
+        self.calls.append(("batch_stop", {"job_id": job_id, "reason": reason, "by": by}))
+        return batch_job(state="stopped", stopped_by=by or "", stop_reason=reason or "")
 
     async def pause_all(
         self, *, scope: str, name: str | None = None, reason: str | None = None, by: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import io
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from anyio.abc import TaskStatus
 
 from overwinter.edge import cli
+from overwinter.edge.command_line import JOURNAL_NAME
 from overwinter.edge.control import serve
 from overwinter.runtime.journal import SqliteJournal
 
@@ -156,6 +158,108 @@ async def test_reset_goes_to_an_event_or_to_a_place_with_a_name(
         assert await overwinter("reset", "irrigation/north-3", *wrong) == cli.USAGE
 
 
+async def test_many_executions_are_shown_and_begun_only_when_someone_is_sure(
+    overwinter: Run, gateway: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "WorkflowType = 'Irrigate'"
+    assert await overwinter("cancel", "--query", query, "--dry-run") == 0
+    assert "100 executions fit" in (shown := capsys.readouterr().out)
+    assert "and 98 more" in shown
+    assert await overwinter("cancel", "--query", query) == cli.USAGE
+    assert "give --yes" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", _Terminal("no\n"))
+    assert await overwinter("cancel", "--query", query) == cli.FAILED
+    assert "nothing was done" in capsys.readouterr().err
+    assert [op for op, _ in gateway.calls] == ["batch_preview"] * 3
+    monkeypatch.setattr("sys.stdin", _Terminal("y\n"))
+    assert await overwinter("cancel", "--query", query, "--reason", "frost", "--rps", "10") == 0
+    op, args = gateway.calls[-1]
+    assert (op, args["operation"], args["query"]) == ("batch_start", {"kind": "cancel"}, query)
+    assert (args["reason"], args["per_second"]) == ("frost", 10.0)
+    assert "99 of 100" in capsys.readouterr().out
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+async def test_each_command_says_what_is_done_to_many(overwinter: Run, gateway: Any) -> None:
+    query = ("--query", "Field = 'north'", "--yes")
+    assert await overwinter("signal", "water", "3", '"text"', *query) == 0
+    assert await overwinter("terminate", *query) == 0
+    assert await overwinter("pause", *query) == 0
+    assert await overwinter("resume", *query) == 0
+    assert await overwinter("delete", *query) == 0
+    words = ("--type", "FailedActivity", "--activity", "open", "--reapply-exclude", "All")
+    assert await overwinter("reset", *words, *query) == 0
+    assert [args["operation"] for op, args in gateway.calls if op == "batch_start"] == [
+        {"kind": "signal", "name": "water", "args": [3, "text"]},
+        {"kind": "terminate"},
+        {"kind": "pause"},
+        {"kind": "unpause"},
+        {"kind": "delete"},
+        {
+            "kind": "reset",
+            "to": "FailedActivity",
+            "activity": "open",
+            "signals": "exclude",
+            "updates": "exclude",
+        },
+    ]
+    assert await overwinter("delete", "poll/weather") == 0
+    assert gateway.calls[-1][0] == "delete"
+
+
+async def test_a_batch_that_fails_in_part_says_where_and_exits_with_1(
+    overwinter: Run, gateway: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.failing = 3
+    assert await overwinter("cancel", "--query", "Field = 'north'", "--yes") == cli.FAILED
+    out = capsys.readouterr().out
+    assert "stuck" in out
+    assert "and 2 more failed" in out
+    assert not set(out) & CONTROL_CHARACTERS
+    gateway.failing = 0
+    assert await overwinter("cancel", "--query", "Field = 'north'", "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["completed"] == 99
+    assert await overwinter("cancel", "--query", "nothing", "--yes") == 0
+    assert "there is nothing to cancel" in capsys.readouterr().out
+
+
+async def test_batch_jobs_are_listed_shown_and_stopped(
+    overwinter: Run, gateway: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await overwinter("batch", "list") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert await overwinter("batch", "show", "j1") == 0
+    assert "40 of 100" in capsys.readouterr().out
+    assert await overwinter("batch", "stop", "j1", "--reason", "enough") == 0
+    assert gateway.calls[-1][1]["reason"] == "enough"
+    assert "enough" in capsys.readouterr().out
+    assert await overwinter("batch", "show", "j1", "--wait") == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cancel",),
+        ("cancel", "poll/weather", "--query", "x"),
+        ("cancel", "poll/weather", "--dry-run"),
+        ("terminate", "--query", "x", "--run", "r"),
+        ("signal", "poll/weather"),
+        ("reset", "--query", "x", "--event", "3"),
+        ("batch", "list", "j1"),
+        ("batch", "show"),
+    ],
+)
+async def test_a_command_line_for_one_and_for_many_at_once_is_refused(
+    overwinter: Run, gateway: Any, words: tuple[str, ...]
+) -> None:
+    assert await overwinter(*words) == cli.USAGE
+    assert gateway.calls == []
+
+
 async def test_start_prints_the_run_id(overwinter: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert await overwinter("start", "Irrigate", '"north-4"', "--id", "irrigation/north-4") == 0
     assert "0193a4c2-ffff" in capsys.readouterr().out
@@ -186,11 +290,11 @@ def test_a_stopped_gateway_is_read_from_its_journal(
 ) -> None:
     @asynccontextmanager
     async def open_journal(path: Path) -> AsyncIterator[Any]:
-        assert path == tmp_path / cli.JOURNAL_NAME
+        assert path == tmp_path / JOURNAL_NAME
         yield gateway
 
     monkeypatch.setattr(cli, "open_journal", open_journal)
-    (tmp_path / cli.JOURNAL_NAME).touch()
+    (tmp_path / JOURNAL_NAME).touch()
     assert cli.main([*words, "--json", "--state-dir", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert isinstance(json.loads(out), dict)
@@ -200,7 +304,7 @@ def test_a_stopped_gateway_is_read_from_its_journal(
 def test_a_file_that_is_no_journal_is_an_error_and_not_a_trace(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / cli.JOURNAL_NAME).write_bytes(b"no database at all" * 1000)
+    (tmp_path / JOURNAL_NAME).write_bytes(b"no database at all" * 1000)
     assert cli.main(["list", "--json", "--state-dir", str(tmp_path)]) == cli.FAILED
     assert json.loads(capsys.readouterr().out)["error"]["type"] == "OperationRefused"
 
@@ -208,7 +312,7 @@ def test_a_file_that_is_no_journal_is_an_error_and_not_a_trace(
 async def test_an_empty_journal_of_a_stopped_gateway_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    journal = await SqliteJournal.open(tmp_path / cli.JOURNAL_NAME)
+    journal = await SqliteJournal.open(tmp_path / JOURNAL_NAME)
     await journal.close()
     for words in (["list"], ["quarantine"], ["status"]):
         assert await asyncio.to_thread(cli.main, [*words, "--state-dir", str(tmp_path)]) == 0

@@ -80,6 +80,50 @@ async def test_a_reset_answers_with_the_run_that_it_made(gateway: Gateway) -> No
                 await asked.reset(workflow_id="a", **wrong)  # type: ignore[arg-type] - one of them
 
 
+async def test_a_batch_job_is_previewed_begun_shown_and_stopped(gateway: Gateway) -> None:
+    async with operations(gateway) as (client, asked):
+        await started(asked, *(f"w{number}" for number in range(3)))
+        query, cancel = "WorkflowType = 'Wait'", {"kind": "cancel"}
+        preview = await asked.batch_preview(operation=cancel, query=query)
+        assert (preview["count"], len(preview["sample"])) == (3, 3)
+        job = await asked.batch_start(operation=cancel, query=query, reason="frost", by="maria")
+        assert (await asked.status())["batch_jobs"][0]["id"] == job["id"]
+        await client.engine.batches.closed(job["id"])
+        shown = await asked.batch_show(job_id=job["id"])
+        assert (shown["state"], shown["completed"], shown["by"]) == ("completed", 3, "maria")
+        assert [each["id"] for each in (await asked.batch_list())["jobs"]] == [job["id"]]
+        assert (await asked.batch_stop(job_id=job["id"]))["state"] == "completed"
+        signal = {"kind": "signal", "name": "x", "args": [{"a": 1}]}
+        again = await asked.batch_start(operation=signal, query="WorkflowId = 'w0'")
+        assert (await client.engine.batches.closed(again["id"])).failed == 0
+        assert (await asked.status())["batch_jobs"] == []
+
+
+async def test_a_batch_job_that_makes_no_sense_is_refused(gateway: Gateway) -> None:
+    async with operations(gateway) as (_, asked):
+        await started(asked, "a")
+        for operation, query in (
+            ({"kind": "water"}, "WorkflowId = 'a'"),
+            ({"kind": "signal"}, "WorkflowId = 'a'"),
+            ({"kind": "signal", "name": 3}, "WorkflowId = 'a'"),
+            ({"kind": "cancel", "name": "x"}, "WorkflowId = 'a'"),
+            ({"kind": "reset"}, "WorkflowId = 'a'"),
+            ({"kind": "cancel"}, "WorkflowId ="),
+            ({"kind": "cancel"}, ""),
+        ):
+            with pytest.raises(BadRequest):
+                await asked.batch_start(operation=operation, query=query)
+        with pytest.raises(BadRequest):
+            await asked.batch_start(operation={"kind": "cancel"}, query="WorkflowId = 'a'", per_second=0)
+        with pytest.raises(OperationRefused, match="not found"):
+            await asked.batch_show(job_id="nothing")
+        with pytest.raises(OperationRefused, match="is open"):
+            await asked.delete(workflow_id="a")
+        await asked.terminate(workflow_id="a")
+        await asked.delete(workflow_id="a")
+        assert (await asked.list())["executions"] == []
+
+
 async def test_what_cannot_be_paused_or_resumed_is_refused_with_what_to_do(gateway: Gateway) -> None:
     async with operations(gateway) as (_, asked):
         await started(asked, "a")
