@@ -231,25 +231,35 @@ async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
     found = catalog.load(settings.gateway.modules, settings.gateway.python_path)
     state_dir = settings.gateway.state_dir
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    async with AsyncExitStack() as stack:
-        journal = await SqliteJournal.open(state_dir / "journal.db", parked_max=settings.journal.parked_max)
-        stack.push_async_callback(journal.close)
-        clock = await _clock(journal, settings.clock.speed)
-        engine = await stack.enter_async_context(Engine(journal, clock, SystemEntropy(), _limits(settings)))
-        broker = await stack.enter_async_context(_broker_of(settings))
-        gateway = Gateway(settings, found, engine, broker)
-        if found.workflows or found.activities:
-            await stack.enter_async_context(
-                Worker(
-                    gateway.client,
-                    task_queue=settings.gateway.task_queue,
-                    workflows=found.workflows,
-                    activities=found.activities,
-                )
+    engine: Engine | None = None
+    try:
+        async with AsyncExitStack() as stack:
+            journal = await SqliteJournal.open(
+                state_dir / "journal.db", parked_max=settings.journal.parked_max
             )
-        gc.freeze()
-        _log.info("started in %.2f s, %d executions in memory", time.monotonic() - began, engine.cached)
-        await gateway.serve(stop)
+            stack.push_async_callback(journal.close)
+            clock = await _clock(journal, settings.clock.speed)
+            engine = await stack.enter_async_context(
+                Engine(journal, clock, SystemEntropy(), _limits(settings))
+            )
+            broker = await stack.enter_async_context(_broker_of(settings))
+            gateway = Gateway(settings, found, engine, broker)
+            if found.workflows or found.activities:
+                await stack.enter_async_context(
+                    Worker(
+                        gateway.client,
+                        task_queue=settings.gateway.task_queue,
+                        workflows=found.workflows,
+                        activities=found.activities,
+                    )
+                )
+            gc.freeze()
+            _log.info("started in %.2f s, %d executions in memory", time.monotonic() - began, engine.cached)
+            await gateway.serve(stop)
+    except RuntimeError as error:
+        # The worker says that the engine has failed; the status says how.
+        if engine is None or engine.failure is None or error.__cause__ is not engine.failure:
+            raise
     if engine.failure is None:
         return OK
     return STORAGE_FAILED if isinstance(engine.failure, StorageFailed) else FAILED

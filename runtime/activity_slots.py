@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from .attempts import (
     SHUTDOWN,
@@ -26,6 +27,10 @@ from .core.payload import Failure
 from .pace import Pace
 
 _log = logging.getLogger(__name__)
+
+_PATIENCE_S: Final = 10.0
+"""How long a cancelled function may take to return, when its worker stops."""
+_LAST_S: Final = 1.0
 
 
 class ActivitySlots:
@@ -146,24 +151,33 @@ class ActivitySlots:
         """What was cut off without an outcome; whoever serves next makes it again."""
         return self._cut_off
 
-    async def close(self, grace_s: float) -> None:
+    async def close(self, grace_s: float, patience_s: float = _PATIENCE_S) -> None:
         """Start nothing more, let what runs end within the grace, then cancel it.
 
-        A function that has a result nevertheless, or an error of its own, has ended like any other.
+        A function that has a result nevertheless, or an error of its own, has ended like any other. One that has not stopped when
+        the patience ends too is left behind.
         """
         self.closing = True
         for attempt in self._running.values():
             if attempt.on_shutdown is not None:
                 attempt.on_shutdown()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_s)
+        await self._ended_within(grace_s)
         attempts = [a for a in (*self._running.values(), *self._handed_over.values()) if not a.reported]
         for attempt in attempts:
             attempt.cancel(SHUTDOWN)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=max(grace_s, 1.0))
+        await self._ended_within(patience_s)
+        if self._running:
+            types = sorted({attempt.request.command.activity_type for attempt in self._running.values()})
+            _log.warning(
+                "activities do not stop when they are cancelled, and are left behind: %s", ", ".join(types)
+            )
         for attempt in attempts:
             if not attempt.reported:
                 self._cut(attempt)
         for task in list(self._tasks):
             task.cancel()
+        await self._ended_within(_LAST_S)
+
+    async def _ended_within(self, seconds: float) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)

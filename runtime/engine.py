@@ -196,7 +196,7 @@ class Engine:
         for worker in self._workers:
             worker.activities.closing = True
         for worker in list(self._workers):
-            await worker.activities.close(0)
+            await worker.activities.close(0, 1.0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -232,10 +232,12 @@ class Engine:
         activities_per_second: float | None = None,
         queue_activities_per_second: float | None = None,
         sealing: Sealing | None = None,
+        local_only: bool = False,
     ) -> ActivitySlots:
         """Serve a task queue, beside the workers that do already: what waits for it goes on.
 
-        `sealing` is for workflows; the runner seals what activities say. `queue_activities_per_second` is for all workers of the queue together; of several, the lowest holds.
+        `sealing` is for workflows; the runner seals what activities say. `queue_activities_per_second` is for all workers of the
+        queue together; of several, the lowest holds. With `local_only` it runs no activities but local ones.
         """
         slots = ActivitySlots(
             runner,
@@ -247,7 +249,9 @@ class Engine:
             timeouts=self.timeouts,
             per_second=activities_per_second,
         )
-        worker = ServingWorker(workflows, slots, runner, make_instance, queue_activities_per_second, sealing)
+        worker = ServingWorker(
+            workflows, slots, runner, make_instance, queue_activities_per_second, sealing, local_only
+        )
         self._workers.add(task_queue, worker)
         self.activities.serve(task_queue)
         for live in list(self._live.values()):

@@ -54,7 +54,8 @@ class Functions:
         self._definitions = definitions
         self._values = values
         self._executor = executor
-        self._client = client
+        self.client = client
+        """What activities get that ask for it."""
         self._meter = meter
 
     def knows(self, activity_type: str) -> bool:
@@ -98,7 +99,7 @@ class Functions:
         return await self._run_in_thread(definition, call, self._executor)
 
     async def _run_here(self, definition: ActivityDefinition, call: Call) -> Outcome | CompletesLater:
-        context = Context(call, self.shutting_down, self._client)
+        context = Context(call, self.shutting_down, self.client)
         return await self._awaited(context, lambda: definition.fn(*_arguments(definition, context)))
 
     async def _run_intercepted(self, definition: ActivityDefinition, call: Call) -> Outcome | CompletesLater:
@@ -123,7 +124,7 @@ class Functions:
 
     def _innermost(self, definition: ActivityDefinition, call: Call) -> tuple[Context, _Function]:
         if definition.is_async:
-            context = Context(call, self.shutting_down, self._client)
+            context = Context(call, self.shutting_down, self.client)
             return context, _Function(context)
         if isinstance(self._executor, ProcessPool):
             context = Context(call, self.shutting_down)

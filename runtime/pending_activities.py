@@ -144,7 +144,7 @@ class PendingActivities:
         if live is not None and self._engine.pauses.holds_activity(live.record, request.command.task_queue):
             return  # `go_on` makes it.
         queue, kind = self._workers.queue(request.command.task_queue), request.command.activity_type
-        if queue.knows(kind):
+        if queue.knows(request):
             self._workers.submit(request)
         else:
             self.attempt_ended(request, not_registered("Activity", kind, queue.known()), request.heartbeat)

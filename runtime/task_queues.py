@@ -28,6 +28,10 @@ class _Kind(NamedTuple):
     local: bool
 
 
+def _kind_of(request: AttemptRequest) -> _Kind:
+    return _Kind(request.command.activity_type, request.command.local)
+
+
 @dataclass(slots=True, eq=False)
 class ServingWorker:
     """A worker as the engine knows it."""
@@ -40,18 +44,22 @@ class ServingWorker:
     """The rate that it asks for on behalf of all workers of its queue."""
     sealing: Sealing | None = None
     """What it does to payloads between its workflows and the journal; None when they are stored as they are."""
+    local_only: bool = False
+    """Whether it runs no activities but local ones."""
 
     def definition(self, workflow_type: str) -> WorkflowDefinition | None:
         """The workflow of this type, or the dynamic one; None when there is neither."""
         return self.workflows.get(workflow_type) or self.workflows.get(None)
 
+    def knows(self, kind: _Kind) -> bool:
+        """Whether it has a function for attempts of this kind."""
+        return (kind.local or not self.local_only) and self.runner.knows(kind.activity_type)
+
     def can_start(self, kind: _Kind) -> bool:
         """Whether it takes an attempt of this kind now."""
         slots = self.activities
         return (
-            slots.has_room(local=kind.local)
-            and (kind.local or slots.pace.wait_s() <= 0)
-            and self.runner.knows(kind.activity_type)
+            slots.has_room(local=kind.local) and (kind.local or slots.pace.wait_s() <= 0) and self.knows(kind)
         )
 
 
@@ -105,19 +113,21 @@ class TaskQueue:
         found = (worker.activities.attempt(place) for worker in self.workers)
         return next((attempt for attempt in found if attempt is not None), None)
 
-    def knows(self, activity_type: str) -> bool:
-        """Whether somebody has this type, or might come who has: there is nobody with activities at all."""
-        able = any(worker.runner.knows(activity_type) for worker in self.workers)
-        return able or not any(worker.runner.known() for worker in self.workers)
+    def knows(self, request: AttemptRequest) -> bool:
+        """Whether somebody has its function, or might come who has: there is nobody with activities at all."""
+        return self._knows(_kind_of(request))
+
+    def _knows(self, kind: _Kind) -> bool:
+        return any(worker.knows(kind) for worker in self.workers) or not self.known()
 
     def known(self) -> list[str]:
         """The types that its workers have."""
-        return sorted({name for worker in self.workers for name in worker.runner.known()})
+        serving = (worker for worker in self.workers if not worker.local_only)
+        return sorted({name for worker in serving for name in worker.runner.known()})
 
     def submit(self, request: AttemptRequest) -> None:
         """Start it as soon as a slot is free and the rates allow, in its turn."""
-        command = request.command
-        kind = _Kind(command.activity_type, command.local)
+        command, kind = request.command, _kind_of(request)
         if not self._line and self._can_start(kind):
             self._start(request, kind)
             return
@@ -136,7 +146,7 @@ class TaskQueue:
             if request is None:
                 self._come_back()
                 return
-            self._start(request, _Kind(request.command.activity_type, request.command.local))
+            self._start(request, _kind_of(request))
 
     def _can_start(self, kind: Any) -> bool:
         if not kind.local and self._pace.wait_s() > 0:
@@ -167,9 +177,8 @@ class TaskQueue:
 
     def withdraw_unknown(self) -> list[AttemptRequest]:
         """Take back what waits and is of a type that none of the workers has."""
-        types = {cast("_Kind", kind).activity_type for kind in self._line.kinds()}
-        unknown = {name for name in types if not self.knows(name)}
-        return self._line.remove_all(lambda r: r.command.activity_type in unknown) if unknown else []
+        unknown = {kind for kind in self._line.kinds() if not self._knows(cast("_Kind", kind))}
+        return self._line.remove_all(lambda request: _kind_of(request) in unknown) if unknown else []
 
     def withdraw_keyed(self) -> list[AttemptRequest]:
         """Take back what waits and has a concurrency key."""

@@ -97,7 +97,7 @@ class Client(Control):
         self.engine = engine
         self.frontend: Frontend = EngineFrontend(engine)
         """What its calls ask."""
-        self.namespace = namespace
+        self.namespace = namespace = config.get("namespace", namespace)
         self.runtime: Runtime | None = None
         """What the measurements of its workers go through; None for the default."""
         self.identity = f"{uuid.getnode():x}@overwinter"
@@ -122,7 +122,9 @@ class Client(Control):
 
         Made again with `Client(**config)` of the former it is the same.
         """
-        return self._config.copy() if active_config else self._initial_config.copy()
+        config = (self._config if active_config else self._initial_config).copy()
+        config["interceptors"] = list(config.get("interceptors", ()))
+        return config
 
     @classmethod
     async def connect(

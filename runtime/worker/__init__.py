@@ -1,5 +1,6 @@
 """What programs that serve task queues import: ``from overwinter.runtime.worker import Worker``."""
 
+from ..common import WorkerDeploymentVersion
 from ..interceptors import (
     ActivityInboundInterceptor,
     ActivityOutboundInterceptor,
@@ -20,38 +21,83 @@ from ..interceptors import (
     WorkflowOutboundInterceptor,
 )
 from ..workflow._versions import PatchActivationInput
+from ._config import (
+    PollerBehavior,
+    PollerBehaviorAutoscaling,
+    PollerBehaviorSimpleMaximum,
+    WorkerConfig,
+    WorkerDeploymentConfig,
+)
+from ._plugin import Plugin
 from ._replayer import Replayer, WorkflowReplayResult, WorkflowReplayResults
 from ._shared_state import SharedHeartbeatSender, SharedStateManager
-from ._worker import Plugin, Worker, WorkerConfig
+from ._tuning import (
+    ActivitySlotInfo,
+    CustomSlotSupplier,
+    FixedSizeSlotSupplier,
+    LocalActivitySlotInfo,
+    NexusSlotInfo,
+    ResourceBasedSlotConfig,
+    ResourceBasedSlotSupplier,
+    ResourceBasedTunerConfig,
+    SlotInfo,
+    SlotMarkUsedContext,
+    SlotPermit,
+    SlotReleaseContext,
+    SlotReserveContext,
+    WorkerTuner,
+    WorkflowSlotInfo,
+)
+from ._worker import Worker
 from .workflow_sandbox import UnsandboxedWorkflowRunner, WorkflowRunner
 
 __all__ = [
     "ActivityInboundInterceptor",
     "ActivityOutboundInterceptor",
+    "ActivitySlotInfo",
     "ContinueAsNewInput",
+    "CustomSlotSupplier",
     "ExecuteActivityInput",
     "ExecuteWorkflowInput",
+    "FixedSizeSlotSupplier",
     "HandleQueryInput",
     "HandleSignalInput",
     "HandleUpdateInput",
     "Interceptor",
+    "LocalActivitySlotInfo",
+    "NexusSlotInfo",
     "PatchActivationInput",
     "Plugin",
+    "PollerBehavior",
+    "PollerBehaviorAutoscaling",
+    "PollerBehaviorSimpleMaximum",
     "Replayer",
+    "ResourceBasedSlotConfig",
+    "ResourceBasedSlotSupplier",
+    "ResourceBasedTunerConfig",
     "SharedHeartbeatSender",
     "SharedStateManager",
     "SignalChildWorkflowInput",
     "SignalExternalWorkflowInput",
+    "SlotInfo",
+    "SlotMarkUsedContext",
+    "SlotPermit",
+    "SlotReleaseContext",
+    "SlotReserveContext",
     "StartActivityInput",
     "StartChildWorkflowInput",
     "StartLocalActivityInput",
     "UnsandboxedWorkflowRunner",
     "Worker",
     "WorkerConfig",
+    "WorkerDeploymentConfig",
+    "WorkerDeploymentVersion",
+    "WorkerTuner",
     "WorkflowInboundInterceptor",
     "WorkflowInterceptorClassInput",
     "WorkflowOutboundInterceptor",
     "WorkflowReplayResult",
     "WorkflowReplayResults",
     "WorkflowRunner",
+    "WorkflowSlotInfo",
 ]

@@ -2,51 +2,132 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import dataclasses
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import ClassVar
 
 
+def _no_children() -> Mapping[str, SandboxMatcher]:
+    return {}
+
+
+@dataclass(frozen=True)
 class SandboxMatcher:
-    """Accepted; what workflow code may touch is the same for every worker."""
+    """Names of modules and what is in them. Kept, and without effect: what workflow code may touch is the same everywhere."""
 
-    def __init__(self, *_args: Any, **_options: Any) -> None:
-        pass
+    access: AbstractSet[str] = frozenset()
+    use: AbstractSet[str] = frozenset()
+    children: Mapping[str, SandboxMatcher] = dataclasses.field(default_factory=_no_children)
+    match_self: bool = False
+    only_runtime: bool = False
+    leaf_message: str | None = None
+    leaf_warning: type[Warning] | None = None
+    exclude: AbstractSet[str] = frozenset()
 
     all: ClassVar[SandboxMatcher]
+    all_runtime: ClassVar[SandboxMatcher]
+    none: ClassVar[SandboxMatcher]
+    all_uses: ClassVar[SandboxMatcher]
+    all_uses_runtime: ClassVar[SandboxMatcher]
+
+    @classmethod
+    def nested_child(cls, path: Sequence[str], child: SandboxMatcher) -> SandboxMatcher:
+        """A matcher that has this one at the end of a path."""
+        for name in reversed(path):
+            child = cls(children={name: child})
+        return child
+
+    def __or__(self, other: SandboxMatcher) -> SandboxMatcher:
+        """What either of them matches."""
+        if self.match_self or other.match_self:
+            return SandboxMatcher.all
+        children = dict(self.children)
+        for name, child in other.children.items():
+            children[name] = children[name] | child if name in children else child
+        return dataclasses.replace(
+            self,
+            access=self.access | other.access,
+            use=self.use | other.use,
+            exclude=self.exclude | other.exclude,
+            children=children,
+        )
+
+    def with_child_unrestricted(self, *child_path: str) -> SandboxMatcher:
+        """The same without what is at the end of this path.
+
+        Raises:
+            ValueError: there is no path.
+        """
+        if not child_path:
+            raise ValueError("expected at least one name of a path")
+        name, *rest = child_path
+        children = dict(self.children)
+        if rest:
+            if name in children:
+                children[name] = children[name].with_child_unrestricted(*rest)
+            return dataclasses.replace(self, children=children)
+        children.pop(name, None)
+        return dataclasses.replace(
+            self,
+            access=self.access - {name},
+            use=self.use - {name},
+            children=children,
+            exclude=self.exclude | {name},
+        )
 
 
-SandboxMatcher.all = SandboxMatcher()
+SandboxMatcher.all = SandboxMatcher(match_self=True)
+SandboxMatcher.all_runtime = SandboxMatcher(match_self=True, only_runtime=True)
+SandboxMatcher.none = SandboxMatcher()
+SandboxMatcher.all_uses = SandboxMatcher(use={"*"})
+SandboxMatcher.all_uses_runtime = SandboxMatcher(use={"*"}, only_runtime=True)
 
 
+@dataclass(frozen=True)
 class SandboxRestrictions:
-    """Accepted; what workflow code may touch is the same for every worker."""
+    """What a sandbox would pass through and refuse. Kept, and without effect; see `SandboxMatcher`."""
 
+    passthrough_modules: AbstractSet[str]
+    invalid_modules: SandboxMatcher
+    invalid_module_members: SandboxMatcher
+    passthrough_all_modules: bool = False
+
+    passthrough_modules_default: ClassVar[AbstractSet[str]]
+    invalid_module_members_default: ClassVar[SandboxMatcher]
     default: ClassVar[SandboxRestrictions]
 
-    def __init__(self, *_args: Any, **_options: Any) -> None:
-        pass
-
-    def with_passthrough_modules(self, *_modules: str) -> SandboxRestrictions:
-        """Modules are never imported again for a run, so all of them are passed through."""
-        return self
+    def with_passthrough_modules(self, *modules: str) -> SandboxRestrictions:
+        """The same with these modules passed through; here all are, since none is imported again for a run."""
+        return dataclasses.replace(self, passthrough_modules=self.passthrough_modules | set(modules))
 
     def with_passthrough_all_modules(self) -> SandboxRestrictions:
-        """See `with_passthrough_modules`."""
-        return self
+        """The same with every module passed through."""
+        return dataclasses.replace(self, passthrough_all_modules=True)
 
 
-SandboxRestrictions.default = SandboxRestrictions()
+SandboxRestrictions.passthrough_modules_default = frozenset()
+SandboxRestrictions.invalid_module_members_default = SandboxMatcher.none
+SandboxRestrictions.default = SandboxRestrictions(
+    SandboxRestrictions.passthrough_modules_default,
+    SandboxMatcher.none,
+    SandboxRestrictions.invalid_module_members_default,
+)
 
 
 class WorkflowRunner:
     """Accepted; workflow code runs in one way only."""
 
-    def __init__(self, *_args: Any, **_options: Any) -> None:
-        pass
+
+@dataclass(frozen=True)
+class UnsandboxedWorkflowRunner(WorkflowRunner):
+    """See `WorkflowRunner`."""
 
 
+@dataclass(frozen=True)
 class SandboxedWorkflowRunner(WorkflowRunner):
     """See `WorkflowRunner`."""
 
-
-class UnsandboxedWorkflowRunner(WorkflowRunner):
-    """See `WorkflowRunner`."""
+    restrictions: SandboxRestrictions = SandboxRestrictions.default
+    runner_class: type[WorkflowRunner] = UnsandboxedWorkflowRunner

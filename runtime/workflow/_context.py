@@ -95,12 +95,15 @@ class Info:
         return False
 
     def get_current_build_id(self) -> str:
-        """Empty: code is not deployed by build id here."""
-        return ""
+        """The build id of the worker that runs this; empty when it has none. It is not recorded: do not decide by it."""
+        version = self.get_current_deployment_version()
+        build_id: str = current().extras.get("build_id", "")
+        return build_id if version is None else version.build_id
 
     def get_current_deployment_version(self) -> WorkerDeploymentVersion | None:
-        """None: code is not deployed by version here."""
-        return None
+        """The version of the worker that runs this, as its `deployment_config` says. It is not recorded, as the build id."""
+        config = current().extras.get("deployment")
+        return None if config is None else config.version
 
     def _logger_details(self) -> dict[str, Any]:
         return {

@@ -39,6 +39,7 @@ MODULES = (
     "testing",
     "service",
     "runtime",
+    "plugin",
     "contrib.pydantic",
 )
 THEIRS, OURS = "temporalio", "overwinter.runtime"

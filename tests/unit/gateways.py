@@ -32,6 +32,23 @@ async def engine_on(
         yield Client(engine)
 
 
+@asynccontextmanager
+async def served(worker: Worker) -> AsyncIterator[None]:
+    """The worker serves within this block.
+
+    Raises:
+        AssertionError: the engine has failed meanwhile.
+    """
+    failed = worker.client.engine.failed
+    try:
+        async with worker:
+            yield
+    except RuntimeError:
+        assert not failed.is_set(), "the engine has failed"
+        raise
+    assert not failed.is_set(), "the engine has failed"
+
+
 class Gateway:
     """One journal and one clock, with an engine on them as often as the test starts one."""
 
@@ -50,15 +67,15 @@ class Gateway:
     ) -> AsyncIterator[Client]:
         """An engine with a worker; leaving the block is a shutdown, after which it can be entered again."""
         async with engine_on(self.journal, self.clock, limits) as client:
-            async with Worker(
+            worker = Worker(
                 client,
                 task_queue=QUEUE,
                 workflows=workflows,
                 activities=activities,
                 graceful_shutdown_timeout=grace,
-            ):
+            )
+            async with served(worker):
                 yield client
-            assert client.engine.failure is None
 
     def advance(self, client: Client, seconds: float) -> None:
         """Move the clock of this test, and let the engine see it."""
