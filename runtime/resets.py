@@ -21,7 +21,7 @@ from .core import events as ev
 from .core.events import Event
 from .live import Incoming, LiveExecution
 from .ports import HOT, OPEN, Batch, ExecutionRecord, History
-from .requests import AlreadyRunning, answering
+from .requests import AlreadyRunning, KeyTaken, answering
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -106,6 +106,7 @@ class Resets:
             NoSuchPoint: its history has no such place.
             HistoryDamaged: its history cannot be copied.
             EventUnwritable: the texts cannot be kept.
+            KeyTaken: the run has closed, and others run under its concurrency key.
             StorageFull, EngineClosed: nothing has changed.
         """
         for text in (request.reason, request.identity, request.request_id):
@@ -147,6 +148,7 @@ class Resets:
             current.suspended = True  # Or what is read would lack what happens while it is read.
         try:
             plan = await self._plan(request, current)
+            await self._require_place(plan.base, current)
             answer: asyncio.Future[ExecutionRecord] = asyncio.get_running_loop().create_future()
             if not engine.refuse_when_closing(answer):
                 engine.in_next_turn(partial(self._carry_out, request, plan, current, answer, alongside))
@@ -158,6 +160,15 @@ class Resets:
                 current.suspended = False
                 if engine.live(current.record.key) is current:
                     engine.make_ready(current)
+
+    async def _require_place(self, base: ExecutionRecord, current: LiveExecution | None) -> None:
+        """An open run of another concurrency key has no place that the new run could take."""
+        key, limit = base.concurrency_key, base.concurrency_limit
+        if current is None or not key or key == current.record.concurrency_key:
+            return
+        line = await self._engine.journal.concurrency_line(key, 1)
+        if line.running >= limit or line.waiting:
+            raise KeyTaken(key, limit, (line.oldest + line.waiting)[0])
 
     async def _require_no_open_run(self, workflow_id: str) -> None:
         journal = self._engine.journal
@@ -270,8 +281,9 @@ class Resets:
             engine.close_run(current, end, at_us)
         engine.batch.events += batch.events
         engine.batch.starts[new.record.key] = new.record
-        # Whoever resets wants it to run: it takes the place under its concurrency key of the run that it goes on from.
-        engine.batch.continues[new.record.key] = (plan.base if current is None else current.record).key
+        if current is not None:
+            # It takes the place of the open run under its concurrency key. Without one, the commit says whether there is a place.
+            engine.batch.continues[new.record.key] = current.record.key
         if new.state.search_attributes:
             engine.batch.attributes[new.record.key] = dict(new.state.search_attributes)
         children = self._adopted(plan, new)

@@ -30,7 +30,7 @@ from overwinter.runtime.core import codec
 from overwinter.runtime.core import events as ev
 from overwinter.runtime.core.events import Event, event_name
 from overwinter.runtime.engine import Engine
-from overwinter.runtime.exceptions import ApplicationError, TerminatedError
+from overwinter.runtime.exceptions import ApplicationError, ConcurrencyKeyTakenError, TerminatedError
 from overwinter.runtime.journal import MemoryJournal, StorageFailed, StorageFull
 from overwinter.runtime.ports import Batch, ExecutionRecord
 from overwinter.runtime.requests import EngineClosed
@@ -831,6 +831,28 @@ async def test_one_that_waits_for_its_concurrency_key_waits_when_it_was_reset(ga
         await asyncio.sleep(0.02)
         assert len(ran) == 2
         await first.signal(Collect.put, "a")
+        assert await new.result() == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("open_run", [False, True])
+async def test_a_closed_run_is_not_reset_while_another_has_its_concurrency_key(
+    gateway: Gateway, open_run: bool
+) -> None:
+    """Neither when the workflow id is free, nor when a run without the key would make room for it."""
+    key = ConcurrencyKey("pump", limit=1)
+    async with gateway.on(WORKFLOWS, [work]) as client:
+        first = await client.start_workflow(Collect.run, 0, id="w", task_queue=QUEUE, concurrency=key)
+        await first.result()
+        if open_run:
+            await client.start_workflow(Collect.run, 1, id="w", task_queue=QUEUE)
+        other = await client.start_workflow(Collect.run, 1, id="v", task_queue=QUEUE, concurrency=key)
+        closed = client.get_workflow_handle("w", run_id=first.result_run_id)
+        with pytest.raises(ConcurrencyKeyTakenError, match="'pump'.*'v'"):
+            await closed.reset(ResetPoint.first_workflow_task())
+        assert (await client.engine.find("w")).status == ("running" if open_run else "completed")
+        await other.signal(Collect.put, "a")
+        await other.result()
+        new = await closed.reset(ResetPoint.first_workflow_task())
         assert await new.result() == ["first", "second", "third"]
 
 
