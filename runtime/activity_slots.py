@@ -67,6 +67,19 @@ class ActivitySlots:
         self._cut_off: list[AttemptRequest] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def renewed(self, reports: Reports) -> ActivitySlots:
+        """Slots like these, all of them free, whose attempts tell someone else."""
+        return ActivitySlots(
+            self._runner,
+            reports,
+            slots=self._slots[False],
+            local_slots=self._slots[True],
+            beat_interval_s=self._beat_interval_s,
+            now_us=self._now_us,
+            timeouts=self._timeouts,
+            per_second=self.pace.per_second,
+        )
+
     @property
     def running(self) -> int:
         """How many functions run, those included whose outcome is known already."""

@@ -132,7 +132,6 @@ class Engine:
         self.clock = clock
         self.entropy = entropy
         self.limits = limits or EngineLimits()
-        self.counters = EngineCounters()
         self.failure: BaseException | None = None
         """Why the engine stopped by itself; the process should end."""
         self.failed = asyncio.Event()
@@ -144,6 +143,11 @@ class Engine:
         """Called after each commit."""
         self.when_idle: Callable[[], Awaitable[None]] | None = None
         """Awaited after each turn that leaves nothing to do; a test environment then skips time."""
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """What an engine has in memory is as in a new process."""
+        self.counters = EngineCounters()
         self._live: OrderedDict[int, LiveExecution] = OrderedDict()
         self._open: dict[str, LiveExecution] = {}
         self.loading: dict[str, list[Callable[[LiveExecution | None], None]]] = {}
@@ -162,7 +166,7 @@ class Engine:
         self._wake = asyncio.Event()
         self.closing = False
         self._committing = False
-        self.timekeeper = Timekeeper(self, journal, clock, self.limits.look_ahead_s)
+        self.timekeeper = Timekeeper(self, self.journal, self.clock, self.limits.look_ahead_s)
         self.starts = Starts(self)
         self.activities = PendingActivities(self, self._workers)
         self.updates = Updates(self)
@@ -233,7 +237,7 @@ class Engine:
         queue_activities_per_second: float | None = None,
         sealing: Sealing | None = None,
         local_only: bool = False,
-    ) -> ActivitySlots:
+    ) -> ServingWorker:
         """Serve a task queue, beside the workers that do already: what waits for it goes on.
 
         `sealing` is for workflows; the runner seals what activities say. `queue_activities_per_second` is for all workers of the
@@ -252,6 +256,10 @@ class Engine:
         worker = ServingWorker(
             workflows, slots, runner, make_instance, queue_activities_per_second, sealing, local_only
         )
+        self._serve(task_queue, worker)
+        return worker
+
+    def _serve(self, task_queue: str, worker: ServingWorker) -> None:
         self._workers.add(task_queue, worker)
         self.activities.serve(task_queue)
         for live in list(self._live.values()):
@@ -261,13 +269,11 @@ class Engine:
                 self.spawn(self._reload(live))  # Perhaps this worker brings the mended code.
             elif live.waiting or live.incoming or live.held:
                 self.make_ready(live)
-        return slots
 
-    def detach(self, task_queue: str, activities: ActivitySlots) -> None:
+    def detach(self, task_queue: str, worker: ServingWorker) -> None:
         """Stop serving a task queue; executions and unfinished activities wait for another worker of it."""
-        worker = self._workers.remove(task_queue, activities)
-        if worker is not None:
-            self.activities.hand_on(task_queue, worker.activities)
+        self._workers.remove(task_queue, worker)
+        self.activities.hand_on(task_queue, worker.activities)
         for live in list(self._live.values()):
             if live.record.task_queue == task_queue:
                 live.drop_instance()
@@ -541,8 +547,11 @@ class Engine:
         return (payload for group in groups_of(item.body for item in waiting) for payload in group)
 
     def next_commit(self) -> asyncio.Future[None]:
-        """A future that is done after the next commit."""
+        """A future that is done after the next commit, or raises EngineClosed."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # Not everyone waits for it.
         self._commit_waiters.append(waiter)
         return waiter
 
@@ -709,10 +718,12 @@ class Engine:
             settle(error)
         self.updates.abandon(error)
         self.batches.abandon(error)
-        for waiters in self._results.values():
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_exception(error)
+        self.own_clocks.abandon(error)
+        waiting_for: list[asyncio.Future[Any]] = [*self._commit_waiters, *self._flush_waiters]
+        waiting_for += [waiter for waiters in self._results.values() for waiter in waiters]
+        for waiter in waiting_for:
+            if not waiter.done():
+                waiter.set_exception(error)
 
     # -- the turn ------------------------------------------------------------------------------------
 

@@ -127,6 +127,7 @@ class OwnClocks:
             ForwardOvertaken: another was asked for before this one had come to its end.
         """
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiter.add_done_callback(lambda done: done.cancelled() or done.exception())
         place = (workflow_id, skipping.forward_id)
         self._forwards[place] = waiter
         try:
@@ -160,6 +161,12 @@ class OwnClocks:
         waiter = self._forwards.get((live.record.workflow_id, clock.skipping.forward_id))
         if waiter is not None and not waiter.done():
             waiter.set_result(reached)
+
+    def abandon(self, error: BaseException) -> None:
+        """The engine stops."""
+        for waiter in self._forwards.values():
+            if not waiter.done():
+                waiter.set_exception(error)
 
     def closed(self, live: LiveExecution, new_run_id: str) -> None:
         """An execution has closed: without a run that follows, no fast-forward of it comes to its end."""

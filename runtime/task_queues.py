@@ -229,14 +229,11 @@ class TaskQueues:
         if not queue.workers or self._keys.enter(request):
             queue.submit(request)
 
-    def remove(self, task_queue: str, activities: ActivitySlots) -> ServingWorker | None:
-        """The worker with these activities serves it no more; None when it did not."""
+    def remove(self, task_queue: str, worker: ServingWorker) -> None:
+        """The worker serves it no more."""
         queue = self.queue(task_queue)
-        found = next((worker for worker in queue.workers if worker.activities is activities), None)
-        if found is not None:
-            queue.remove(found)
+        queue.remove(worker)
         self._drop_if_unused(queue)
-        return found
 
     def start_some(self, task_queue: str) -> list[AttemptRequest]:
         """Its workers are others now: start what they can take; returns what is to be submitted again.

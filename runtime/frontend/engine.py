@@ -15,7 +15,7 @@ from ..core.state import ExecutionState
 from ..engine import Engine
 from ..exceptions import FailureError
 from ..follow_ups import cron_wait_s
-from ..ports import OPEN, ExecutionRecord
+from ..ports import OPEN, ExecutionRecord, Journal
 from ..requests import EngineClosed, NoSuchExecution, NoWorker, StartRequest, WithUpdate
 from ..service import RPCError, RPCStatusCode
 from ..updates import UpdateRejected, UpdateTicket
@@ -52,7 +52,10 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self._journal = engine.journal
+
+    @property
+    def _journal(self) -> Journal:
+        return self._engine.journal
 
     # -- starts ----------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from ..api.common.v1 import TimeSkippingInfo
@@ -14,8 +15,8 @@ from ..client._client import SERVER_OPTIONS
 from ..clock import SystemClock
 from ..common import QueryRejectCondition, SearchAttributeKey
 from ..converter import DataConverter
-from ..journal import MemoryJournal
-from ..ports import Clock
+from ..journal import MemoryJournal, SqliteJournal
+from ..ports import Clock, Journal
 from ._assertions import AssertionsFail
 from ._engine import EngineUnderTest
 from ._skipping import Skipper, SkippingClock
@@ -48,16 +49,18 @@ class WorkflowEnvironment:
         rpc_metadata: Mapping[str, str | bytes] = {},
         identity: str | None = None,
         search_attributes: Sequence[SearchAttributeKey[Any]] = (),
+        dev_server_database_filename: str | None = None,
         **server_options: Any,
     ) -> WorkflowEnvironment:
-        """An engine in memory, on real time. Options that choose and tune a server have no meaning here.
+        """An engine on real time, in memory or on a journal in a file. Options that tune a server have no meaning here.
 
         Raises:
             TypeError: an option that `temporalio` does not have either.
+            JournalHeld: another engine has the file.
         """
         del rpc_metadata, identity, search_attributes
         _check(server_options, _SERVER_OPTIONS)
-        engine = await _started(SystemClock())
+        engine = await _started(SystemClock(), dev_server_database_filename)
         return WorkflowEnvironment._of(
             engine,
             namespace=namespace,
@@ -77,17 +80,21 @@ class WorkflowEnvironment:
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
         rpc_metadata: Mapping[str, str | bytes] = {},
         identity: str | None = None,
+        journal: str | Path | None = None,
         **server_options: Any,
     ) -> WorkflowEnvironment:
-        """An engine in memory, whose time skips to the next timer while a result is awaited and no activity runs.
+        """An engine whose time skips to the next timer while a result is awaited and no activity runs.
+
+        It is in memory, or on a journal in a file: then the clock begins where real time is all the same.
 
         Raises:
             TypeError: an option that `temporalio` does not have either.
+            JournalHeld: another engine has the file.
         """
         del rpc_metadata, identity
         _check(server_options, _TEST_SERVER_OPTIONS)
         clock = SkippingClock()
-        engine = await _started(clock)
+        engine = await _started(clock, journal)
         return _SkippingEnvironment._of(  # noqa: SLF001 - of this module
             engine,
             Skipper(engine, clock),
@@ -142,6 +149,30 @@ class WorkflowEnvironment:
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.__aexit__()
+            await engine.journal.close()
+
+    async def restart(self) -> None:
+        """Drop all that is in memory, as when the process is killed, and go on from the journal; workers serve again.
+
+        Running activities are cancelled, and nobody hears how they end: they are attempted again. Who waits for a
+        workflow's result goes on waiting; other calls that are under way fail with an `RPCError`.
+
+        Raises:
+            RuntimeError: the engine is not this environment's own.
+        """
+        if self._engine is None:
+            raise RuntimeError(
+                "restart needs an environment that has started its engine: use start_local or start_time_skipping"
+            )
+        await self._engine.restart(self._reopened)
+
+    async def _reopened(self) -> Journal:
+        assert self._engine is not None
+        journal = self._engine.journal
+        if not isinstance(journal, SqliteJournal):
+            return journal  # What is in memory is there as it would be on a disk.
+        await journal.close()
+        return await SqliteJournal.open(journal.path)
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -272,8 +303,9 @@ class _OwnClocksEnvironment(WorkflowEnvironment):
         return await self._skipper.get_time_skipping_info(handle)
 
 
-async def _started(clock: Clock) -> EngineUnderTest:
-    engine = EngineUnderTest(MemoryJournal(), clock)
+async def _started(clock: Clock, file: str | Path | None) -> EngineUnderTest:
+    journal = MemoryJournal() if file is None else await SqliteJournal.open(Path(file))
+    engine = EngineUnderTest(journal, clock)
     await engine.__aenter__()
     return engine
 
@@ -290,7 +322,7 @@ def _seconds(duration: timedelta | float) -> float:
 
 _COMMON_OPTIONS = frozenset({"port", "download_dest_dir", "runtime"})
 _SERVER_OPTIONS = _COMMON_OPTIONS | {
-    "retry_config", "tls", "ip", "ui", "dev_server_existing_path", "dev_server_database_filename",
+    "retry_config", "tls", "ip", "ui", "dev_server_existing_path",
     "dev_server_log_format", "dev_server_log_level", "dev_server_download_version", "dev_server_extra_args",
     "dev_server_download_ttl", "dev_server_startup_timeout", "ui_port",
 }  # fmt: skip

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, cast
 
 from .. import guard
-from ..activity_slots import ActivitySlots
 from ..client import Client
 from ..common import HeaderCodecBehavior, VersioningBehavior
 from ..core.definition import WorkflowDefinition
@@ -27,6 +26,7 @@ from ..metrics import MetricMeter
 from ..processes import ProcessPool, check_callable_by_name
 from ..runtime import Runtime
 from ..sealing import STORAGE_CONCURRENCY, Sealing
+from ..task_queues import ServingWorker
 from ..values import ConvertedValues
 from ..workflow._handlers import warn_of_unfinished
 from ..workflow._intercepting import inbound_of
@@ -139,7 +139,7 @@ class Worker:
         self._executor = self._checked_executor(config.get("activity_executor"))
         self._functions: Functions | None = None
         self._meter: MetricMeter = MetricMeter.noop
-        self._slots: ActivitySlots | None = None
+        self._serving: ServingWorker | None = None
         self._started = False
         self._stop = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -313,7 +313,7 @@ class Worker:
             meter=self._meter,
         )
         engine.unfinished_handlers = warn_of_unfinished
-        self._slots = engine.attach(
+        self._serving = engine.attach(
             self.task_queue,
             self._workflows,
             self._functions,
@@ -353,14 +353,14 @@ class Worker:
         return instance
 
     async def _shut_down(self) -> None:
-        if self._slots is not None and self._functions is not None:
+        if self._serving is not None and self._functions is not None:
             grace = self._config.get("graceful_shutdown_timeout", timedelta())
             _log.info("Beginning worker shutdown, will wait %s before cancelling activities", grace)
             self._functions.shutting_down.set()
             try:
-                await self._slots.close(grace.total_seconds())
+                await self._serving.activities.close(grace.total_seconds())
             finally:
-                self._client.engine.detach(self.task_queue, self._slots)
+                self._client.engine.detach(self.task_queue, self._serving)
         if self._own_executor and isinstance(self._executor, ProcessPool):
             await self._executor.close()
         elif self._own_executor and isinstance(self._executor, Executor):
