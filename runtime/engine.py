@@ -24,6 +24,7 @@ from .activity_slots import ActivitySlots
 from .admission import Admission
 from .attempts import ActivityRunner, Attempt, Timeouts
 from .batch_runner import Batches
+from .blocking import Blocking
 from .core import codec
 from .core import commands as cmd
 from .core import events as ev
@@ -38,7 +39,7 @@ from .deletions import Deletions
 from .follow_ups import Ending, next_request, with_next_run
 from .handover import first_handover, still_awaited, waits_to_begin, withdrawn
 from .journal.errors import HistoryDamaged, StorageFull
-from .live import Incoming, LiveExecution, blocked_by
+from .live import Incoming, LiveExecution
 from .own_clocks import OwnClocks
 from .pausing import Pauses, own_pause
 from .pending_activities import PendingActivities
@@ -53,13 +54,13 @@ from .ports import (
     OutgoingMessage,
     ParkedMessage,
 )
+from .queries import Queries
 from .relations import Relations
 from .requests import (
     AlreadyRunning,
     EngineClosed,
     KeyTaken,
     NoSuchExecution,
-    NoWorker,
     StartRequest,
     answering,
 )
@@ -171,7 +172,9 @@ class Engine:
         self.activities = PendingActivities(self, self._workers)
         self.updates = Updates(self)
         self.own_clocks = OwnClocks(self)
+        self.blocking = Blocking(self)
         self.transit = Transit(self)
+        self.queries = Queries(self)
         self.relations = Relations(self)
         self.admission = Admission(self)
         self.schedules = Schedules(self)
@@ -266,7 +269,7 @@ class Engine:
             if live.record.task_queue != task_queue:
                 continue
             if live.blocked is not None:
-                self.spawn(self._reload(live))  # Perhaps this worker brings the mended code.
+                self.spawn(self.blocking.reload(live))  # Perhaps this worker brings the mended code.
             elif live.waiting or live.incoming or live.held:
                 self.make_ready(live)
 
@@ -443,56 +446,6 @@ class Engine:
         self.batch.sent.extend(outbox_ids)
         self._wake.set()
 
-    async def query(
-        self,
-        workflow_id: str,
-        run_id: str | None,
-        name: str,
-        args: Sequence[Payload],
-        headers: Mapping[str, Payload] | None = None,
-    ) -> Payload:
-        """Answer a query from the state of an execution, open or closed.
-
-        Raises:
-            NoSuchExecution: there is no such execution, or no worker knows its type.
-            Exception: what the handler raised, or why the code does not fit its history.
-        """
-        live = self._open.get(workflow_id)
-        if (
-            live is not None
-            and run_id in (None, live.record.run_id)
-            and not live.uncommitted
-            and live.state.activation
-        ):
-            entry = self._entry_of(live)
-            if entry.sealing is not None and live.instance is not None:
-                return await self.transit.query(live, entry.sealing, name, args, headers or {})
-            if live.instance is not None:
-                return live.instance.query(name, args, headers)
-            if live.history is not None and not live.incoming and entry.sealing is None:
-                return self.instance_of(live, entry).query(name, args, headers)
-        record = await self.find(workflow_id, run_id)
-        closed = LiveExecution(record)
-        closed.load(await self.journal.history(record), ())
-        if not closed.state.activation:
-            raise NoWorker(f"workflow {workflow_id!r} has not had its first activation")
-        entry = self._entry_of(closed)
-        try:
-            if entry.sealing is None:
-                return self.instance_of(closed, entry).query(name, args, headers)
-            await self.transit.rebuild(closed, entry)
-            return await self.transit.query(closed, entry.sealing, name, args, headers or {})
-        finally:
-            closed.drop_instance()
-
-    def _entry_of(self, live: LiveExecution) -> ServingWorker:
-        entry = self._workers.for_workflow(live.record.task_queue, live.record.workflow_type)
-        if entry is None:
-            raise NoWorker(
-                f"no worker of task queue {live.record.task_queue!r} has the workflow {live.record.workflow_type!r}"
-            )
-        return entry
-
     async def find(self, workflow_id: str, run_id: str | None = None) -> ExecutionRecord:
         """The record of a run, of the latest one without a run id.
 
@@ -582,6 +535,10 @@ class Engine:
         """The attempt of an activity that runs now, or None."""
         return self._workers.attempt((live.record.key, activity))
 
+    def worker_for(self, record: ExecutionRecord) -> ServingWorker | None:
+        """The worker that runs executions of this type on this task queue; None when there is none."""
+        return self._workers.for_workflow(record.task_queue, record.workflow_type)
+
     def activities_running(self) -> int:
         """How many activities run, over all workers."""
         return sum(worker.activities.running for worker in self._workers)
@@ -638,7 +595,7 @@ class Engine:
             history = await self.journal.history(record)
             attempts = await self.journal.attempts(record.key)
         except HistoryDamaged as error:
-            self._set_aside(live, error)
+            self.blocking.set_aside(live, error)
             return
         if record.key in self._live or history.state.closing is not None:
             return
@@ -652,15 +609,6 @@ class Engine:
             self.give(live, item)
         if live.waiting:
             self.make_ready(live)
-
-    def _set_aside(self, live: LiveExecution, error: HistoryDamaged) -> None:
-        _log.error("%s: it is stopped, the others go on", error)
-        live.blocked = blocked_by(error, live.blocked, self.now_us())
-        record = live.record
-        self.batch.changes[record.key] = ExecutionChange(
-            record.key, record.status, None, None, live.blocked, record.concurrency_rank, record.paused
-        )
-        self._wake.set()
 
     def _evict_some(self) -> None:
         surplus = len(self._live) - self.limits.cached_executions_max
@@ -795,7 +743,7 @@ class Engine:
         entry = self._runs_now(live)
         served = entry is not None
         if served and not live.rebuildable and live.blocked is None:
-            self.spawn(self._reload(live))
+            self.spawn(self.blocking.reload(live))
             return
         runs = served and live.rebuildable and not waits_to_begin(live, live.clock_us(self.now_us()))
         if entry is not None and entry.sealing is not None:
@@ -832,7 +780,7 @@ class Engine:
             instance = self.instance_of(live, entry)
             commands = live.activate(self.batch, at_us, inputs, instance, self.finisher(live, at_us))
         except (ActivationFailed, HistoryDiverged) as error:
-            self.block(live, error, incoming, at_us)
+            self.blocking.block(live, error, incoming, at_us)
             return
         self.activated(live, inputs, commands, at_us, instance.rejected)
         self.note_asides(live.record, instance)
@@ -874,7 +822,7 @@ class Engine:
             self.own_clocks.record(live)
         if self.pauses.of(live.record) is not None:
             return None
-        return self._workers.for_workflow(live.record.task_queue, live.record.workflow_type)
+        return self.worker_for(live.record)
 
     def touch(self, live: LiveExecution, incoming: list[Incoming]) -> None:
         """Remember what this batch took from an execution, in case it is not written."""
@@ -1000,6 +948,7 @@ class Engine:
         self.batch.starts[follower.record.key] = follower.record
         # Signals that nobody handled yet belong to whoever runs now.
         follower.incoming, live.incoming = live.incoming, []
+        follower.notes_came = live.notes_came
         self.updates.hand_on(live, follower)
         self._effects.append(lambda: self.timekeeper.arm(follower))
         self._effects.append(lambda: self.make_ready(follower))
@@ -1052,53 +1001,6 @@ class Engine:
         if isinstance(body, ev.WorkflowTimedOut) and body.new_run_id:
             self._follow(live, body)
         self.close_run(live, live.state.closing, at_us)
-
-    def block(
-        self, live: LiveExecution, error: BaseException, incoming: Sequence[Incoming], at_us: int
-    ) -> None:
-        """The code has a bug: nothing that it asked for counts, what reached it is kept for the code that is mended."""
-        live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
-        inputs = [item.body for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
-        if inputs:
-            live.accept(self.batch, at_us, inputs)
-        live.drop_instance()
-        live.history = None
-        previous = live.blocked
-        live.blocked = blocked_by(error, previous, at_us)
-        live.failures += 1
-        if previous is None or previous.cause != live.blocked.cause:
-            _log.error(
-                "workflow %s (run %s) is blocked by its code at %s: %s",
-                live.record.workflow_id,
-                live.record.run_id,
-                live.blocked.where,
-                live.blocked.cause,
-            )
-        self.record_change(live, force=previous is None or previous.cause != live.blocked.cause)
-        wait_s = min(0.5 * 2.0 ** min(live.failures, 10), 60.0)
-        self._effects.append(lambda: self._retry_later(live, wait_s))
-
-    def _retry_later(self, live: LiveExecution, wait_s: float) -> None:
-        def again() -> None:
-            if self._live.get(live.record.key) is live and live.blocked is not None:
-                self.spawn(self._reload(live))
-
-        asyncio.get_running_loop().call_later(wait_s, again)
-
-    async def _reload(self, live: LiveExecution) -> None:
-        """Read the history again, so that the code can be rebuilt from it."""
-        while self._live.get(live.record.key) is live:
-            try:
-                history = await self.journal.history(live.record)
-            except HistoryDamaged as error:
-                self._set_aside(live, error)
-                return
-            if live.rebuildable or history.state.sequence == live.state.sequence:
-                if not live.rebuildable:
-                    live.history = history.events
-                self.make_ready(live)
-                return
-            await self.next_commit()  # What was read lacks events that are being written now.
 
     def record_change(self, live: LiveExecution, *, force: bool = False) -> None:
         """Put into the batch what lists and restarts must know of an execution, where it has changed."""

@@ -272,6 +272,7 @@ class Resets:
             new.incoming = [item for item in came if isinstance(item.body, _MESSAGES)]
             current.incoming = [item for item in came if not isinstance(item.body, _MESSAGES)]
             current.held = []
+            new.notes_came = current.notes_came
             engine.updates.hand_on(current, new)
             engine.touch(current, [])
             engine.after_commit(partial(engine.updates.reset, current, new))

@@ -170,7 +170,7 @@ class Transit:
         at_us = live.instant_us(self._engine.now_us())
         if not (isinstance(error, ApplicationError) and error.non_retryable):
             self._engine.touch(live, [])
-            self._engine.block(live, error, (), at_us)
+            self._engine.blocking.block(live, error, (), at_us)
             return
         attributes = {"type": error.type, "non_retryable": True}
         failure = Failure(kind="application", message=error.message, attributes=attributes)
@@ -261,7 +261,7 @@ class Transit:
 
     def _block(self, live: LiveExecution, error: BaseException, incoming: list[Incoming], at_us: int) -> None:
         self._engine.touch(live, incoming)
-        self._engine.block(live, error, incoming, at_us)
+        self._engine.blocking.block(live, error, incoming, at_us)
 
     def abandon(self, live: LiveExecution) -> list[Incoming]:
         """An activation whose commands are being sealed counts for nothing; returns what it was handed."""

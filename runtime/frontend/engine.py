@@ -127,7 +127,7 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
             deadline = loop.time() + patience_s
             while True:
                 try:
-                    return await self._engine.query(workflow_id, run_id, query, args, headers)
+                    return await self._engine.queries.answer(workflow_id, run_id, query, args, headers)
                 except NoWorker as error:
                     if loop.time() >= deadline:
                         raise RPCError(

@@ -541,6 +541,26 @@ async def test_no_signal_is_lost_while_signals_come_without_a_pause(gateway: Gat
         assert sorted(got) == sorted(sent)
 
 
+async def test_a_pause_that_comes_while_a_run_is_reset_holds_the_new_run(gateway: Gateway) -> None:
+    async with gateway.on(WORKFLOWS, [work]) as client:
+        handle = await collecting(client, 2)
+        resetting = asyncio.ensure_future(handle.reset(ResetPoint.first_workflow_task()))
+        await asyncio.sleep(0)
+        await client.get_workflow_handle("w").pause(reason="look first")
+        new = await resetting
+        pause = (await new.describe()).pause
+        assert pause is not None
+        assert pause.reason == "look first"
+        for value in "xy":
+            await new.signal(Collect.put, value)
+        await asyncio.sleep(0.05)
+        assert ran == ["first", "second"]
+        await new.unpause()
+        assert await new.result() == ["first", "second", "x", "y", "third"]
+        notes = [event for event in await events_of(client, "w") if isinstance(event.body, ev.PAUSES)]
+        assert [note.activation for note in notes] == [0, 0]
+
+
 # -- what is under way at the point ----------------------------------------------------------------------------
 
 

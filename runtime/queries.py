@@ -1,0 +1,84 @@
+"""Queries: answered from the code of an execution, open or closed, without changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .core.payload import Payload
+from .live import LiveExecution
+from .requests import NoWorker
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .task_queues import ServingWorker
+
+
+class Queries:
+    """The part of an engine that answers queries."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def answer(
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        name: str,
+        args: Sequence[Payload],
+        headers: Mapping[str, Payload],
+    ) -> Payload:
+        """What the handler says.
+
+        Raises:
+            NoSuchExecution: there is no such execution.
+            NoWorker: no worker knows its type, or it has not begun.
+            Exception: what the handler raised, or why the code does not fit its history.
+        """
+        engine = self._engine
+        live = engine.open_run(workflow_id)
+        if (
+            live is not None
+            and run_id in (None, live.record.run_id)
+            and not live.uncommitted
+            and live.state.activation
+        ):
+            entry = self._worker_of(live)
+            if entry.sealing is not None and live.instance is not None:
+                return await engine.transit.query(live, entry.sealing, name, args, headers)
+            if live.instance is not None:
+                return live.instance.query(name, args, headers)
+            if live.history is not None and not live.incoming and entry.sealing is None:
+                return engine.instance_of(live, entry).query(name, args, headers)
+        return await self._from_the_journal(workflow_id, run_id, name, args, headers)
+
+    async def _from_the_journal(
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        name: str,
+        args: Sequence[Payload],
+        headers: Mapping[str, Payload],
+    ) -> Payload:
+        engine = self._engine
+        record = await engine.find(workflow_id, run_id)
+        read = LiveExecution(record)
+        read.load(await engine.journal.history(record), ())
+        if not read.state.activation:
+            raise NoWorker(f"workflow {workflow_id!r} has not had its first activation")
+        entry = self._worker_of(read)
+        try:
+            if entry.sealing is None:
+                return engine.instance_of(read, entry).query(name, args, headers)
+            await engine.transit.rebuild(read, entry)
+            return await engine.transit.query(read, entry.sealing, name, args, headers)
+        finally:
+            read.drop_instance()
+
+    def _worker_of(self, live: LiveExecution) -> ServingWorker:
+        worker = self._engine.worker_for(live.record)
+        if worker is None:
+            raise NoWorker(
+                f"no worker of task queue {live.record.task_queue!r} has the workflow {live.record.workflow_type!r}"
+            )
+        return worker
