@@ -149,18 +149,26 @@ def _parser() -> argparse.ArgumentParser:
     add("status", "show how the gateway is", _status)
     command = add("tail", "print events as they are committed, until interrupted", _tail)
     command.add_argument("--after", type=int, metavar="LSN", help="begin after this position instead of now")
-    command = add("export", "write histories as files of JSON lines, for `overwinter replay`", _export)
+    command = add(
+        "export", "write histories as files, for `overwinter replay` and for Temporal's tools", _export
+    )
     command.add_argument("folder", type=Path, metavar="FOLDER", help="where; it is made if need be")
     command.add_argument("--status", choices=STATUSES)
     command.add_argument("--type", metavar="T", help="only this workflow type")
     command.add_argument("--limit", type=_count, default=1000, metavar="N", help="at most so many (1000)")
+    command.add_argument(
+        "--format",
+        choices=("lines", "temporal"),
+        default="lines",
+        help="JSON lines, which hold everything (the default), or JSON that Temporal's SDKs replay",
+    )
     command = add("replay", "check that histories fit the code as it is now; nothing is carried out", _replay)
     command.add_argument(
         "paths",
         nargs="*",
         type=Path,
         metavar="PATH",
-        help="exported files, or folders of them; without any, the open executions of the gateway",
+        help="exported files or JSON of Temporal's tools, or folders of them; without any, the open executions",
     )
     command.add_argument(
         "--module",
@@ -296,14 +304,20 @@ def _tail(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from .histories import export
 
-    async def write() -> int:
+    async def write() -> Json:
         async with _journal_of(arguments) as journal:
-            wanted = {"status": arguments.status, "workflow_type": arguments.type, "limit": arguments.limit}
-            return await export(journal, arguments.folder, _progress("exported"), **wanted)
+            return await export(
+                journal,
+                arguments.folder,
+                _progress("exported"),
+                status=arguments.status,
+                workflow_type=arguments.type,
+                limit=arguments.limit,
+                form=arguments.format,
+            )
 
-    count = asyncio.run(write())
-    answer: Json = {"folder": str(arguments.folder), "histories": count}
-    print_answer(arguments, answer, lambda _terminal: f"{count} histories are in {arguments.folder}\n")
+    answer = asyncio.run(write())
+    print_answer(arguments, answer, lambda _terminal: listing.exported(answer))
     return OK
 
 

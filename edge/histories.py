@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from overwinter.runtime.client import WorkflowHistory
-from overwinter.runtime.core.events import WorkflowStarted, event_name
+from overwinter.runtime.core.commands import PublishMessage, SignalWithStart
+from overwinter.runtime.core.events import Event, event_name
 from overwinter.runtime.core.replay import HistoryDiverged
 from overwinter.runtime.display import views
 from overwinter.runtime.histories import from_lines, to_lines
@@ -20,7 +22,15 @@ from overwinter.runtime.worker import Replayer
 from .catalog import Catalog
 from .ports import Json
 
-SUFFIX: Final = ".history.jsonl"
+LINES: Final = "lines"
+TEMPORAL: Final = "temporal"
+FORMATS: Final = (LINES, TEMPORAL)
+"""JSON lines, which hold everything; or what Temporal's tools read."""
+
+NOT_TEMPORALS: Final = (PublishMessage, SignalWithStart)
+"""What Temporal's histories have no event for."""
+
+_SUFFIXES: Final = {LINES: ".history.jsonl", TEMPORAL: ".history.json"}
 _PAGE: Final = 200
 Progress = Callable[[int], None]
 """Called with how many are done."""
@@ -34,8 +44,12 @@ async def export(
     limit: int,
     status: str | None = None,
     workflow_type: str | None = None,
-) -> int:
-    """Each history is in a file of its own, whole or not at all; returns how many there are.
+    form: str = LINES,
+) -> Json:
+    """Each history is in a file of its own, whole or not at all.
+
+    Returns how many there are, and of Temporal's form how often a kind of event had to become a marker, since it has
+    no such event.
 
     Raises:
         OSError: the folder cannot be written.
@@ -43,18 +57,27 @@ async def export(
     """
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
+    markers: Counter[str] = Counter()
     async for record in _records(journal, views.of_status(status) | {"workflow_type": workflow_type}):
         events = (await journal.history(record)).events
         name = re.sub(r"[^\w.-]", "_", record.workflow_id)[:100]
-        file = folder / f"{name}.{record.run_id}{SUFFIX}"
+        file = folder / f"{name}.{record.run_id}{_SUFFIXES[form]}"
         unfinished = file.with_suffix(".unfinished")
-        unfinished.write_text("".join(to_lines(record.workflow_id, events)), encoding="utf-8")
+        unfinished.write_text(_text(record, events, form), encoding="utf-8")
         os.replace(unfinished, file)
         count += 1
+        markers.update(event_name(e.body) for e in events if isinstance(e.body, NOT_TEMPORALS))
         progress(count)
         if count == limit:
             break
-    return count
+    answer: dict[str, Any] = {"folder": str(folder), "histories": count}
+    return answer | {"markers": dict(markers)} if form == TEMPORAL else answer
+
+
+def _text(record: ExecutionRecord, events: Sequence[Event], form: str) -> str:
+    if form == LINES:
+        return "".join(to_lines(record.workflow_id, events))
+    return WorkflowHistory.of_records(record.workflow_id, events).to_json() + "\n"
 
 
 async def _records(journal: Journal, wanted: Mapping[str, Any]) -> AsyncIterator[ExecutionRecord]:
@@ -71,23 +94,35 @@ async def _records(journal: Journal, wanted: Mapping[str, Any]) -> AsyncIterator
 async def open_histories(journal: Journal) -> AsyncIterator[WorkflowHistory]:
     """The histories of the open executions."""
     async for record in _records(journal, {"status": OPEN}):
-        yield WorkflowHistory(record.workflow_id, (await journal.history(record)).events)
+        yield WorkflowHistory.of_records(record.workflow_id, (await journal.history(record)).events)
 
 
 async def exported(paths: Iterable[Path]) -> AsyncIterator[WorkflowHistory]:
-    """The histories of these files, and of the exported files in these folders.
+    """The histories of these files, and of the files in these folders: exported ones, or JSON of Temporal's tools.
 
     Raises:
-        ValueError: a file holds no history; names the file and the line.
+        ValueError: a file holds no history; names the file and the place.
         OSError: a file cannot be read.
     """
     for path in paths:
-        for file in sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else [path]:
+        files = [*path.rglob("*.jsonl"), *path.rglob("*.json")] if path.is_dir() else [path]
+        for file in sorted(files):
             try:
-                with file.open(encoding="utf-8") as lines:
-                    yield WorkflowHistory(*from_lines(lines))
+                yield _read(file)
             except ValueError as error:
                 raise ValueError(f"{file}: {error}") from error
+
+
+def _read(file: Path) -> WorkflowHistory:
+    if file.suffix == ".jsonl":
+        with file.open(encoding="utf-8") as lines:
+            return WorkflowHistory.of_records(*from_lines(lines))
+    history = WorkflowHistory.from_json(file.name.split(".")[0], file.read_text(encoding="utf-8"))
+    if not history.events:
+        raise ValueError("no history: there is no event")
+    # Temporal's older servers do not say the id.
+    start = history.events[0].workflow_execution_started_event_attributes
+    return WorkflowHistory(start.workflow_id or history.workflow_id, history.events)
 
 
 async def replay(catalog: Catalog, histories: AsyncIterator[WorkflowHistory], progress: Progress) -> Json:
@@ -109,27 +144,29 @@ async def replay(catalog: Catalog, histories: AsyncIterator[WorkflowHistory], pr
 
 
 def _misfit(history: WorkflowHistory, failure: Exception) -> Json:
-    start = history.events[0].body
-    row: dict[str, Any] = {
-        "workflow_id": history.workflow_id,
-        "run_id": start.run_id if isinstance(start, WorkflowStarted) else "",
-        "type": start.workflow_type if isinstance(start, WorkflowStarted) else "",
-        "problem": str(failure.__cause__ or failure),
-    }
+    """Both sides of the first difference, as far as there are two."""
+    row: dict[str, Any] = {"workflow_id": history.workflow_id, "run_id": "", "type": ""}
+    if history.events:
+        start = history.events[0].workflow_execution_started_event_attributes
+        row |= {"run_id": history.run_id, "type": start.workflow_type.name}
     if isinstance(failure, HistoryDiverged):
-        recorded, replayed = failure.recorded, failure.replayed
-        row["verdict"] = "needs a patch"
-        row["recorded"] = "nothing more" if recorded is None else _described(recorded.body, recorded.sequence)
-        row["replayed"] = "nothing more" if replayed is None else _described(replayed, None)
-        row["problem"] = "put the new code behind workflow.patched(), or let these executions end first"
-    else:
-        row["verdict"] = "blocked"
-        row["where"] = source_line(failure.__cause__) if failure.__cause__ is not None else ""
+        return row | _both_sides(failure)
+    row["problem"] = str(failure.__cause__ or failure)
+    row["verdict"] = "cannot be read" if isinstance(failure, ValueError) else "blocked"
+    row["where"] = source_line(failure.__cause__) if failure.__cause__ is not None else ""
     return row
 
 
-def _described(body: Any, sequence: int | None) -> str:
-    names = ("activity_type", "workflow_type", "topic", "patch_id", "id")
-    parts = [f"{name} {getattr(body, name)!r}" for name in names if hasattr(body, name)]
-    place = "" if sequence is None else f" (event {sequence})"
-    return f"{event_name(body)} {', '.join(parts)}{place}".replace("  ", " ")
+def _both_sides(failure: HistoryDiverged) -> Json:
+    recorded = failure.recorded
+    return {
+        "verdict": "needs a patch",
+        "activation": failure.activation,
+        "agreed": failure.agreed_text,
+        "agreed_at": failure.agreed_at,
+        "recorded": failure.recorded_text,
+        "recorded_at": "" if recorded is None else views.instant(recorded.at_us),
+        "replayed": failure.replayed_text,
+        "replayed_at": failure.replayed_at,
+        "problem": "put the new code behind workflow.patched(), or let these executions end first",
+    }

@@ -200,6 +200,17 @@ def batch_job(job: Json, terminal: Terminal) -> str:
     return "\n".join(lines) + "\n"
 
 
+def exported(answer: Json) -> str:
+    """How many histories were written, and what of them another form could not say."""
+    lines = [f"{answer['histories']} histories are in {answer['folder']}"]
+    markers = cast("dict[str, int]", answer.get("markers", {}))
+    lines += [
+        f"{count} {name}: there is no such event in Temporal's histories, so each is a marker"
+        for name, count in markers.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def replayed(answer: Json, terminal: Terminal) -> str:
     """How many histories fit the code, and for each that does not, both sides of the first difference."""
     fits, count = cast("int", answer["fits"]), cast("int", answer["histories"])
@@ -209,7 +220,9 @@ def replayed(answer: Json, terminal: Terminal) -> str:
     for row in cast("list[Json]", answer["misfits"]):
         head = f"{row['workflow_id']}  {row['type']}  run {row['run_id']}"
         lines.append(terminal.styled(escape(str(row["verdict"])), "red", "bold") + "  " + escape(head))
-        labels = [label for label in ("recorded", "replayed", "where", "problem") if row.get(label)]
-        lines += [f"  {label + ':':10}{escape(str(row[label]))}" for label in labels]
+        for label in ("agreed", "recorded", "replayed", "where", "problem"):
+            if row.get(label):
+                place = f"  at {row[label + '_at']}" if row.get(label + "_at") else ""
+                lines.append(f"  {label + ':':10}{escape(str(row[label]) + place)}")
     lines.append(f"{fits} of {count} histories fit the code")
     return "\n".join(lines) + "\n"

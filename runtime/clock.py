@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from time import (
     time_ns,
@@ -52,12 +51,8 @@ class ManualClock:
 
 
 class SystemEntropy:
-    """Identifiers and seeds from the operating system."""
+    """Identifiers from the operating system."""
 
     def run_id(self) -> str:
         """See `Entropy.run_id`."""
         return str(uuid.uuid4())
-
-    def seed(self) -> int:
-        """See `Entropy.seed`."""
-        return secrets.randbits(63)

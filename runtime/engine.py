@@ -37,7 +37,7 @@ from .core.payload_groups import groups_of
 from .core.replay import HistoryDiverged
 from .deletions import Deletions
 from .follow_ups import Ending, next_request, with_next_run
-from .handover import first_handover, still_awaited, waits_to_begin, withdrawn
+from .handover import first_handover, still_awaited, updates_last, waits_to_begin, withdrawn
 from .journal.errors import HistoryDamaged, StorageFull
 from .live import Incoming, LiveExecution
 from .own_clocks import OwnClocks
@@ -750,8 +750,7 @@ class Engine:
             runs = runs and self.transit.openable(live, entry.sealing)
         incoming, live.incoming = live.incoming, []
         if runs:
-            if live.held:
-                incoming, live.held = incoming + live.held, []
+            incoming, live.held = updates_last(incoming, live.held), []
         else:
             live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
             incoming = [item for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]

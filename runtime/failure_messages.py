@@ -207,7 +207,7 @@ def _name(kind: type[IntEnum], number: int) -> str | None:
     return next((member.name for member in kind if number and member == number), None)
 
 
-def _number(kind: type[IntEnum], name: Any) -> int:
+def _number(kind: type[IntEnum], name: Any) -> Any:
     member = kind.__members__.get(str(name))
     return 0 if member is None else int(member)
 

@@ -127,7 +127,7 @@ def _fill(exception: BaseException, payloads: PayloadConverter, failure: Failure
             _fill_application(exception, payloads, failure)
         case TimeoutError():
             info = failure.timeout_failure_info
-            info.timeout_type = exception.type or 0
+            info.timeout_type = _number(exception.type)
             if exception.last_heartbeat_details:
                 info.last_heartbeat_details.payloads.extend(
                     payloads.to_payloads(exception.last_heartbeat_details)
@@ -164,7 +164,7 @@ def _fill_application(error: ApplicationError, payloads: PayloadConverter, failu
         info.details.payloads.extend(payloads.to_payloads(error.details))
     if error.next_retry_delay is not None:
         info.next_retry_delay.FromTimedelta(error.next_retry_delay)
-    info.category = error.category
+    info.category = _number(error.category)
 
 
 def _fill_activity(error: ActivityError, failure: Failure) -> None:
@@ -174,7 +174,7 @@ def _fill_activity(error: ActivityError, failure: Failure) -> None:
     info.identity = error.identity
     info.activity_type.name = error.activity_type
     info.activity_id = error.activity_id
-    info.retry_state = error.retry_state or 0
+    info.retry_state = _number(error.retry_state)
 
 
 def _fill_child(error: ChildWorkflowError, failure: Failure) -> None:
@@ -185,7 +185,12 @@ def _fill_child(error: ChildWorkflowError, failure: Failure) -> None:
     info.workflow_type.name = error.workflow_type
     info.initiated_event_id = error.initiated_event_id
     info.started_event_id = error.started_event_id
-    info.retry_state = error.retry_state or 0
+    info.retry_state = _number(error.retry_state)
+
+
+def _number(member: int | None) -> Any:
+    """A member of our enumerations, which the protocol's have the same numbers as."""
+    return 0 if member is None else int(member)
 
 
 def _message(exception: BaseException) -> str:

@@ -51,6 +51,14 @@ def first_handover(incoming: list[Incoming]) -> tuple[list[Incoming], list[Incom
     return own, [item for item in incoming if item not in own]
 
 
+def updates_last(incoming: list[Incoming], held: list[Incoming]) -> list[Incoming]:
+    """Updates come behind the signals that are handed over with them, as they do on Temporal's server; first the older ones."""
+    updates = [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
+    if not updates and not held:
+        return incoming
+    return [item for item in incoming if not isinstance(item.body, ev.UpdateAccepted)] + held + updates
+
+
 def still_awaited(live: LiveExecution, incoming: list[Incoming]) -> list[Incoming]:
     """Leave out what no longer has a counterpart: the timer was cancelled, the activity has ended."""
     fresh: list[Incoming] = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound=Happening)
 
-_RUNTIME = str(Path(__file__).parent)
+_RUNTIME = str(Path(__file__).resolve().parent)
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class LiveExecution:
     __slots__ = (
         "armed_us",
         "attempts",
+        "behind",
         "blocked",
         "failures",
         "held",
@@ -101,6 +103,8 @@ class LiveExecution:
         """Whether there is a request to pause or to go on in `incoming`."""
         self.opened: dict[int, tuple[Happening, Happening]] = {}
         """What is recorded with sealed payloads, by its identity, and as the code is handed it."""
+        self.behind: Mapping[str, int] = {}
+        """Updates of the activation that is to be recorded which were accepted behind commands; see `UpdateAccepted`."""
         self.transit: InTransit | None = None
         """The payloads that it waits for, once it has waited for any."""
 
@@ -256,6 +260,8 @@ class LiveExecution:
         except ActivationFailed:
             self.drop_instance()
             raise
+        if instance.accepted_behind:
+            self.behind, instance.accepted_behind = instance.accepted_behind, {}
         return [finish(command) for command in commands] if instance.closed else commands
 
     def record_activation(
@@ -272,6 +278,9 @@ class LiveExecution:
         bodies += inputs
         if rejected:
             bodies = _without(bodies, {update.update_id for update in rejected})
+        if self.behind:
+            behind, self.behind = self.behind, {}
+            bodies = [_placed(body, behind) for body in bodies]
         try:
             if bodies or commands:
                 self.append(batch, self.state.activation + 1, at_us, [*bodies, *commands])
@@ -303,6 +312,12 @@ def _without(bodies: list[Body], rejected: set[str]) -> list[Body]:
     return [b for b in bodies if not (isinstance(b, UpdateAccepted) and b.update_id in rejected)]
 
 
+def _placed(body: Body, behind: Mapping[str, int]) -> Body:
+    if not isinstance(body, UpdateAccepted) or body.update_id not in behind:
+        return body
+    return replace(body, behind=behind[body.update_id])
+
+
 def blocked_by(error: BaseException, previous: Blocked | None, now_us: int) -> Blocked:
     """Why an execution cannot go on: the cause, and the line of the user's code that it came from."""
     cause = error.__cause__ if isinstance(error, ActivationFailed) and error.__cause__ is not None else error
@@ -317,7 +332,7 @@ def source_line(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):
         filename = frame.filename
-        if _is_foreign(filename):
+        if is_foreign(filename):
             return f"{filename}:{frame.lineno} in {frame.name}"
     return f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
 
@@ -325,7 +340,9 @@ def source_line(error: BaseException) -> str:
 _STANDARD_LIBRARY = str(Path(traceback.__file__).parent)
 
 
-def _is_foreign(filename: str) -> bool:
+@cache
+def is_foreign(filename: str) -> bool:
+    """Whether a file is neither ours nor the standard library's."""
     real = str(Path(filename).resolve())
     ours = real.startswith(_RUNTIME)
     standard = real.startswith(_STANDARD_LIBRARY) and "site-packages" not in real

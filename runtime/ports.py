@@ -30,14 +30,10 @@ class Clock(Protocol):
 
 
 class Entropy(Protocol):
-    """Where identifiers and seeds come from."""
+    """Where identifiers come from."""
 
     def run_id(self) -> str:
         """A new identifier that no other run has, on any gateway."""
-        ...
-
-    def seed(self) -> int:
-        """A number of 63 bits for a workflow's own random source."""
         ...
 
 

@@ -19,6 +19,7 @@ from .core.payload import Failure
 from .core.state import PendingChild
 from .follow_ups import cron_wait_s
 from .live import Incoming, LiveExecution
+from .outcomes import ENDED_CHILD, not_found
 from .requests import (
     AlreadyRunning,
     EngineClosed,
@@ -30,7 +31,7 @@ from .requests import (
 
 if TYPE_CHECKING:
     from .engine import Engine
-    from .ports import ExecutionRecord
+from .ports import ExecutionRecord
 
 TERMINATE, ABANDON, REQUEST_CANCEL = 1, 2, 3
 _SIGNALED = "workflow {run}:{number}"
@@ -238,14 +239,7 @@ class Relations:
         except AlreadyRunning as error:  # only of a start
             failure = already_started(command.workflow_id, error.record.workflow_type, error.record.run_id)
         except LookupError:
-            kind = "Signal" if isinstance(command, cmd.SignalExternal) else "Cancel"
-            failure = Failure(
-                kind="application",
-                message="Unable to signal external workflow because it was not found"
-                if kind == "Signal"
-                else "Unable to cancel external workflow because not found",
-                attributes={"type": "ExternalWorkflowExecutionNotFound", "non_retryable": False},
-            )
+            failure = not_found(type(command))
         except Exception:  # no room
             again_later = partial(self._reach, asker, command, link, True)
             self._later(lambda: self._engine.spawn(again_later()))
@@ -306,14 +300,11 @@ class Relations:
 
 
 _PLAIN: dict[type[Closing], Failure] = {
-    cmd.CancelWorkflow: Failure(kind="canceled", message="Cancelled"),
-    ev.WorkflowWithdrawn: Failure(kind="canceled", message="Cancelled"),
-    ev.WorkflowTerminated: Failure(kind="terminated", message="Terminated"),
-    ev.WorkflowTimedOut: Failure(
-        kind="timeout", message="Timed out", attributes={"timeout_type": "START_TO_CLOSE"}
-    ),
+    cmd.CancelWorkflow: ENDED_CHILD["canceled"],
+    ev.WorkflowWithdrawn: ENDED_CHILD["canceled"],
+    ev.WorkflowTerminated: ENDED_CHILD["terminated"],
+    ev.WorkflowTimedOut: ENDED_CHILD["timeout"],
 }
-"""What a parent gets as the cause of its child's error; the reasons are in the child's own history."""
 
 
 def _state_for_parent(start: WorkflowStarted, closing: Closing, state: str) -> str:

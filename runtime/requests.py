@@ -101,7 +101,7 @@ class StartRequest:
         return replace(self, concurrency_key=key, concurrency_limit=limit, concurrency_policy=policy)
 
     def started(
-        self, run_id: str, seed: int, *, first_run_id: str = "", continued_run_id: str = ""
+        self, run_id: str, *, first_run_id: str = "", continued_run_id: str = ""
     ) -> ev.WorkflowStarted:
         """The first event of the run that this asks for."""
         parent = self.parent
@@ -111,7 +111,7 @@ class StartRequest:
             workflow_type=self.workflow_type,
             task_queue=self.task_queue,
             args=self.args,
-            random_seed=seed,
+            random_seed=0,
             first_run_id=first_run_id or run_id,
             continued_run_id=continued_run_id,
             attempt=self.attempt,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from .core import codec, replay, resetting
 from .core import events as ev
 from .core.events import Event
+from .core.seed import seed_of
 from .live import Incoming, LiveExecution
 from .ports import HOT, OPEN, Batch, ExecutionRecord, History
 from .requests import AlreadyRunning, KeyTaken, answering
@@ -256,15 +257,16 @@ class Resets:
             answer.set_exception(_Changed())
             return
         batch = Batch()
+        run_id = engine.entropy.run_id()
         reset = ev.WorkflowReset(
-            engine.entropy.seed(),
+            seed_of(run_id),
             plan.base.run_id,
             plan.base_event,
             request.reason,
             request.identity,
             request.request_id,
         )
-        new = self._new_run(plan, [reset, *_messages(request, plan)], batch)
+        new = self._new_run(plan, run_id, [reset, *_messages(request, plan)], batch)
 
         at_us = new.state.at_us
         if current is not None:
@@ -293,12 +295,12 @@ class Resets:
         engine.touch(new, [Incoming(reset, answering(answer, lambda: new.record), alongside=alongside)])
         engine.after_commit(partial(self._begun, new, children))
 
-    def _new_run(self, plan: _Plan, more: Sequence[ev.Happening], batch: Batch) -> LiveExecution:
+    def _new_run(self, plan: _Plan, run_id: str, more: Sequence[ev.Happening], batch: Batch) -> LiveExecution:
         engine = self._engine
         record = replace(
             plan.base,
             key=engine.starts.next_key(),
-            run_id=engine.entropy.run_id(),
+            run_id=run_id,
             started_at_us=engine.now_us(),
             status=OPEN,
             closed_at_us=None,

@@ -141,9 +141,7 @@ class Starts:
         live.state.skipped_us = skipped_us  # Its first event is dated by its own clock already.
         live.uncommitted = True
         live.history = ()
-        started = request.started(
-            run_id, self._engine.entropy.seed(), first_run_id=first_run_id, continued_run_id=continued_run_id
-        )
+        started = request.started(run_id, first_run_id=first_run_id, continued_run_id=continued_run_id)
         codec.encode_body(started)  # Refused here, before anything knows of it.
         live.incoming_start = started
         live.incoming.append(Incoming(started))

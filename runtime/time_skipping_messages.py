@@ -35,6 +35,19 @@ def skipping_of(config: TimeSkippingConfig) -> TimeSkipping:
     )
 
 
+def config_of(skipping: TimeSkipping) -> TimeSkippingConfig:
+    """The configuration of a record."""
+    config = TimeSkippingConfig(
+        enabled=skipping.enabled,
+        disable_propagation=skipping.disable_propagation,
+        max_session_skip_count=skipping.skips_max,
+    )
+    if skipping.forward_id:
+        config.fast_forward_config.id = skipping.forward_id
+        config.fast_forward_config.duration.FromTimedelta(timedelta(microseconds=skipping.forward_us))
+    return config
+
+
 def info_of(state: ExecutionState, now_us: int) -> TimeSkippingInfo | None:
     """What is told of an execution's clock when the engine's shows `now_us`; None when it was never set."""
     clock = state.clock

@@ -1,254 +1,321 @@
-"""Records that are filled in field by field, with the manners of protobuf's messages.
+"""Records with the names and manners of Temporal's protocol messages, in plain Python.
 
-User-written failure converters work on Temporal's ``Failure`` message. This is as much of a message as they touch:
-fields that are there once something was put into them, copying, choices between fields.
+A field that was never set reads as its default: zero, an empty text, an empty list, or a message of defaults. Reading
+sets nothing; to set a field of a message within a message sets the outer field too, and to set one of a group takes
+the place of another. `HasField` and `WhichOneof` tell what is set. Classes declare their fields as annotations, in the
+order of Temporal's definitions. Of payloads alone there is a wire form; everything has a JSON form (`_json`).
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Final, Generic, Self, SupportsIndex, TypeVar, cast, overload
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self, SupportsIndex, TypeVar, cast
 
 from ..core.payload import Payload
+from ._enum import ProtocolEnum
 
 T = TypeVar("T")
 
-_counter: Final = itertools.count(1)
+Int64 = Annotated[int, "int64"]
+"""A whole number that JSON has as text."""
+
+_UNSET: Any = object()
+_SCALARS: dict[type, Any] = {bool: False, int: 0, float: 0.0, str: "", bytes: b""}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a message: `kind` is the class of its value, or of each of its values."""
+
+    name: str
+    json_name: str
+    kind: type[Any]
+    repeated: bool = False
+    mapped: bool = False
+    wide: bool = False
+    oneof: str = ""
+
+    @property
+    def single_message(self) -> bool:
+        """Whether the value is one message, which may be absent."""
+        return not self.repeated and not self.mapped and (issubclass(self.kind, Message | Payload))
+
+    @property
+    def has_presence(self) -> bool:
+        """Whether it can be told from its default that it was set."""
+        return self.single_message or bool(self.oneof)
+
+    def default(self) -> Any:
+        """What an unset field reads as, other than lists, maps and messages."""
+        if issubclass(self.kind, ProtocolEnum):
+            return self.kind(0)
+        return _SCALARS[self.kind]
+
+
+def camel(name: str) -> str:
+    """A field's name as JSON has it."""
+    first, *rest = name.split("_")
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+def fields_of(cls: type[Message]) -> Mapping[str, Field]:
+    """The fields of a class of messages, by name and in order."""
+    found: Mapping[str, Field] | None = cls.__dict__.get("FIELDS")
+    if found is None:
+        # Read when they are first asked for: by then all classes that they name are there.
+        hints = typing.get_type_hints(cls, include_extras=True)
+        oneofs = {name: oneof for oneof, names in cls.ONEOFS.items() for name in names}
+        found = {
+            name: _field(name, hint, oneofs.get(name, ""))
+            for name, hint in hints.items()
+            if not name.isupper()
+        }
+        cls.FIELDS = found
+    return found
+
+
+def _field(name: str, hint: Any, oneof: str) -> Field:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is list:
+        return Field(name, camel(name), _plain(arguments[0]), repeated=True, wide=_is_wide(arguments[0]))
+    if origin is dict:
+        return Field(name, camel(name), arguments[1], mapped=True)
+    return Field(name, camel(name), _plain(hint), wide=_is_wide(hint), oneof=oneof)
+
+
+def _plain(hint: Any) -> type[Any]:
+    return cast("type[Any]", typing.get_args(hint)[0] if _is_wide(hint) else hint)
+
+
+def _is_wide(hint: Any) -> bool:
+    return typing.get_origin(hint) is Annotated
+
+
+class Repeated(list[T]):
+    """The values of a repeated field; a first one sets the field."""
+
+    def __init__(self, owner: Message, field: Field) -> None:
+        super().__init__()
+        self._owner = owner
+        self._field = field
+
+    def add(self, **values: Any) -> T:
+        """A new message at the end, with these fields."""
+        self.append(self._field.kind(**values))
+        return self[-1]
+
+    def append(self, value: T) -> None:
+        """One value more."""
+        super().append(value)
+        self._owner.SetInParent()
+
+    def extend(self, values: Iterable[T]) -> None:
+        """Several values more."""
+        super().extend(values)
+        self._owner.SetInParent()
+
+    def insert(self, index: SupportsIndex, value: T) -> None:
+        """One value more, in a place of its own."""
+        super().insert(index, value)
+        self._owner.SetInParent()
+
+
+class Mapped(dict[str, T]):
+    """The values of a map field; a missing key reads as the default, and is there from then on."""
+
+    def __init__(self, owner: Message, field: Field) -> None:
+        super().__init__()
+        self._owner = owner
+        self._field = field
+
+    def __missing__(self, key: str) -> T:
+        made = (
+            self._field.kind() if issubclass(self._field.kind, Message | Payload) else self._field.default()
+        )
+        self[key] = cast("T", made)
+        return self[key]
+
+    def __setitem__(self, key: str, value: T) -> None:
+        super().__setitem__(key, value)
+        self._owner.SetInParent()
 
 
 class Message:
-    """The base of messages. A field that is a message comes to be with the first thing that is put into it."""
+    """One record. Fields are given by name; None leaves one unset."""
 
-    _fields: ClassVar[list[str]] = []
+    ONEOFS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Groups of fields of which one is set at most."""
+
+    FIELDS: ClassVar[Mapping[str, Field]]
+    """See `fields_of`."""
+
+    # Beside the fields, in the same dictionary: `_owner` is the message within which this one is, and under what
+    # name, as long as it is not set there; `_depth` how many messages it is within.
 
     def __init__(self, **values: Any) -> None:
-        self.contents: dict[str, Any] = {}
-        self._touched = 0
-        self.depth = 0
-        """How many messages this one is within."""
         for name, value in values.items():
-            field = self._field(name)
-            if isinstance(field, Scalar):
-                setattr(self, name, value)
-            elif isinstance(field, Repeated):
-                getattr(self, name).extend(value)
-            else:
-                getattr(self, name).CopyFrom(value)
-                self.touch(name)
+            if value is not None:
+                self._give(name, value)
+
+    def _give(self, name: str, value: Any) -> None:
+        field = self._field(name)
+        if field.repeated:
+            found = getattr(self, name)
+            found.extend(field.kind(**item) if isinstance(item, dict) else item for item in value)
+        elif field.mapped:
+            for key, item in value.items():
+                getattr(self, name)[key] = item
+        elif isinstance(value, dict) and issubclass(field.kind, Message):
+            self._put(field, field.kind(**cast("dict[str, Any]", value)))
+        else:
+            self._put(field, value)
 
     @classmethod
-    def _field(cls, name: str) -> Any:
-        field = getattr(cls, name, None)
-        if not isinstance(field, Scalar | Repeated | Part):
-            raise ValueError(f"{cls.__name__} has no field {name!r}")  # noqa: TRY004 - as protobuf
-        return field  # pyright: ignore[reportUnknownVariableType] - of whatever type
+    def _field(cls, name: str) -> Field:
+        found = fields_of(cls).get(name)
+        if found is None:
+            raise ValueError(f"{cls.__name__} has no field {name!r}")
+        return found
 
-    def __init_subclass__(cls) -> None:
-        cls._fields = [
-            name for name, field in vars(cls).items() if isinstance(field, Scalar | Repeated | Part)
-        ]
+    def _put(self, field: Field, value: Any) -> None:
+        if issubclass(field.kind, ProtocolEnum):
+            value = field.kind.of(value)
+        elif not isinstance(value, field.kind) and not (field.kind is float and isinstance(value, int)):
+            raise TypeError(
+                f"{type(self).__name__}.{field.name} is set to a {type(value).__name__}, expected {field.kind.__name__}"
+            )
+        if field.oneof:
+            for name in self.ONEOFS[field.oneof]:
+                self.__dict__.pop(name, None)
+        self.__dict__[field.name] = value
+        self.SetInParent()
 
-    @classmethod
-    def _members(cls, choice: str) -> list[str]:
-        fields = [(name, cls._field(name)) for name in cls._fields]
-        return [name for name, field in fields if isinstance(field, Part) and field.choice == choice]
+    def __setattr__(self, name: str, value: Any) -> None:
+        field = fields_of(type(self)).get(name)
+        if field is None:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+        if field.repeated or field.mapped or field.single_message:
+            how = "its CopyFrom" if field.single_message else "its own methods"
+            raise AttributeError(
+                f"{type(self).__name__}.{name} cannot be assigned: use {how}, as in protobuf"
+            )
+        self._put(field, value)
 
-    def touch(self, name: str | None = None) -> None:
-        """Something was put into this message, or into this field of it."""
-        self._touched = next(_counter)
-        if name is not None and isinstance(part := self.contents.get(name), Message):
-            part.touch()
+    def __getattr__(self, name: str) -> Any:
+        field = fields_of(type(self)).get(name)
+        if field is None:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+        made: Any
+        if field.repeated:
+            made = Repeated[Any](self, field)
+        elif field.mapped:
+            made = Mapped[Any](self, field)
+        elif field.kind is Payload:
+            made = Payload()
+        elif field.single_message:
+            made = field.kind()
+            made.__dict__["_owner"] = (self, name)
+            made.__dict__["_depth"] = self.depth + 1
+        else:
+            return field.default()
+        self.__dict__[name] = made
+        return made
 
     @property
-    def last_touched(self) -> int:
-        """Grows with each change anywhere; 0 when there was none."""
-        parts = [_last_touched(value) for value in self.contents.values()]
-        return max(self._touched, *parts) if parts else self._touched
+    def depth(self) -> int:
+        """How many messages this one is within, when it was made by looking there."""
+        found: int = self.__dict__.get("_depth", 0)
+        return found
 
-    # Names that authors know:
+    def SetInParent(self) -> None:  # noqa: N802 - the protocol's name
+        """In the message that this one is a field of, it counts as set."""
+        owner: tuple[Message, str] | None = self.__dict__.pop("_owner", None)
+        if owner is not None:
+            message, name = owner
+            message._put(message._field(name), self)  # noqa: SLF001 - of this very class
 
-    def HasField(self, name: str) -> bool:  # noqa: N802
-        """Whether something was put into the field, which is a message."""
-        if not isinstance(field := self._field(name), Part):
-            raise ValueError(f"{type(self).__name__}.{name} is always there: compare it with its default")  # noqa: TRY004 - as protobuf
-        if not _last_touched(self.contents.get(name)):
+    def _is_set(self, field: Field) -> bool:
+        value = self.__dict__.get(field.name, _UNSET)
+        if value is _UNSET:
             return False
-        choice = field.choice
-        return not choice or self.WhichOneof(choice) == name
+        if isinstance(value, Message):
+            return "_owner" not in value.__dict__
+        if isinstance(value, Payload):
+            return bool(value.metadata or value.data)
+        return True if field.has_presence else bool(value)
 
-    def WhichOneof(self, choice: str) -> str | None:  # noqa: N802
-        """The field of a choice that was set last."""
-        touched = {name: _last_touched(self.contents.get(name)) for name in self._members(choice)}
-        last = max(touched, key=touched.__getitem__, default=None)
-        return last if last is not None and touched[last] else None
+    def HasField(self, name: str) -> bool:  # noqa: N802 - the protocol's name
+        """Whether a field is set, or one of a group.
 
-    def SetInParent(self) -> None:  # noqa: N802
-        """Be there, even without a value."""
-        self.touch()
+        Raises:
+            ValueError: there is no such field, or its default cannot be told from its being set.
+        """
+        if name in self.ONEOFS:
+            return self.WhichOneof(name) is not None
+        field = self._field(name)
+        if not field.has_presence:
+            raise ValueError(f"{type(self).__name__}.{name} is always there: compare it with its default")
+        return self._is_set(field)
 
-    def CopyFrom(self, other: Self) -> None:  # noqa: N802
+    def WhichOneof(self, name: str) -> str | None:  # noqa: N802 - the protocol's name
+        """Which field of a group is set."""
+        if name not in self.ONEOFS:
+            raise ValueError(f"{type(self).__name__} has no group {name!r}")
+        return next(
+            (n for n in self.ONEOFS[name] if n in self.__dict__ and self._is_set(self._field(n))), None
+        )
+
+    def ListFields(self) -> list[tuple[Field, Any]]:  # noqa: N802 - the protocol's name
+        """The fields that are set, with their values."""
+        return [(f, self.__dict__[f.name]) for f in fields_of(type(self)).values() if self._is_set(f)]
+
+    def ClearField(self, name: str) -> None:  # noqa: N802 - the protocol's name
+        """The field is not set any more."""
+        self.__dict__.pop(self._field(name).name, None)
+
+    def Clear(self) -> None:  # noqa: N802 - the protocol's name
+        """No field is set any more."""
+        for name in fields_of(type(self)):
+            self.__dict__.pop(name, None)
+
+    def CopyFrom(self, other: Self) -> None:  # noqa: N802 - the protocol's name
         """Become equal to another message, sharing nothing with it."""
         if other is not self:
             self.Clear()
             self.MergeFrom(other)
-        self.touch()
 
-    def MergeFrom(self, other: Self) -> None:  # noqa: N802
+    def MergeFrom(self, other: Self) -> None:  # noqa: N802 - the protocol's name
         """Take over what the other has."""
-        for name in self._fields:
-            field = self._field(name)
-            if isinstance(field, Scalar) and name in other.contents:
-                setattr(self, name, other.contents[name])
-            elif isinstance(field, Repeated) and getattr(other, name):
-                getattr(self, name).extend(_copied(payload) for payload in getattr(other, name))
-            elif isinstance(field, Part) and other.HasField(name):
-                getattr(self, name).CopyFrom(getattr(other, name))
-                self.touch(name)
-
-    def Clear(self) -> None:  # noqa: N802
-        """Be empty again."""
-        self.contents.clear()
-
-    def ClearField(self, name: str) -> None:  # noqa: N802
-        """Let the field be empty again."""
-        field = self._field(name)
-        cleared = [name]
-        if isinstance(field, Part) and field.choice and self.WhichOneof(field.choice) == name:
-            cleared = self._members(field.choice)  # What was set before it does not come back.
-        for each in cleared:
-            self.contents.pop(each, None)
+        for field, value in other.ListFields():
+            if field.single_message and field.kind is not Payload:
+                getattr(self, field.name).MergeFrom(value)
+            else:
+                self._give(field.name, _copied(value))
+        self.SetInParent()
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._content() == cast("Message", other)._content()
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.ListFields() == cast("Message", other).ListFields()
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment] # fields may change
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._content().items())})"
-
-    def _content(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name in self._fields:
-            field, value = self._field(name), self.contents.get(name)
-            if isinstance(field, Part):
-                if self.HasField(name):
-                    found[name] = value
-            elif value:
-                found[name] = value
-        return found
+        fields = ", ".join(f"{field.name}={value!r}" for field, value in self.ListFields())
+        return f"{type(self).__name__}({fields})"
 
 
-class Scalar(Generic[T]):
-    """A field with one plain value."""
-
-    def __init__(self, default: T) -> None:
-        self._default = default
-
-    def __set_name__(self, _owner: type[Message], name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, message: None, _owner: type[Message]) -> Self: ...
-    @overload
-    def __get__(self, message: Message, _owner: type[Message]) -> T: ...
-    def __get__(self, message: Message | None, _owner: type[Message]) -> Self | T:
-        return self if message is None else cast("T", message.contents.get(self._name, self._default))
-
-    def __set__(self, message: Message, value: T) -> None:
-        wanted = type(self._default)
-        if not isinstance(value, wanted):
-            raise TypeError(
-                f"{type(message).__name__}.{self._name} is set to a {type(value).__name__}, expected {wanted.__name__}"
-            )
-        message.contents[self._name] = value
-        message.touch()
-
-
-class Part(Generic[T]):
-    """A field that is a message, or a payload. Of those with the same `choice`, the one that was set last counts."""
-
-    def __init__(self, make: Callable[[], T], *, choice: str = "") -> None:
-        self._make = make
-        self.choice = choice
-
-    def __set_name__(self, _owner: type[Message], name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, message: None, _owner: type[Message]) -> Self: ...
-    @overload
-    def __get__(self, message: Message, _owner: type[Message]) -> T: ...
-    def __get__(self, message: Message | None, _owner: type[Message]) -> Self | T:
-        if message is None:
-            return self
-        found = message.contents.get(self._name)
-        if found is not None and self.choice and _last_touched(found) and not message.HasField(self._name):
-            found = None  # Another of the choice was set since, and this one lost what it held.
-        if found is None:
-            found = message.contents[self._name] = self._make()
-            if isinstance(found, Message):
-                found.depth = message.depth + 1
-        return cast("T", found)
-
-    def __set__(self, message: Message, value: T) -> None:
-        raise AttributeError(
-            f"{type(message).__name__}.{self._name} cannot be assigned: use its CopyFrom, as in protobuf"
-        )
-
-
-class Repeated:
-    """A field with any number of payloads."""
-
-    def __set_name__(self, _owner: type[Message], name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, message: None, _owner: type[Message]) -> Self: ...
-    @overload
-    def __get__(self, message: Message, _owner: type[Message]) -> PayloadList: ...
-    def __get__(self, message: Message | None, _owner: type[Message]) -> Self | PayloadList:
-        if message is None:
-            return self
-        return cast("PayloadList", message.contents.setdefault(self._name, PayloadList(message)))
-
-
-class PayloadList(list[Payload]):
-    """The payloads of a message."""
-
-    def __init__(self, message: Message) -> None:
-        super().__init__()
-        self._message = message
-
-    def add(self, **values: Any) -> Payload:
-        """One more payload, to be filled in."""
-        payload = Payload(**values)
-        self.append(payload)
-        return payload
-
-    def append(self, payload: Payload, /) -> None:
-        """One more."""
-        super().append(payload)
-        self._message.touch()
-
-    def extend(self, payloads: Iterable[Payload], /) -> None:
-        """More."""
-        super().extend(payloads)
-        self._message.touch()
-
-    def __delitem__(self, index: SupportsIndex | slice, /) -> None:
-        super().__delitem__(index)
-        self._message.touch()
-
-
-def _copied(payload: Payload) -> Payload:
-    copied = Payload()
-    copied.CopyFrom(payload)
-    return copied
-
-
-def _last_touched(value: Any) -> int:
-    """0 for what was only looked at."""
+def _copied(value: Any) -> Any:
     if isinstance(value, Message):
-        return value.last_touched
-    return 1 if isinstance(value, Payload) and (value.metadata or value.data) else 0
+        copy = type(value)()
+        copy.CopyFrom(value)
+        return copy
+    if isinstance(value, Payload):
+        return value.copied()
+    if isinstance(value, list):
+        return [_copied(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in cast("dict[str, Any]", value).items()}
+    return value

@@ -70,11 +70,11 @@ from ._execution import (
     WorkflowExecutionDescription,
     WorkflowExecutionRun,
     WorkflowExecutionStatus,
-    WorkflowHistory,
     WorkflowHistoryEventFilterType,
     WorkflowPause,
 )
 from ._handle import WorkflowHandle
+from ._histories import WorkflowHistory, WorkflowHistoryEventAsyncIterator
 from ._interceptors import (
     BackfillScheduleInput,
     CancelWorkflowInput,
@@ -203,6 +203,7 @@ __all__ = [
     "WorkflowFailureError",
     "WorkflowHandle",
     "WorkflowHistory",
+    "WorkflowHistoryEventAsyncIterator",
     "WorkflowHistoryEventFilterType",
     "WorkflowPause",
     "WorkflowQueryFailedError",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ..api.common.v1 import TimeSkippingConfig
 from ..common import HeaderCodecBehavior, WorkflowIDConflictPolicy, WorkflowIDReusePolicy, arg_unset
 from ..core import events as ev
-from ..core.events import Event
 from ..core.payload import Failure, Payload
 from ..core.skipping import ClockStart
 from ..frontend import (
@@ -41,12 +40,11 @@ from ._execution import (
     WorkflowExecutionCountAggregationGroup,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
-    WorkflowHistory,
-    WorkflowHistoryEventFilterType,
     description_of,
     execution_of,
 )
 from ._handle import WorkflowHandle
+from ._histories import WorkflowHistory, WorkflowHistoryEventAsyncIterator
 from ._interceptors import (
     CancelWorkflowInput,
     CompleteAsyncActivityInput,
@@ -238,19 +236,10 @@ class Calls(ScheduleCalls):
     async def describe_workflow(self, input: DescribeWorkflowInput) -> WorkflowExecutionDescription:
         return description_of(await self._frontend.describe_workflow(input.id, input.run_id), self._values)
 
-    async def fetch_workflow_history_events(
+    def fetch_workflow_history_events(
         self, input: FetchWorkflowHistoryEventsInput
-    ) -> AsyncIterator[Event]:
-        last_only = input.event_filter_type == WorkflowHistoryEventFilterType.CLOSE_EVENT
-        run_id, after, more = input.run_id, 0, True
-        while more:
-            page = await self._frontend.workflow_events(
-                input.id, run_id, after, input.wait_new_event, last_only
-            )
-            for event in page.events:
-                yield event
-                after = event.sequence
-            run_id, more = page.run_id, page.more
+    ) -> WorkflowHistoryEventAsyncIterator:
+        return WorkflowHistoryEventAsyncIterator(self._frontend, input)
 
     def list_workflows(self, input: ListWorkflowsInput) -> WorkflowExecutionAsyncIterator:
         return WorkflowExecutionAsyncIterator(

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .. import frontend
 from ..common import SearchAttributes, TypedSearchAttributes, arg_unset
 from ..converter import DataConverter
-from ..core.events import Event, WorkflowStarted
 from ..core.payload import Payload
 from ..frontend import ExecutionDetails, ExecutionSummary
-from ..histories import FORMAT, event_from_json, event_to_json
 from ..ports import PAUSED, Blocked, Pause
 from ..search_attributes import typed, untyped
 from ..values import ConvertedValues
+
+if TYPE_CHECKING:
+    from ._histories import WorkflowHistory
 
 
 class WorkflowExecutionStatus(enum.IntEnum):
@@ -231,55 +231,6 @@ def _standing_of(found: frontend.ConcurrencyStanding) -> ConcurrencyStanding:
 def instant(at_us: int) -> datetime:
     """Microseconds since the epoch as a datetime in UTC."""
     return datetime.fromtimestamp(at_us / 1_000_000, UTC)
-
-
-# -- histories ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class WorkflowHistory:
-    """The events of one run."""
-
-    workflow_id: str
-    events: Sequence[Event]
-
-    @property
-    def run_id(self) -> str:
-        """The run whose history it is.
-
-        Raises:
-            RuntimeError: there is no event, or the first one is no start.
-        """
-        started = self.events[0].body if self.events else None
-        if not isinstance(started, WorkflowStarted):
-            raise RuntimeError("No start event in history: a history begins with WorkflowStarted")  # noqa: TRY004 - as the SDK
-        return started.run_id
-
-    def to_json_dict(self) -> dict[str, Any]:
-        """The history as JSON values, from which `from_json` makes it again."""
-        return {
-            "format": FORMAT,
-            "workflow_id": self.workflow_id,
-            "events": [event_to_json(event) for event in self.events],
-        }
-
-    def to_json(self) -> str:
-        """`to_json_dict` as text."""
-        return json.dumps(self.to_json_dict())
-
-    @staticmethod
-    def from_json(workflow_id: str, history: str | dict[str, Any]) -> WorkflowHistory:
-        """The history that `to_json` wrote.
-
-        Raises:
-            ValueError: it is none, or of a newer version.
-        """
-        read: Any = json.loads(history) if isinstance(history, str) else history
-        found = cast("dict[str, Any]", read if isinstance(read, dict) else {})
-        if found.get("format") != FORMAT or not isinstance(found.get("events"), list):
-            raise ValueError(f'no history: expected a JSON object with "format": "{FORMAT}" and "events"')
-        events = [event_from_json(event) for event in cast("list[Any]", found["events"])]
-        return WorkflowHistory(workflow_id, events)
 
 
 # -- lists and counts ----------------------------------------------------------------------------------------

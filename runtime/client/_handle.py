@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..common import QueryRejectCondition, arg_unset
-from ..core.events import Event
 from ..resets import ResetPoint, ResetRequest
 from ..workflow._arguments import arguments
 from ..workflow._definition import query_definition, signal_name, update_definition
 from ._errors import RPCTimeoutOrCancelledError
-from ._execution import WorkflowExecutionDescription, WorkflowHistory, WorkflowHistoryEventFilterType
+from ._execution import WorkflowExecutionDescription, WorkflowHistoryEventFilterType
+from ._histories import WorkflowHistory, WorkflowHistoryEventAsyncIterator, history_of
 from ._interceptors import (
     NO_METADATA,
     CancelWorkflowInput,
@@ -399,10 +399,10 @@ class WorkflowHandle(Generic[S, R]):
         skip_archival: bool = False,
         rpc_metadata: Metadata = NO_METADATA,
         rpc_timeout: timedelta | None = None,
-    ) -> AsyncIterator[Event]:
-        """The events of the run; with `wait_new_event` also those to come, until it closes."""
+    ) -> WorkflowHistoryEventAsyncIterator:
+        """The events of the run, in Temporal's form; with `wait_new_event` also those to come, until it closes."""
         return cast(
-            "AsyncIterator[Event]",
+            "WorkflowHistoryEventAsyncIterator",
             self._client.calls.fetch_workflow_history_events(
                 FetchWorkflowHistoryEventsInput(
                     id=self._id,
@@ -437,4 +437,4 @@ class WorkflowHandle(Generic[S, R]):
             rpc_metadata=rpc_metadata,
             rpc_timeout=rpc_timeout,
         )
-        return WorkflowHistory(self._id, [event async for event in events])
+        return await history_of(self._id, events)

@@ -158,7 +158,7 @@ class ActivityHandle(WorkflowTask[T]):
             try:
                 await pending.waiter()
             except asyncio.CancelledError:
-                if pending.done:
+                if pending.done and self._instance.raises_late_cancellation:
                     raise  # To wait again would return its result, and lose the cancellation.
                 pending.ask_cancel(self._instance)
                 self.uncancel()

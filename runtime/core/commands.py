@@ -64,6 +64,8 @@ class StartTimer:
     delay_us: int
     summary: str = ""
     groups: Mapping[str, str] = field(default_factory=dict[str, str])
+    number: int = 0
+    """Which of the run's timers it is, from 1, with those that were withdrawn; Temporal's name of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +283,9 @@ def identity(command: Command) -> tuple[object, ...]:
             return ("ScheduleActivity", command.id, command.activity_type)
         case PublishMessage():
             return ("PublishMessage", command.id, command.topic)
-        case StartChild() | SignalExternal() | SignalWithStart() | CancelExternal():
+        case StartChild():
+            return ("StartChild", command.id, command.workflow_id, command.workflow_type)
+        case SignalExternal() | SignalWithStart() | CancelExternal():
             return (type(command).__name__, command.id, command.workflow_id)
         case CancelActivity() | StartTimer() | CancelTimer() | CancelChild():
             return (type(command).__name__, command.id)

@@ -53,6 +53,7 @@ class WorkflowStarted:
     task_queue: str
     args: tuple[Payload, ...]
     random_seed: int
+    """0: what follows from the run id (`seed`); other numbers are in older histories."""
     first_run_id: str = ""
     continued_run_id: str = ""
     attempt: int = 1
@@ -79,7 +80,7 @@ class WorkflowStarted:
     chain_started_us: int = 0
     """When the first run of the chain began; the execution timeout counts from there. 0 for the first run."""
     original_run_id: str = ""
-    """The run that was reset to make this one."""
+    """The first run, where resets have made this one: its random numbers go on until the point of the reset."""
     priority_key: int = 0
     fairness_key: str = ""
     fairness_weight: float = 0.0
@@ -143,6 +144,8 @@ class UpdateAccepted:
     args: tuple[Payload, ...]
     headers: Mapping[str, Payload] = field(default_factory=_nothing)
     caused_by: str = ""
+    behind: int = 0
+    """How many commands of its activation the code had given before it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,8 +434,7 @@ def event_name(body: Body) -> str:
     if isinstance(body, WorkflowWithdrawn):
         return "WorkflowCanceled"
     if isinstance(body, ChildClosed) and body.failure is not None:
-        cause = body.failure.cause or body.failure
         return {"timeout": "ChildTimedOut", "canceled": "ChildCanceled", "terminated": "ChildTerminated"}.get(
-            cause.kind, "ChildFailed"
+            body.failure.kind, "ChildFailed"
         )
     return "ChildCompleted" if isinstance(body, ChildClosed) else type(body).__name__

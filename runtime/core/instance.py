@@ -38,6 +38,7 @@ from .loop import TimerHandle, WorkflowLoop
 from .patches import Patches
 from .payload import Attribute, Failure, Payload
 from .retry import DELAY_S_MAX
+from .seed import seed_of
 
 
 class Values(Protocol):
@@ -157,12 +158,16 @@ class Instance:
         self.replaying = False
         self.read_only = False
         self.closed = False
+        self.raises_late_cancellation = True
+        """Whether a cancellation that meets the end of an activity is raised; old histories of Temporal lose it."""
+        self.single_batch = False
+        """Whether everything is handed over before the loop is drained, as some histories of Temporal have it."""
         self.cancel_requested = False
         self.cancel_reason: str | None = None
         self.history_length = 0
         self.history_bytes = 0
         self.patches = Patches(self)
-        self.random_seed = start.random_seed
+        self._random_seed = start.random_seed
         self.memo: dict[str, Payload] = dict(start.memo)
         self.search_attributes: dict[str, Attribute] = dict(start.search_attributes)
         self.details = ""
@@ -172,6 +177,8 @@ class Instance:
         """Handlers that had not finished when the workflow closed, for its owner to warn of and to empty."""
         self.rejected: list[RejectedUpdate] = []
         """Updates that were refused in the last activation."""
+        self.accepted_behind: dict[str, int] = {}
+        """Updates that were accepted behind commands, and behind how many; for the one who records them, and empties it."""
         self.started_at_us = 0
         self.extras: dict[str, Any] = {}
         """What the modules around the core keep for this execution (its random source, its info)."""
@@ -185,7 +192,10 @@ class Instance:
         self._externals: dict[int, tuple[asyncio.Future[str], Values]] = {}
         self._key = 1 << 48
         self._commands: dict[int, Command] = {}
+        self._given_before: dict[str, list[int]] = {}
         self._id = 0
+        self._activity_number = 0
+        self._timer_number = 0
         self._activities: dict[int, PendingActivity] = {}
         self._timers: dict[int, TimerHandle] = {}
         self._conditions: list[Condition] = []
@@ -251,7 +261,15 @@ class Instance:
         if closing is not None:
             self._commands[0] = closing  # the last one
             self.unfinished += self.running_handlers.values()
+        if self._given_before:
+            self._place_updates()
         return list(self._commands.values())
+
+    def _place_updates(self) -> None:
+        """Count what stood before each update when it was accepted and was not withdrawn since; the closing is last."""
+        for update_id, keys in self._given_before.items():
+            self.accepted_behind[update_id] = sum(1 for key in keys if key and key in self._commands)
+        self._given_before = {}
 
     def _hand_over(self, messages: Sequence[Happening], inputs: Sequence[Happening]) -> None:
         for body in inputs:
@@ -264,8 +282,9 @@ class Instance:
                     self._apply_signal(message)
                 elif isinstance(message, events.UpdateAccepted):
                     self._apply_update(message)
-            self._drain()
-        if len(messages) < len(inputs):
+            if not self.single_batch:
+                self._drain()
+        if self.single_batch or len(messages) < len(inputs):
             for body in inputs:
                 self._apply(body)
             self._drain()
@@ -393,9 +412,16 @@ class Instance:
         else:
             future.set_exception(values.error_of(body.failure))
 
+    @property
+    def random_seed(self) -> int:
+        """What the execution's random numbers come from."""
+        if not self._random_seed:
+            self._random_seed = seed_of(self.start.original_run_id or self.start.run_id)
+        return self._random_seed
+
     def reseed(self, seed: int) -> None:
         """Random numbers are others from here on."""
-        self.random_seed = seed
+        self._random_seed = seed
         if "random" in self.extras:
             self.extras["random"].seed(seed)  # The workflow may hold it.
         for callback in self.extras.get("seed_callbacks", []):
@@ -527,6 +553,8 @@ class Instance:
         except Exception as error:
             self._reject(update, error)
             return
+        if self._commands:
+            self._given_before[update.update_id] = list(self._commands)
         self.running_handlers[update.update_id] = RunningHandler(
             update.name, self._update_handler(update.name).unfinished_policy, update.update_id
         )
@@ -707,6 +735,11 @@ class Instance:
         self._id += 1
         return self._id
 
+    def next_activity_number(self) -> int:
+        """Which of the run's activities comes next, from 1: what it is called where the code gives no name."""
+        self._activity_number += 1
+        return self._activity_number
+
     def give(self, key: int, command: Command) -> None:
         """Add a command to this activation, unless the workflow has closed. `key` is its id, negated to cancel.
 
@@ -749,12 +782,18 @@ class Instance:
         if not delay_s <= DELAY_S_MAX:  # also what is no number
             raise ValueError(f"a timer of {delay_s:g} s was asked for, expected at most {DELAY_S_MAX} s")
         handle.timer_id = self.next_id()
+        self._timer_number += 1
         self._timers[handle.timer_id] = handle
         # Rounded up: a timer never fires before its time.
         delay_us = max(1, -int(-delay_s * 1_000_000 // 1))
         self.give(
             handle.timer_id,
-            cmd.StartTimer(handle.timer_id, delay_us, summary or self.extras.pop("timer_summary", "")),
+            cmd.StartTimer(
+                handle.timer_id,
+                delay_us,
+                summary or self.extras.pop("timer_summary", ""),
+                number=self._timer_number,
+            ),
         )
 
     def cancel_timer(self, handle: TimerHandle) -> None:

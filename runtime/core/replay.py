@@ -4,45 +4,81 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from . import codec
-from .commands import Command, RecordPatch, identity
-from .events import COMMANDS, FOR_NO_CODE, HAPPENINGS, ActivationStarted, Event, Happening, event_name
+from .commands import Command, RecordPatch, StartTimer, identity
+from .events import COMMANDS, FOR_NO_CODE, HAPPENINGS, ActivationStarted, Body, Event, Happening, event_name
 from .instance import Instance
+
+Agreement = tuple[Event, Command]
+"""A recorded command, and the same one as the code has given it."""
 
 
 class HistoryDiverged(Exception):
     """The workflow's code asks for something else than its history recorded; no new effect was made.
 
-    `recorded` and `replayed` are the two sides at the first difference; None where one has ended.
+    `recorded` and `replayed` are the two sides at the first difference; None where one has ended. `agreed` are both
+    sides of the last command before it. Whoever replays with an eye on the code's lines sets where they are:
+    `replayed_at`, or where the code waits, and `agreed_at`.
     """
 
     def __init__(self, activation: int, recorded: Event | None, replayed: Command | None) -> None:
+        super().__init__(activation)
         self.activation = activation
         self.recorded = recorded
         self.replayed = replayed
-        there = (
-            "nothing more"
-            if recorded is None
-            else f"{event_name(recorded.body)} {_subject(recorded.body)} (event {recorded.sequence})"
-        )
-        here = "nothing more" if replayed is None else f"{event_name(replayed)} {_subject(replayed)}"
-        super().__init__(
-            f"in activation {activation} the history has {there}, but the code now asks for {here}: "
+        self.agreed: Agreement | None = None
+        self.replayed_at = ""
+        self.agreed_at = ""
+
+    def __str__(self) -> str:
+        place = f" at {self.replayed_at}" if self.replayed_at else ""
+        return (
+            f"in activation {self.activation} the history has {self.recorded_text}, "
+            f"but the code now asks for {self.replayed_text}{place}: "
             "bring back the code that this execution began with, or let it end before its code changes"
         )
 
+    @property
+    def recorded_text(self) -> str:
+        """The history's side."""
+        return "nothing more" if self.recorded is None else _event_text(self.recorded)
 
-def _subject(body: object) -> str:
-    for name in ("activity_type", "topic", "workflow_type"):
-        if hasattr(body, name):
-            return f"{getattr(body, name)!r} (id {getattr(body, 'id', '-')})"
+    @property
+    def replayed_text(self) -> str:
+        """The code's side."""
+        return "nothing more" if self.replayed is None else _text(self.replayed)
+
+    @property
+    def agreed_text(self) -> str:
+        """The last command on which both agree; empty when there is none."""
+        return "" if self.agreed is None else _event_text(self.agreed[0])
+
+
+def _event_text(event: Event) -> str:
+    return f"{_text(event.body)} (event {event.sequence})"
+
+
+def _text(body: Body) -> str:
+    return f"{event_name(body)} {_subject(body)}".rstrip()
+
+
+def _subject(body: Body) -> str:
+    found = [repr(getattr(body, name)) for name in _SUBJECTS if getattr(body, name, "")]
+    if isinstance(body, StartTimer):
+        found.append(f"of {body.delay_us / 1_000_000:g} s")
     number = getattr(body, "id", None)
-    return "" if number is None else f"(id {number})"
+    return " ".join([*found, *([] if number is None else [f"(id {number})"])])
+
+
+_SUBJECTS = ("activity_type", "workflow_type", "workflow_id", "name", "topic", "update_id", "patch_id")
 
 
 @dataclass(slots=True)
-class _Activation:
+class Activation:
+    """What was handed over together, and what the code asked for in answer."""
+
     number: int
     at_us: int = 0
     given_until: int = 0
@@ -51,11 +87,11 @@ class _Activation:
     recorded: list[Event] = field(default_factory=list[Event])
 
 
-def activations(history: Iterable[Event]) -> tuple[list[_Activation], list[Happening]]:
+def activations(history: Iterable[Event]) -> tuple[list[Activation], list[Happening]]:
     """Group a history into its activations; the second part is what still waits to be handed over."""
-    done: list[_Activation] = []
+    done: list[Activation] = []
     waiting: list[Happening] = []
-    current: _Activation | None = None
+    current: Activation | None = None
     for event in history:
         body = event.body
         if event.activation == 0:
@@ -63,7 +99,7 @@ def activations(history: Iterable[Event]) -> tuple[list[_Activation], list[Happe
                 waiting.append(body)
             continue
         if current is None or current.number != event.activation:
-            current = _Activation(event.activation, event.at_us)
+            current = Activation(event.activation, event.at_us)
             done.append(current)
         if isinstance(body, ActivationStarted):
             current.inputs += waiting
@@ -77,10 +113,24 @@ def activations(history: Iterable[Event]) -> tuple[list[_Activation], list[Happe
     return done, waiting
 
 
+class Matcher(Protocol):
+    """How a history is laid beside the code that is replayed over it."""
+
+    def step(self, instance: Instance, activation: Activation) -> None:
+        """Hand over what was handed over; the code has asked for what was recorded.
+
+        Raises:
+            HistoryDiverged: it has asked for something else.
+            ActivationFailed: it raises.
+        """
+        ...
+
+
 def replay(
     instance: Instance,
     history: Sequence[Event],
     opened: Callable[[Happening], Happening] | None = None,
+    matcher: Matcher | None = None,
 ) -> list[Happening]:
     """Bring a new instance to where its history ends; returns what still waits to be handed over.
 
@@ -90,6 +140,7 @@ def replay(
         HistoryDiverged: the code asks for something else than it did.
         ActivationFailed: the code raises where it did not.
     """
+    matcher = matcher or Exact()
     done, waiting = activations(history)
     sizes = _Sizes(history)
     instance.replaying = True
@@ -99,11 +150,9 @@ def replay(
     for activation in done:
         instance.history_length = activation.given_until
         instance.history_bytes = sizes.up_to(activation.given_until)
-        inputs = activation.inputs
-        given = instance.activate(
-            activation.at_us, inputs if opened is None else [opened(body) for body in inputs]
-        )
-        _compare(activation, given)
+        if opened is not None:
+            activation.inputs = [opened(body) for body in activation.inputs]
+        matcher.step(instance, activation)
     instance.replaying = False
     return waiting
 
@@ -117,23 +166,42 @@ class _Sizes:
         self._bytes = 0
 
     def up_to(self, sequence: int) -> int:
-        while self._index < sequence:
-            self._bytes += len(codec.encode_body(self._history[self._index].body))
+        history = self._history
+        while self._index < len(history) and history[self._index].sequence <= sequence:
+            self._bytes += len(codec.encode_body(history[self._index].body))
             self._index += 1
         return self._bytes
 
 
-def _compare(activation: _Activation, asked: Sequence[Command]) -> None:
-    # Patches have no place of their own: a call may move, and a deprecated one may go.
-    recorded = [event for event in activation.recorded if not isinstance(event.body, RecordPatch)]
-    given = [command for command in asked if not isinstance(command, RecordPatch)]
-    for index in range(max(len(recorded), len(given))):
-        was = recorded[index] if index < len(recorded) else None
-        now = given[index] if index < len(given) else None
-        if (
-            was is None
-            or now is None
-            or not isinstance(was.body, COMMANDS)
-            or identity(was.body) != identity(now)
-        ):
-            raise HistoryDiverged(activation.number, was, now)
+def diverged(
+    activation: Activation, recorded: Event | None, replayed: Command | None, agreed: Agreement | None
+) -> HistoryDiverged:
+    """The error of a difference, with the last command before it."""
+    error = HistoryDiverged(activation.number, recorded, replayed)
+    error.agreed = agreed
+    return error
+
+
+class Exact:
+    """A `Matcher` for histories of this very engine."""
+
+    def __init__(self) -> None:
+        self._agreed: Agreement | None = None
+
+    def step(self, instance: Instance, activation: Activation) -> None:
+        """See `Matcher`."""
+        asked = instance.activate(activation.at_us, activation.inputs)
+        # Patches have no place of their own: a call may move, and a deprecated one may go.
+        recorded = [event for event in activation.recorded if not isinstance(event.body, RecordPatch)]
+        given = [command for command in asked if not isinstance(command, RecordPatch)]
+        for index in range(max(len(recorded), len(given))):
+            was = recorded[index] if index < len(recorded) else None
+            now = given[index] if index < len(given) else None
+            if (
+                was is None
+                or now is None
+                or not isinstance(was.body, COMMANDS)
+                or identity(was.body) != identity(now)
+            ):
+                raise diverged(activation, was, now, self._agreed)
+            self._agreed = (was, now)

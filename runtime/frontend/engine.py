@@ -229,7 +229,7 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
                 else:
                     events = history.events[after:]
                 if events or closed or not wait:
-                    return EventPage(record.run_id, tuple(events), wait and not closed)
+                    return EventPage(record.run_id, tuple(events), wait and not closed, record.blocked)
                 await committed
 
     async def list_workflows(self, query: str, before_key: int | None, limit: int) -> ExecutionPage:

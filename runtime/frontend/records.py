@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..core.commands import CompleteUpdate
 from ..core.events import Event
 from ..core.payload import Attribute, Failure, Payload
-from ..ports import ExecutionRecord, Pause
+from ..ports import Blocked, ExecutionRecord, Pause
 from ..schedules.runner import Kept
 from ..updates import UpdateRejected
 
@@ -119,11 +119,15 @@ class CountedGroup:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events of one run; `more` says whether there are others, or will be while it is open."""
+    """Events of one run; `more` says whether there are others, or will be while it is open.
+
+    `blocked` says why the code cannot go on from the last one.
+    """
 
     run_id: str
     events: tuple[Event, ...]
     more: bool
+    blocked: Blocked | None = None
 
 
 class QueryFailed(Exception):

@@ -29,7 +29,7 @@ from ._config import (
     WorkerDeploymentConfig,
 )
 from ._plugin import Plugin
-from ._replayer import Replayer, WorkflowReplayResult, WorkflowReplayResults
+from ._replayer import Replayer, ReplayerConfig, WorkflowReplayResult, WorkflowReplayResults
 from ._shared_state import SharedHeartbeatSender, SharedStateManager
 from ._tuning import (
     ActivitySlotInfo,
@@ -72,6 +72,7 @@ __all__ = [
     "PollerBehaviorAutoscaling",
     "PollerBehaviorSimpleMaximum",
     "Replayer",
+    "ReplayerConfig",
     "ResourceBasedSlotConfig",
     "ResourceBasedSlotSupplier",
     "ResourceBasedTunerConfig",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..client import WorkflowHistory
 
 if TYPE_CHECKING:
     from ._config import WorkerConfig
-    from ._replayer import Replayer, WorkflowReplayResult
+    from ._replayer import Replayer, ReplayerConfig, WorkflowReplayResult
     from ._worker import Worker
 
 
@@ -30,7 +30,7 @@ class Plugin(ABC):
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
         """Run the worker, by calling `next`."""
 
-    def configure_replayer(self, config: Any) -> Any:
+    def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
         """The options that a replayer shall have."""
         return config
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from .. import guard
 from ..client import WorkflowHistory
@@ -13,19 +15,22 @@ from ..common import HeaderCodecBehavior
 from ..converter import DataConverter
 from ..core import replay
 from ..core.commands import FailWorkflow
-from ..core.definition import WorkflowDefinition
 from ..core.events import COMMANDS, HAPPENINGS, Event, Happening, WorkflowStarted
-from ..core.instance import ActivationFailed, Instance
+from ..core.instance import ActivationFailed
 from ..core.payload import Failure
-from ..core.replay import HistoryDiverged
+from ..core.replay import HistoryDiverged, Matcher
 from ..exceptions import ApplicationError
 from ..interceptors import Interceptor, WorkflowInterceptorClassInput
 from ..sealing import Scope, Sealing
 from ..transit import asked_in
 from ..values import ConvertedValues
-from ..workflow._definition import workflow_definition
 from ..workflow._intercepting import inbound_of
+from ._lines import TracedInstance
+from ._registration import workflows_by_name
 from .workflow_sandbox import SandboxedWorkflowRunner, UnsandboxedWorkflowRunner, WorkflowRunner
+
+if TYPE_CHECKING:
+    from ._plugin import Plugin
 
 _SANDBOXED = SandboxedWorkflowRunner()
 _UNSANDBOXED = UnsandboxedWorkflowRunner()
@@ -46,6 +51,25 @@ class WorkflowReplayResults:
     replay_failures: Mapping[str, Exception]
 
 
+class ReplayerConfig(TypedDict, total=False):
+    """The options of a replayer, as plugins see and change them."""
+
+    workflows: Sequence[type]
+    workflow_task_executor: Executor | None
+    workflow_runner: WorkflowRunner
+    unsandboxed_workflow_runner: WorkflowRunner
+    namespace: str
+    data_converter: DataConverter
+    interceptors: Sequence[Interceptor]
+    build_id: str | None
+    identity: str | None
+    workflow_failure_exception_types: Sequence[type[BaseException]]
+    debug_mode: bool
+    runtime: Any
+    disable_safe_workflow_eviction: bool
+    header_codec_behavior: HeaderCodecBehavior
+
+
 class Replayer:
     """Replays histories against these workflows.
 
@@ -59,57 +83,67 @@ class Replayer:
         self,
         *,
         workflows: Sequence[type],
+        workflow_task_executor: Executor | None = None,
+        workflow_runner: WorkflowRunner = _SANDBOXED,
+        unsandboxed_workflow_runner: WorkflowRunner = _UNSANDBOXED,
         namespace: str = "ReplayNamespace",
         data_converter: DataConverter = DataConverter.default,
         interceptors: Sequence[Interceptor] = (),
-        plugins: Sequence[Any] = (),
+        plugins: Sequence[Plugin] = (),
         build_id: str | None = None,
         identity: str | None = None,
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         debug_mode: bool = False,
-        workflow_task_executor: Any = None,
-        workflow_runner: WorkflowRunner = _SANDBOXED,
-        unsandboxed_workflow_runner: WorkflowRunner = _UNSANDBOXED,
         runtime: Any = None,
         disable_safe_workflow_eviction: bool = False,
         header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC,
     ) -> None:
-        del build_id, identity, debug_mode, workflow_task_executor, workflow_runner
-        del unsandboxed_workflow_runner, runtime, disable_safe_workflow_eviction
-        self._config: dict[str, Any] = {
-            "workflows": workflows,
-            "namespace": namespace,
-            "data_converter": data_converter,
-            "interceptors": interceptors,
-            "plugins": plugins,
-            "workflow_failure_exception_types": workflow_failure_exception_types,
-            "header_codec_behavior": header_codec_behavior,
-        }
+        self._config = ReplayerConfig(
+            workflows=list(workflows),
+            workflow_task_executor=workflow_task_executor,
+            workflow_runner=workflow_runner,
+            unsandboxed_workflow_runner=unsandboxed_workflow_runner,
+            namespace=namespace,
+            data_converter=data_converter,
+            interceptors=interceptors,
+            build_id=build_id,
+            identity=identity,
+            workflow_failure_exception_types=workflow_failure_exception_types,
+            debug_mode=debug_mode,
+            runtime=runtime,
+            disable_safe_workflow_eviction=disable_safe_workflow_eviction,
+            header_codec_behavior=header_codec_behavior,
+        )
+        self._initial_config = self._config.copy()
+        self.plugins = plugins
         for plugin in plugins:
             self._config = plugin.configure_replayer(self._config)
-        found = [workflow_definition(cls) for cls in self._config["workflows"]]
-        if not found:
+        workflows = self._config.get("workflows", ())
+        if not workflows:
             raise ValueError("At least one workflow must be specified")
-        self._workflows: dict[str | None, WorkflowDefinition] = {d.name: d for d in found}
-        self._values = ConvertedValues(self._config["data_converter"], self._config["namespace"])
+        self._workflows = workflows_by_name(workflows)
+        converter = self._config.get("data_converter", DataConverter.default)
+        namespace = self._config.get("namespace", namespace)
+        headers = self._config.get("header_codec_behavior", header_codec_behavior)
+        self._values = ConvertedValues(converter, namespace)
         self._sealing = Sealing.of(
-            self._values.converter,
-            headers=self._config.get("header_codec_behavior") != HeaderCodecBehavior.NO_CODEC,
-            namespace=self._config["namespace"],
+            converter, headers=headers != HeaderCodecBehavior.NO_CODEC, namespace=namespace
         )
-        self._failure_types = tuple(self._config["workflow_failure_exception_types"])
+        self._failure_types = tuple(self._config.get("workflow_failure_exception_types", ()))
         functions: dict[str, Callable[..., Any]] = {}
         class_input = WorkflowInterceptorClassInput(unsafe_extern_functions=functions)
-        classes = [i.workflow_interceptor_class(class_input) for i in self._config["interceptors"]]
+        given = self._config.get("interceptors", ())
+        classes = [interceptor.workflow_interceptor_class(class_input) for interceptor in given]
         self._inbound = inbound_of([cls for cls in classes if cls is not None])
         guard.install()
-        for definition in found:
+        for definition in self._workflows.values():
             guard.guard_module(definition.cls.__module__)
 
-    def config(self, *, active_config: bool = False) -> dict[str, Any]:
-        """The options that this replayer was made with."""
-        del active_config
-        return dict(self._config)
+    def config(self, *, active_config: bool = False) -> ReplayerConfig:
+        """The options that this replayer was made with; with `active_config`, those that its plugins made of them."""
+        config = self._config.copy() if active_config else self._initial_config.copy()
+        config["workflows"] = list(config.get("workflows", ()))
+        return config
 
     async def replay_workflow(
         self, history: WorkflowHistory, *, raise_on_replay_failure: bool = True
@@ -118,40 +152,19 @@ class Replayer:
 
         Raises:
             NondeterminismError: the code asks for something else than the history recorded.
-            RuntimeError: the code raised where it had not; the cause says what.
+            RuntimeError: the workflow is not known, or the code raised where it had not; the cause says what.
+            ValueError: the history cannot be read.
         """
-        failure = await self._failure(history)
-        if failure is not None and raise_on_replay_failure:
-            raise failure
-        return WorkflowReplayResult(history, failure)
 
-    async def _failure(self, history: WorkflowHistory) -> Exception | None:
-        start = history.events[0].body if history.events else None
-        if not isinstance(start, WorkflowStarted):
-            return ValueError("no history: it does not begin with WorkflowStarted")
-        definition = self._workflows.get(start.workflow_type) or self._workflows.get(None)
-        if definition is None:
-            return ValueError(f"Workflow {start.workflow_type} is not registered: give it in workflows=[...]")
-        try:
-            opened = await self._opened(history.events, start)
-        except Exception as error:  # whatever a codec or a driver raises
-            return _as_a_worker_would(error, history.events)
-        first = opened(start)
-        assert isinstance(first, WorkflowStarted)
-        instance = Instance(
-            definition, first, self._values, inbound=self._inbound, failure_types=self._failure_types
-        )
-        try:
-            replay.replay(instance, history.events, opened)
-        except HistoryDiverged as error:
-            return error
-        except ActivationFailed as error:
-            failure = RuntimeError(str(error))
-            failure.__cause__ = error.__cause__
-            return failure
-        finally:
-            instance.evict()
-        return None
+        async def one() -> AsyncIterator[WorkflowHistory]:
+            yield history
+
+        async with self.workflow_replay_iterator(one()) as results:
+            async for result in results:
+                if result.replay_failure is not None and raise_on_replay_failure:
+                    raise result.replay_failure
+                return result
+        raise RuntimeError("No histories: a plugin has taken the one that was given")
 
     async def _opened(
         self, events: Sequence[Event], start: WorkflowStarted
@@ -178,17 +191,86 @@ class Replayer:
                 failures[result.history.run_id] = result.replay_failure
         return WorkflowReplayResults(failures)
 
+    def workflow_replay_iterator(
+        self, histories: AsyncIterator[WorkflowHistory]
+    ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
+        """Within this block, an iterator over what becomes of each history."""
+        run: _Run = Replayer._replay_iterator
+        for plugin in reversed(self.plugins):
+            run = partial(_run_with, plugin, run)
+        return run(self, histories)
+
     @asynccontextmanager
-    async def workflow_replay_iterator(
+    async def _replay_iterator(
         self, histories: AsyncIterator[WorkflowHistory]
     ) -> AsyncGenerator[AsyncIterator[WorkflowReplayResult]]:
-        """Within this block, an iterator over what becomes of each history."""
-
         async def replay_each() -> AsyncIterator[WorkflowReplayResult]:
             async for history in histories:
-                yield await self.replay_workflow(history, raise_on_replay_failure=False)
+                yield WorkflowReplayResult(history, await self._failure(history))
 
         yield replay_each()
+
+    async def _failure(self, history: WorkflowHistory) -> Exception | None:
+        try:
+            records, matcher = _recorded(history)
+        except ValueError as error:
+            return error
+        start = records[0].body if records else None
+        if not isinstance(start, WorkflowStarted):
+            return ValueError("no history: it does not begin with the start of a workflow")
+        definition = self._workflows.get(start.workflow_type) or self._workflows.get(None)
+        if definition is None:
+            return RuntimeError(
+                f"Workflow class {start.workflow_type} is not registered on this replayer: give it in workflows=[...]"
+            )
+        try:
+            opened = await self._opened(records, start)
+        except Exception as error:  # whatever a codec or a driver raises
+            return _as_a_worker_would(error, records)
+        first = opened(start)
+        assert isinstance(first, WorkflowStarted)
+        instance = TracedInstance(
+            definition, first, self._values, inbound=self._inbound, failure_types=self._failure_types
+        )
+        try:
+            replay.replay(instance, records, opened, matcher)
+        except HistoryDiverged as error:
+            instance.explain(error)
+            return error
+        except ActivationFailed as error:
+            failure = RuntimeError(str(error))
+            failure.__cause__ = error.__cause__
+            return failure
+        finally:
+            instance.evict()
+        return None
+
+
+_Run = Callable[
+    [Replayer, AsyncIterator[WorkflowHistory]],
+    AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]],
+]
+
+
+def _run_with(
+    plugin: Plugin, run: _Run, replayer: Replayer, histories: AsyncIterator[WorkflowHistory]
+) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
+    return plugin.run_replayer(replayer, histories, run)
+
+
+def _recorded(history: WorkflowHistory) -> tuple[Sequence[Event], Matcher | None]:
+    """Our records of a history, and how they are compared where they were read from Temporal's form.
+
+    Raises:
+        ValueError: an event cannot be read.
+    """
+    if history.records is not None:
+        return history.records, None
+    from ..temporal.matching import Renaming  # here: few histories come from elsewhere
+    from ..temporal.reading import read
+
+    reading = read(history.workflow_id, history.events)
+    return reading.records, Renaming(reading)
 
 
 def _as_a_worker_would(error: Exception, events: Sequence[Event]) -> Exception:

@@ -233,7 +233,8 @@ def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[An
     """Ask the core for an activity."""
     _require_a_timeout(input.activity, input.start_to_close_timeout, input.schedule_to_close_timeout)
     number = instance.next_id()
-    activity_id = input.activity_id or str(number)
+    name = str(instance.next_activity_number())
+    activity_id = input.activity_id or name
     task_queue = input.task_queue or instance.start.task_queue
     values = instance.values.for_activity(
         instance.start, activity_id, input.activity, task_queue, local=False
@@ -397,7 +398,8 @@ def schedule_local(instance: Instance, input: StartLocalActivityInput) -> Activi
             f"Activity {input.activity} is not registered on this worker: local activities run where their workflow does"
         )
     number = instance.next_id()
-    activity_id = input.activity_id or str(number)
+    name = str(instance.next_activity_number())
+    activity_id = input.activity_id or name
     task_queue = instance.start.task_queue
     values = instance.values.for_activity(instance.start, activity_id, input.activity, task_queue, local=True)
     command = ScheduleActivity(

@@ -35,13 +35,14 @@ def time_skipping_server() -> str | None:
 
 
 class EngineProcess:
-    """An engine in a process of its own; a file of cases runs once, its observations are kept."""
+    """An engine in a process of its own; a file of cases runs once, its observations and histories are kept."""
 
     def __init__(self, log: Path, *arguments: str) -> None:
         self._log = log
         self._arguments = arguments
         self._process: subprocess.Popen[str] | None = None
         self._seen: dict[str, dict[str, Any]] = {}
+        self._histories: dict[str, list[dict[str, Any]]] = {}
 
     def observations(self, file: str) -> dict[str, Any]:
         """What each case of the file let us see.
@@ -50,11 +51,24 @@ class EngineProcess:
             RuntimeError: the engine does not start, the file cannot be imported, or there is no answer in time.
         """
         if file not in self._seen:
-            self._seen[file] = self._ask(file)
-        seen = self._seen[file]
-        if "!" in seen:
-            raise RuntimeError(f"{self._arguments[0]}: {seen['!']}")
-        return seen
+            self._seen[file] = self._ask({"run": file})
+        return self._answered(self._seen[file])
+
+    def histories(self, file: str) -> list[dict[str, Any]]:
+        """The histories that the cases of a file have left, as JSON in Temporal's form, each with its workflow id."""
+        if file not in self._histories:
+            self.observations(file)
+            self._histories[file] = self._answered(self._ask({"histories": file}))["histories"]
+        return self._histories[file]
+
+    def replayed(self, file: str, histories: list[dict[str, Any]]) -> dict[str, str]:
+        """Which of these histories do not fit the workflows of the file, and why, by workflow id."""
+        return self._answered(self._ask({"replay": file, "histories": histories}))
+
+    def _answered(self, answer: dict[str, Any]) -> dict[str, Any]:
+        if "!" in answer:
+            raise RuntimeError(f"{self._arguments[0]}: {answer['!']}")
+        return answer
 
     def close(self) -> None:
         """End it as it wants to end, or else at once, with whatever it has started."""
@@ -71,11 +85,11 @@ class EngineProcess:
             process.wait()
         process.stdout.close()
 
-    def _ask(self, file: str) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
             process = self._started()
             assert process.stdin is not None
-            process.stdin.write(file + "\n")
+            process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
             return self._answer(process, FILE_S)
         except (OSError, RuntimeError) as error:

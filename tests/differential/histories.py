@@ -59,8 +59,9 @@ _ALONE = {
 
 def names_of(history: Any) -> list[str]:
     """The names of the main events of a `WorkflowHistory` of either engine, in their order."""
-    if any(hasattr(event, "body") for event in history.events):
-        names = _our_names([event.body for event in history.events])
+    records = getattr(history, "records", None)
+    if records is not None:
+        names = _our_names([event.body for event in records])
     else:
         names = [_their_name(event) for event in history.events]
     return [name for name in names if name not in _ALONE]

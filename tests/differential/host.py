@@ -1,8 +1,9 @@
 """One engine in a process of its own: `python -m tests.differential.host temporal cases <server>`, or `... overwinter cases`.
 
 The second word is the folder of the cases, and says in which kind of environment they run. It prints an empty object when
-it is ready. Then each line of standard input names a file of cases, and is answered by a line with the observation of each
-of them, or with `!` and the traceback of a file that cannot be imported.
+it is ready. Then each line of standard input is a request, and is answered by a line, or with `!` and a traceback: to run a
+file of cases (the observation of each), for the histories that they have left, or to replay histories against the
+workflows of a file (what does not fit).
 """
 
 from __future__ import annotations
@@ -54,13 +55,47 @@ async def _serve(arguments: list[str], answers: TextIO) -> None:
         options["dev_server_existing_path"] = arguments[0]
     async with await WorkflowEnvironment.start_local(**options) as environment:
 
-        async def run(file: str) -> dict[str, Any]:
+        async def do(request: dict[str, Any]) -> dict[str, Any]:
+            match request:
+                case {"replay": file, "histories": histories}:
+                    return await _replay(file, histories)
+                case {"histories": file}:
+                    return {"histories": await _histories(environment.client, file)}
+            file = request["run"]
             module, cases = _cases("cases", file)
             async with worker(environment.client, file, module.WORKFLOWS, module.ACTIVITIES):
                 found = [observe(case, environment.client, file) for case in cases.values()]
                 return dict(zip(cases, await asyncio.gather(*found), strict=True))
 
-        await _answer_files(run, answers)
+        await _answer_requests(do, answers)
+
+
+async def _histories(client: Any, file: str) -> list[dict[str, Any]]:
+    """Of all executions on the file's task queue; the server lists them a moment after they were."""
+    query, count = f"TaskQueue = '{file}'", -1
+    while (now := (await client.count_workflows(query)).count) != count:
+        count = now
+        await asyncio.sleep(0.5)
+    found = client.list_workflows(query).map_histories()
+    return [{"workflow_id": h.workflow_id, **h.to_json_dict()} async for h in found]
+
+
+async def _replay(file: str, histories: list[dict[str, Any]]) -> dict[str, Any]:
+    from temporalio.client import WorkflowHistory
+    from temporalio.worker import Replayer
+
+    from .observe import worker_options
+
+    options = {name: value for name, value in worker_options.items() if name == "workflow_runner"}
+    workflows = _cases("cases", file)[0].WORKFLOWS
+    misfits: dict[str, str] = {}
+    for found in histories:
+        history = WorkflowHistory.from_json(found["workflow_id"], found)
+        replayer = Replayer(workflows=workflows, **options)
+        result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
+        if result.replay_failure is not None:
+            misfits[found["workflow_id"]] = f"{type(result.replay_failure).__name__}: {result.replay_failure}"
+    return misfits
 
 
 async def _serve_skipping(arguments: list[str], answers: TextIO) -> None:
@@ -71,7 +106,8 @@ async def _serve_skipping(arguments: list[str], answers: TextIO) -> None:
 
     options: dict[str, Any] = {"test_server_existing_path": arguments[0]} if arguments else {}
 
-    async def run(file: str) -> dict[str, Any]:
+    async def run(request: dict[str, Any]) -> dict[str, Any]:
+        file = request["run"]
         module, cases = _cases("skipping", file)
         seen: dict[str, Any] = {}
         for name, case in cases.items():
@@ -82,7 +118,7 @@ async def _serve_skipping(arguments: list[str], answers: TextIO) -> None:
                 seen[name] = await observe(case, environment, file)
         return seen
 
-    await _answer_files(run, answers)
+    await _answer_requests(run, answers)
 
 
 async def _serve_own_clocks(arguments: list[str], answers: TextIO) -> None:
@@ -98,14 +134,15 @@ async def _serve_own_clocks(arguments: list[str], answers: TextIO) -> None:
         options["dev_server_extra_args"] = ["--dynamic-config-value", switch]
     async with await WorkflowEnvironment.start_local(**options) as environment:
 
-        async def run(file: str) -> dict[str, Any]:
+        async def run(request: dict[str, Any]) -> dict[str, Any]:
+            file = request["run"]
             module, cases = _cases("own_clocks", file)
             async with worker(environment.client, file, module.WORKFLOWS, module.ACTIVITIES):
                 skippers = [TimeSkipper(environment.client) for _ in cases]
                 found = [observe(case, skipper, file) for case, skipper in zip(cases.values(), skippers)]
                 return dict(zip(cases, await asyncio.gather(*found), strict=True))
 
-        await _answer_files(run, answers)
+        await _answer_requests(run, answers)
 
 
 def _cases(folder: str, file: str) -> tuple[Any, dict[str, Any]]:
@@ -113,11 +150,13 @@ def _cases(folder: str, file: str) -> tuple[Any, dict[str, Any]]:
     return module, {name: case for name, case in vars(module).items() if name.startswith("case_")}
 
 
-async def _answer_files(run: Callable[[str], Awaitable[dict[str, Any]]], answers: TextIO) -> None:
+async def _answer_requests(
+    do: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]], answers: TextIO
+) -> None:
     _answer(answers, {})
     while line := await asyncio.to_thread(sys.stdin.readline):
         try:
-            _answer(answers, await run(line.strip()))
+            _answer(answers, await do(json.loads(line)))
         except Exception:
             _answer(answers, {"!": traceback.format_exc()})
 

@@ -152,5 +152,5 @@ async def event_names(client: Client, workflow_id: str) -> list[str]:
     """The names of the events of the latest run, as a reader sees them."""
     return [
         event_name(event.body)
-        for event in (await client.get_workflow_handle(workflow_id).fetch_history()).events
+        for event in (await client.get_workflow_handle(workflow_id).fetch_history()).records
     ]

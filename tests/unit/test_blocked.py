@@ -146,7 +146,7 @@ async def test_changed_code_is_refused_and_both_sides_are_named(durable: SqliteG
         blocked = await _blocked(handle)
         assert "HistoryDiverged" in blocked.cause
         assert "ActivityScheduled 'note' (id 1) (event 2)" in blocked.cause
-        assert "TimerStarted (id 1)" in blocked.cause
+        assert "TimerStarted of 60 s (id 1)" in blocked.cause
         assert "TimerStarted" not in await event_names(client, "w")
     async with durable.on([BasketMended], [note]) as client:
         assert await asyncio.wait_for(client.get_workflow_handle("w").result(), 5) == ["a", "b"]

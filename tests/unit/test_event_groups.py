@@ -82,7 +82,7 @@ class Other:
 
 
 async def grouped(client: Client) -> dict[str, Mapping[str, str]]:
-    events = (await client.get_workflow_handle("grouped").fetch_history()).events
+    events = (await client.get_workflow_handle("grouped").fetch_history()).records
     names = ("activity_id", "summary", "workflow_id")
     found: dict[str, Mapping[str, str]] = {}
     for event in events:
@@ -118,7 +118,7 @@ async def test_groups_are_recorded_with_what_was_asked_for_in_them(gateway: Gate
             "other": beds,
             "after all": {},
         }
-        lines = [event_text(shown(event), {}) for event in (await handle.fetch_history()).events]
+        lines = [event_text(shown(event), {}) for event in (await handle.fetch_history()).records]
         assert any(line.endswith('[All beds, valves] ("given")') for line in lines)
 
 

@@ -132,7 +132,7 @@ async def failure_of(converter: DataConverter, cls: Any, *args: Any) -> tuple[Ba
             handle = await env.client.start_workflow(cls.run, args=args, id="one", task_queue=QUEUE)
             with pytest.raises(WorkflowFailureError) as failed:
                 await handle.result()
-            last = (await handle.fetch_history()).events[-1].body
+            last = (await handle.fetch_history()).records[-1].body
     assert isinstance(last, FailWorkflow)
     return failed.value.cause, last.failure
 

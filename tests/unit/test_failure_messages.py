@@ -15,7 +15,7 @@ from overwinter.runtime.api.failure import v1 as ours
 from overwinter.runtime.core.payload import Failure, Payload
 from overwinter.runtime.failure_messages import message_of, record_of
 
-KINDS = [name for name in dir(ours.Failure) if name.endswith("_failure_info")]
+KINDS = list(ours.Failure.ONEOFS["failure_info"])
 SCALARS: dict[str, list[tuple[str, Any]]] = {
     "application_failure_info": [("type", "Dry"), ("non_retryable", True), ("category", 1)],
     "timeout_failure_info": [("timeout_type", 4)],

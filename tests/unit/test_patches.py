@@ -54,7 +54,7 @@ async def start(client: Client, *, deprecated: bool = False) -> Any:
 
 
 async def _has_begun(client: Client) -> bool:
-    events = (await client.get_workflow_handle("changed").fetch_history()).events
+    events = (await client.get_workflow_handle("changed").fetch_history()).records
     live = client.engine.open_run("changed")
     return events[-1].activation > 0 or (live is not None and live.blocked is not None)
 

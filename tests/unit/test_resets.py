@@ -217,7 +217,7 @@ def _forget() -> None:
 
 async def events_of(client: Client, workflow_id: str, run_id: str | None = None) -> list[Event]:
     handle = client.get_workflow_handle(workflow_id, run_id=run_id)
-    return list((await handle.fetch_history()).events)
+    return list((await handle.fetch_history()).records)
 
 
 async def names_of(client: Client, workflow_id: str, run_id: str | None = None) -> list[str]:

@@ -1,33 +1,50 @@
-"""Messages that authors of converters and codecs know, by their names in ``temporalio.api.common.v1``."""
+"""Messages that authors of converters and codecs know, and what others are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ...core import wire
 from ...core.payload import Payload
-from ..message import Message, Part, Repeated, Scalar
+from ..message import Message
 from ..time import Duration, Timestamp
 
 __all__ = [
     "ActivityType",
     "FastForwardConfig",
     "GrpcStatus",
+    "Header",
+    "Memo",
+    "MeteringMetadata",
     "Payload",
     "Payloads",
+    "Priority",
+    "RetryPolicy",
     "SearchAttributes",
     "TimeSkippingConfig",
     "TimeSkippingFastForwardInfo",
     "TimeSkippingInfo",
+    "WorkerVersionStamp",
     "WorkflowExecution",
     "WorkflowType",
 ]
 
 
-class Payloads(Message):
-    """Several payloads."""
+class WorkflowType(Message):
+    """The name of a workflow."""
 
-    payloads = Repeated()
+    name: str
+
+
+class WorkflowExecution(Message):
+    """One run of a workflow id."""
+
+    workflow_id: str
+    run_id: str
+
+
+class Payloads(Message):
+    """Encoded values, in order."""
+
+    payloads: list[Payload]
 
     def SerializeToString(self) -> bytes:  # noqa: N802 - the name that authors know
         """All payloads as bytes, in the wire form of Temporal's message."""
@@ -52,76 +69,98 @@ class Payloads(Message):
         return made
 
 
-class PayloadMap(dict[str, Payload]):
-    """Payloads by name; one that is asked for comes to be, as in a map of messages."""
-
-    def __missing__(self, name: str) -> Payload:
-        return self.setdefault(name, Payload())
-
-
-class SearchAttributes:
-    """Attributes by which an execution is found."""
-
-    def __init__(self, indexed_fields: Mapping[str, Payload] | None = None) -> None:
-        self.indexed_fields = PayloadMap(indexed_fields or {})
-
-
 class GrpcStatus(Message):
-    """Why a call was refused."""
+    """Why a call was refused; there are no details."""
 
-    code = Scalar(0)
-    message = Scalar("")
-    details = Repeated()
-
-
-class WorkflowExecution(Message):
-    """A run of a workflow."""
-
-    workflow_id = Scalar("")
-    run_id = Scalar("")
-
-
-class WorkflowType(Message):
-    """The name of a workflow's type."""
-
-    name = Scalar("")
+    code: int
+    message: str
+    details: list[Payload]
 
 
 class ActivityType(Message):
-    """The name of an activity's type."""
+    """The name of an activity."""
 
-    name = Scalar("")
+    name: str
+
+
+class RetryPolicy(Message):
+    """How what fails is tried again."""
+
+    initial_interval: Duration
+    backoff_coefficient: float
+    maximum_interval: Duration
+    maximum_attempts: int
+    non_retryable_error_types: list[str]
+
+
+class Memo(Message):
+    """What a run says of itself."""
+
+    fields: dict[str, Payload]
+
+
+class SearchAttributes(Message):
+    """What a run is found by."""
+
+    indexed_fields: dict[str, Payload]
+
+
+class Header(Message):
+    """What interceptors hand on."""
+
+    fields: dict[str, Payload]
+
+
+class WorkerVersionStamp(Message):
+    """The build of a worker."""
+
+    build_id: str
+    use_versioning: bool
+
+
+class Priority(Message):
+    """What is taken first."""
+
+    priority_key: int
+    fairness_key: str
+    fairness_weight: float
+
+
+class MeteringMetadata(Message):
+    """What a server counts."""
+
+    nonfirst_local_activity_execution_attempts: int
 
 
 class FastForwardConfig(Message):
     """How far an execution's own clock shall skip."""
 
-    id = Scalar("")
-    duration = Part(Duration)
+    id: str
+    duration: Duration
 
 
 class TimeSkippingConfig(Message):
     """Whether an execution's own clock skips."""
 
-    enabled = Scalar(False)
-    fast_forward_config = Part(FastForwardConfig)
-    disable_propagation = Scalar(False)
-    max_session_skip_count = Scalar(0)
+    enabled: bool
+    fast_forward_config: FastForwardConfig
+    disable_propagation: bool
+    max_session_skip_count: int
 
 
 class TimeSkippingFastForwardInfo(Message):
     """How far a fast-forward has come."""
 
-    fast_forward_duration = Part(Duration)
-    fast_forward_id = Scalar("")
-    target_time = Part(Timestamp)
-    has_completed = Scalar(False)
+    fast_forward_duration: Duration
+    fast_forward_id: str
+    target_time: Timestamp
+    has_completed: bool
 
 
 class TimeSkippingInfo(Message):
     """What an execution's own clock shows, and whether it skips on."""
 
-    current_time = Part(Timestamp)
-    effective_config = Part(TimeSkippingConfig)
-    fast_forward_info = Part(TimeSkippingFastForwardInfo)
-    current_session_skip_count = Scalar(0)
+    current_time: Timestamp
+    effective_config: TimeSkippingConfig
+    fast_forward_info: TimeSkippingFastForwardInfo
+    current_session_skip_count: int

@@ -1,1 +1,1 @@
-"""What went wrong, as authors of failure converters know it."""
+"""Modules that authors of converters import by the names of ``temporalio.api``: what a payload is, and no more."""

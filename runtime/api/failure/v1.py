@@ -1,96 +1,113 @@
-"""What went wrong, as a message that user-written failure converters fill in and read.
-
-Its fields are those of ``temporalio.api.failure.v1``. A history keeps a record instead, which does not change
-(`overwinter.runtime.core.payload.Failure`).
-"""
+"""Failures as Temporal's histories keep them."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ..common.v1 import ActivityType, Payload, Payloads, WorkflowExecution, WorkflowType
-from ..message import Message, Part, Scalar
+from ..enums.v1 import ApplicationErrorCategory, RetryState, TimeoutType
+from ..message import Int64, Message
 from ..time import Duration
 
-__all__ = [
-    "ActivityFailureInfo",
-    "ApplicationFailureInfo",
-    "CanceledFailureInfo",
-    "ChildWorkflowExecutionFailureInfo",
-    "Duration",
-    "Failure",
-    "NexusHandlerFailureInfo",
-    "NexusOperationFailureInfo",
-    "ResetWorkflowFailureInfo",
-    "ServerFailureInfo",
-    "TerminatedFailureInfo",
-    "TimeoutFailureInfo",
-]
 
-_KIND = "failure_info"
+class Failure(Message):
+    """What went wrong, with its cause."""
+
+    message: str
+    source: str
+    stack_trace: str
+    encoded_attributes: Payload
+    cause: Failure
+    application_failure_info: ApplicationFailureInfo
+    timeout_failure_info: TimeoutFailureInfo
+    canceled_failure_info: CanceledFailureInfo
+    terminated_failure_info: TerminatedFailureInfo
+    server_failure_info: ServerFailureInfo
+    reset_workflow_failure_info: ResetWorkflowFailureInfo
+    activity_failure_info: ActivityFailureInfo
+    child_workflow_execution_failure_info: ChildWorkflowExecutionFailureInfo
+    nexus_operation_execution_failure_info: NexusOperationFailureInfo
+    nexus_handler_failure_info: NexusHandlerFailureInfo
+
+    ONEOFS: ClassVar = {
+        "failure_info": (
+            "application_failure_info",
+            "timeout_failure_info",
+            "canceled_failure_info",
+            "terminated_failure_info",
+            "server_failure_info",
+            "reset_workflow_failure_info",
+            "activity_failure_info",
+            "child_workflow_execution_failure_info",
+            "nexus_operation_execution_failure_info",
+            "nexus_handler_failure_info",
+        )
+    }
 
 
 class ApplicationFailureInfo(Message):
-    """An error of the author's own."""
+    """It was raised by code."""
 
-    type = Scalar("")
-    non_retryable = Scalar(False)
-    details = Part(Payloads)
-    next_retry_delay = Part(Duration)
-    category = Scalar(0)
+    type: str
+    non_retryable: bool
+    details: Payloads
+    next_retry_delay: Duration
+    category: ApplicationErrorCategory
 
 
 class TimeoutFailureInfo(Message):
-    """Something took too long."""
+    """Something took longer than it may."""
 
-    timeout_type = Scalar(0)
-    last_heartbeat_details = Part(Payloads)
+    timeout_type: TimeoutType
+    last_heartbeat_details: Payloads
 
 
 class CanceledFailureInfo(Message):
     """Something was cancelled."""
 
-    details = Part(Payloads)
-    identity = Scalar("")
+    details: Payloads
+    identity: str
 
 
 class TerminatedFailureInfo(Message):
-    """An execution was ended from outside; `details` are more than Temporal's message has."""
+    """Someone ended a run; `details` are more than Temporal's message has."""
 
-    identity = Scalar("")
-    details = Part(Payloads)
+    identity: str
+    details: Payloads
 
 
 class ServerFailureInfo(Message):
-    """The runtime itself could not do it."""
+    """The engine itself failed."""
 
-    non_retryable = Scalar(False)
+    non_retryable: bool
 
 
 class ResetWorkflowFailureInfo(Message):
-    """An attempt that a reset of its execution cut off."""
+    """A reset took it away."""
 
-    last_heartbeat_details = Part(Payloads)
+    last_heartbeat_details: Payloads
 
 
 class ActivityFailureInfo(Message):
-    """An activity ended without a result; the cause says why."""
+    """An activity failed; the cause says how."""
 
-    scheduled_event_id = Scalar(0)
-    started_event_id = Scalar(0)
-    identity = Scalar("")
-    activity_type = Part(ActivityType)
-    activity_id = Scalar("")
-    retry_state = Scalar(0)
+    scheduled_event_id: Int64
+    started_event_id: Int64
+    identity: str
+    activity_type: ActivityType
+    activity_id: str
+    retry_state: RetryState
 
 
 class ChildWorkflowExecutionFailureInfo(Message):
-    """A child ended without a result; the cause says why."""
+    """A child failed; the cause says how."""
 
-    namespace = Scalar("")
-    workflow_execution = Part(WorkflowExecution)
-    workflow_type = Part(WorkflowType)
-    initiated_event_id = Scalar(0)
-    started_event_id = Scalar(0)
-    retry_state = Scalar(0)
+    namespace: str
+    workflow_execution: WorkflowExecution
+    workflow_type: WorkflowType
+    initiated_event_id: Int64
+    started_event_id: Int64
+    retry_state: RetryState
 
 
 class NexusOperationFailureInfo(Message):
@@ -99,24 +116,3 @@ class NexusOperationFailureInfo(Message):
 
 class NexusHandlerFailureInfo(Message):
     """There is no Nexus here: the name is for code that asks whether a failure is one of its."""
-
-
-class Failure(Message):
-    """What went wrong; one of the fields that end in ``_failure_info`` says what kind it is."""
-
-    message = Scalar("")
-    source = Scalar("")
-    stack_trace = Scalar("")
-    encoded_attributes = Part(Payload)
-    """Message and stack trace, where these are to be encrypted with the details."""
-    cause: Part[Failure] = Part(lambda: Failure())
-    application_failure_info = Part(ApplicationFailureInfo, choice=_KIND)
-    timeout_failure_info = Part(TimeoutFailureInfo, choice=_KIND)
-    canceled_failure_info = Part(CanceledFailureInfo, choice=_KIND)
-    terminated_failure_info = Part(TerminatedFailureInfo, choice=_KIND)
-    server_failure_info = Part(ServerFailureInfo, choice=_KIND)
-    reset_workflow_failure_info = Part(ResetWorkflowFailureInfo, choice=_KIND)
-    activity_failure_info = Part(ActivityFailureInfo, choice=_KIND)
-    child_workflow_execution_failure_info = Part(ChildWorkflowExecutionFailureInfo, choice=_KIND)
-    nexus_operation_execution_failure_info = Part(NexusOperationFailureInfo, choice=_KIND)
-    nexus_handler_failure_info = Part(NexusHandlerFailureInfo, choice=_KIND)

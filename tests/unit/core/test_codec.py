@@ -74,7 +74,7 @@ def test_an_older_event_without_the_last_fields_has_their_defaults() -> None:
         (9999, b"\x90", "kind 9999 is unknown"),
         (34, b"\xc1", "do not decode"),
         (34, msgpack.packb([codec.FORMAT + 1, 7, 1000]), "format 2"),
-        (34, msgpack.packb([codec.FORMAT, 7, 1000, "", {}, "one more"]), "written by a newer one"),
+        (34, msgpack.packb([codec.FORMAT, 7, 1000, "", {}, 1, "one more"]), "written by a newer one"),
         (34, msgpack.packb([codec.FORMAT]), "do not fit"),
         (37, msgpack.packb([codec.FORMAT, 5]), "do not fit"),
         (36, msgpack.packb([codec.FORMAT, msgpack.ExtType(1, b"x")]), "extension type 1"),

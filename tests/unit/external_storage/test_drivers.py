@@ -363,7 +363,7 @@ def references(history: WorkflowHistory) -> list[str]:
     """Which events of a history refer to something that is kept elsewhere."""
     return [
         type(event.body).__name__
-        for event in history.events
+        for event in history.records
         for group in groups_of([event.body])
         for payload in group
         if payload.external_bytes
@@ -392,7 +392,7 @@ async def test_every_way_that_values_take_leads_through_the_storage(codec: Paylo
             "Signaled",
             "CompleteWorkflow",
         }
-        assert max(len(p.data) for e in history.events for g in groups_of([e.body]) for p in g) < 1500
+        assert max(len(p.data) for e in history.records for g in groups_of([e.body]) for p in g) < 1500
         assert await handle.query(Chain.ask, large) == large + "?"  # of a closed execution
     await Replayer(workflows=WORKFLOWS, data_converter=site.data).replay_workflow(history)
 
@@ -496,7 +496,7 @@ async def test_an_execution_can_be_terminated_while_it_waits_for_its_values_in_e
         await signal
         with pytest.raises(WorkflowFailureError):
             await large.result()
-        events = [type(event.body) for event in (await large.fetch_history()).events]
+        events = [type(event.body) for event in (await large.fetch_history()).records]
         assert events[-2:] == [ev.Signaled, ev.WorkflowTerminated]
         assert cmd.CompleteWorkflow not in events
 

@@ -205,6 +205,7 @@ async def test_a_history_fits_the_code_that_made_it_also_as_json() -> None:
     again = WorkflowHistory.from_json("w", history.to_json())
     assert list(again.events) == list(history.events)
     assert again.run_id == history.run_id
+    assert again.to_json_dict() == WorkflowHistory.from_json("w", history.to_json_dict()).to_json_dict()
     assert (await Replayer(workflows=[Changing]).replay_workflow(again)).replay_failure is None
 
 
@@ -233,8 +234,19 @@ async def test_many_histories_are_replayed_and_the_misfits_collected(
 
 
 def test_what_is_no_history_is_refused() -> None:
-    with pytest.raises(ValueError, match="overwinter-history-1"):
-        WorkflowHistory.from_json("w", '{"events": []}')
+    for text, words in [
+        ("[]", "JSON history not a dictionary"),
+        ("{}", "iterable 'events'"),
+        ('{"events": [7]}', "Event not a dictionary"),
+        ('{"events": [{"eventTime": "noon"}]}', "event 1.eventTime: 'noon' is no instant"),
+        ('{"events": ' + "[" * 100_000, "nested too deeply"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            WorkflowHistory.from_json("w", text)
+    nothing = WorkflowHistory.from_json("w", '{"events": []}')
+    with pytest.raises(RuntimeError, match="No events"):
+        nothing.run_id  # noqa: B018
+    assert list(nothing.events) == []
 
 
 # -- interceptors ----------------------------------------------------------------------------------------------

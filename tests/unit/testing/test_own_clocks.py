@@ -83,7 +83,7 @@ def worker_of(client: Client) -> Worker:
 
 
 async def names_in(handle: Any) -> list[str]:
-    return [event_name(event.body) async for event in handle.fetch_history_events()]
+    return [event_name(event.body) for event in (await handle.fetch_history()).records]
 
 
 async def refusal(awaitable: Awaitable[Any]) -> str:
@@ -298,7 +298,7 @@ async def test_a_reader_is_told_how_long_was_skipped() -> None:
     ):
         handle = await environment.client.start_workflow(Hours.run, 1, id="w", task_queue=QUEUE)
         await handle.result()
-        events = [event async for event in handle.fetch_history_events()]
+        events = (await handle.fetch_history()).records
         (skip,) = [views.event(event) for event in events if isinstance(event.body, TimeSkipped)]
         assert skip["attributes"]["seconds"] == pytest.approx(3600, abs=5)
 
