@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -216,11 +216,14 @@ class ActivityRunner(Protocol):
         ...
 
 
-def not_registered(what: str, name: str, known: list[str]) -> Failure:
+def not_registered(name: str, known: Sequence[str]) -> Failure:
     """The failure of an attempt that no function answers to; it is retried, since a new version may bring it."""
-    listed = ", ".join(known) or "none"
     return Failure(
-        kind="application",
-        message=f"{what} function {name} is not registered on this worker, available activities: {listed}",
-        attributes={"type": "NotFoundError"},
+        kind="application", message=unknown_activity(name, known), attributes={"type": "NotFoundError"}
     )
+
+
+def unknown_activity(name: str, known: Sequence[str]) -> str:
+    """What is said of an activity that a worker does not have."""
+    available = f"available activities: {', '.join(known)}" if known else "no available activities"
+    return f"Activity function {name} is not registered on this worker, {available}"

@@ -48,11 +48,13 @@ class Blocking:
         is_new = previous is None or previous.cause != live.blocked.cause
         if is_new:
             _log.error(
-                "workflow %s (run %s) is blocked by its code at %s: %s",
+                "Failed activation on workflow %s with ID %s and run ID %s, it is blocked by its code at %s: %s",
+                live.record.workflow_type,
                 live.record.workflow_id,
                 live.record.run_id,
                 live.blocked.where,
                 live.blocked.cause,
+                extra=live.record.log_details,
             )
         engine.record_change(live, force=is_new)
         wait_s = min(0.5 * 2.0 ** min(live.failures, 10), _WAIT_S_MAX)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from time import (
     time_ns,
 )  # by name: the guard's wrapper is for workflow code, and this is asked for at every event
+
+from .identifiers import uuid7
 
 
 class SystemClock:
@@ -55,4 +57,4 @@ class SystemEntropy:
 
     def run_id(self) -> str:
         """See `Entropy.run_id`."""
-        return str(uuid.uuid4())
+        return str(uuid7(time_ns() // 1000, secrets.randbits))

@@ -866,7 +866,7 @@ class Engine:
                 record.workflow_id,
                 record.run_id,
                 error,
-                extra={"temporal_workflow": {"workflow_id": record.workflow_id, "run_id": record.run_id}},
+                extra=record.log_details,
             )
         instance.dropped_signals.clear()
 

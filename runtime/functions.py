@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .activity import ActivityDefinition, CompleteAsync, Info, current_context, logger
 from .activity_contexts import Call, Context, ThreadContext
 from .attempt_sealing import AttemptSeal, Unopened, failure_of
-from .attempts import LATER, Attempt, CompletesLater, Outcome, not_registered
+from .attempts import LATER, Attempt, CompletesLater, Outcome, not_registered, unknown_activity
 from .core.payload import Failure
 from .exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
 from .interceptors import (
@@ -62,6 +62,15 @@ class Functions:
         """See `attempts.ActivityRunner`."""
         return activity_type in self._definitions or None in self._definitions
 
+    def require(self, activity_type: str) -> None:
+        """There is a function for this type.
+
+        Raises:
+            ValueError: there is none; the message lists those that exist.
+        """
+        if not self.knows(activity_type):
+            raise ValueError(unknown_activity(activity_type, self.known()))
+
     def known(self) -> list[str]:
         """See `attempts.ActivityRunner`."""
         return sorted(name for name in self._definitions if name is not None)
@@ -71,7 +80,7 @@ class Functions:
         name = attempt.request.command.activity_type
         definition = self._definitions.get(name) or self._definitions.get(None)
         if definition is None:
-            return not_registered("Activity", name, self.known())
+            return not_registered(name, self.known())
         values = self._values_of(attempt)
         seal = None if self._sealing is None else AttemptSeal(self._sealing, attempt, values)
         try:

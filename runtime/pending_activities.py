@@ -147,7 +147,7 @@ class PendingActivities:
         if queue.knows(request):
             self._workers.submit(request)
         else:
-            self.attempt_ended(request, not_registered("Activity", kind, queue.known()), request.heartbeat)
+            self.attempt_ended(request, not_registered(kind, queue.known()), request.heartbeat)
 
     def attempt_ended(
         self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]

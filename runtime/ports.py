@@ -109,6 +109,18 @@ class ExecutionRecord:
     concurrency_rank: int = 0
     """0 when it has begun; of those that wait for their key, the smaller the sooner, then the older."""
 
+    @property
+    def log_details(self) -> dict[str, dict[str, str]]:
+        """What log records say of it, for filters."""
+        return {
+            "temporal_workflow": {
+                "run_id": self.run_id,
+                "task_queue": self.task_queue,
+                "workflow_id": self.workflow_id,
+                "workflow_type": self.workflow_type,
+            }
+        }
+
 
 class EventRecord(NamedTuple):
     """One event as it is stored: its place, its encoded body, and the checksum of the chain up to it.

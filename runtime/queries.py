@@ -44,6 +44,11 @@ class Queries:
             and live.state.activation
         ):
             entry = self._worker_of(live)
+            transit = live.transit
+            if transit is not None and (transit.under_way or live.queued) and live.blocked is None:
+                raise NoWorker(
+                    f"what has happened to workflow {workflow_id!r} waits for its codec or storage"
+                )
             if entry.sealing is not None and live.instance is not None:
                 return await engine.transit.query(live, entry.sealing, name, args, headers)
             if live.instance is not None:

@@ -65,11 +65,17 @@ def value_to_type(hint: Any, value: Any, custom_converters: _Custom = ()) -> Any
 
     Raises:
         MismatchError: a TypeError that begins with the place inside the value.
+        pydantic.ValidationError: the hint is a model, which refused the value; whoever has the type can catch it.
     """
     try:
         return _convert(hint, value, custom_converters)
     except RecursionError:
         raise MismatchError(f"the value is nested too deeply for {_name(hint)}") from None
+    except MismatchError as error:
+        cause = error.__cause__
+        if cause is not None and not error.path and type(cause).__module__.startswith("pydantic"):
+            raise cause from None
+        raise
 
 
 def _convert(hint: Any, value: Any, custom: _Custom) -> Any:
@@ -468,7 +474,7 @@ def _made(hint: Any, factory: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 
 def _mismatch(hint: Any, value: Any) -> MismatchError:
-    return MismatchError(f"expected {_name(hint)}, found {_found(value)}")
+    return MismatchError(f"Expected value to be {_name(hint)}, was {type(value)} ({_found(value)})")
 
 
 def _name(hint: Any) -> str:

@@ -80,9 +80,16 @@ class Updates:
         """By execution and update id, of those that are under way."""
 
     def send(
-        self, workflow_id: str, run_id: str | None, update: UpdateAccepted
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        update: UpdateAccepted,
+        *,
+        only_chain: str | None = None,
     ) -> asyncio.Future[UpdateTicket]:
         """Hand an update to an open execution; one that it has already, by its id, is not handed over again.
+
+        With `only_chain`, only to a run of the chain that began with that run.
 
         Raises (through the future):
             NoSuchExecution: no such execution, or it has closed and never had this update.
@@ -92,7 +99,10 @@ class Updates:
 
         def hand_over(live: LiveExecution | None) -> None:
             if live is None or (run_id is not None and live.record.run_id != run_id):
-                self._engine.spawn(self._look_in_closed_run(workflow_id, run_id, update.update_id, answer))
+                look = self._look_in_closed_run(workflow_id, run_id, update.update_id, answer, only_chain)
+                self._engine.spawn(look)
+            elif only_chain not in (None, live.record.first_run_id):
+                answer.set_exception(_not_of_chain(workflow_id, only_chain))
             elif self._engine.pauses.of(live.record) is not None and not self._has(live, update.update_id):
                 answer.set_exception(ExecutionPaused("Workflow is paused. Cannot update the workflow."))
             elif not answer.done():
@@ -149,10 +159,17 @@ class Updates:
         )
 
     async def _look_in_closed_run(
-        self, workflow_id: str, run_id: str | None, update_id: str, answer: asyncio.Future[UpdateTicket]
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        update_id: str,
+        answer: asyncio.Future[UpdateTicket],
+        only_chain: str | None = None,
     ) -> None:
         try:
             record = await self._engine.find(workflow_id, run_id)
+            if only_chain not in (None, record.first_run_id):
+                raise _not_of_chain(workflow_id, only_chain)
             known = (await self._engine.journal.history(record)).state.updates.get(update_id)
             if answer.done():
                 return
@@ -234,3 +251,9 @@ class Updates:
         for ticket in self._tickets.values():
             ticket.fail(error)
         self._tickets.clear()
+
+
+def _not_of_chain(workflow_id: str, first_run_id: str | None) -> NoSuchExecution:
+    return NoSuchExecution(
+        f"workflow execution not found: {workflow_id!r} has no run of the chain that began with {first_run_id}"
+    )

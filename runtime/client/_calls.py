@@ -178,7 +178,9 @@ class Calls(ScheduleCalls):
         values = self._values.for_receiver(input.id, run_id=input.run_id)
         update = await self._update(values, input)
         async with patiently(input.rpc_timeout, values):
-            progress = await self._frontend.update_workflow(input.id, input.run_id, update)
+            progress = await self._frontend.update_workflow(
+                input.id, input.run_id, update, input.first_execution_run_id
+            )
             return await self._update_handle(progress, input)
 
     async def start_update_with_start_workflow(

@@ -564,7 +564,7 @@ class Instance:
 
     def _validated(self, update: events.UpdateAccepted) -> list[Any]:
         handler = self._update_handler(update.name)
-        args = self._handler_args(handler, update.name, update.args)
+        args = self._asked_args(handler, update.name, update.args)
         if handler.validator is None or self.replaying:
             return args
         self.read_only = True
@@ -572,7 +572,7 @@ class Instance:
             self.inbound.validate(update.update_id, update.name, args, update.headers)
         finally:
             self.read_only = False
-        return self._handler_args(handler, update.name, update.args)  # The validator may have changed them.
+        return self._asked_args(handler, update.name, update.args)  # The validator may have changed them.
 
     def _update_handler(self, name: str) -> HandlerDefinition:
         handler = self.update_handlers.get(name) or self.update_handlers.get(None)
@@ -648,6 +648,15 @@ class Instance:
             else:
                 self._buffered.append(signal)
 
+    def _asked_args(self, handler: HandlerDefinition, name: str, payloads: Sequence[Payload]) -> list[Any]:
+        """The arguments for a handler whose caller is told when they do not fit."""
+        try:
+            return self._handler_args(handler, name, payloads)
+        except Exception as error:
+            if self.is_failure(error):
+                raise
+            raise RuntimeError("Failed decoding arguments") from error
+
     def _handler_args(self, handler: HandlerDefinition, name: str, payloads: Sequence[Payload]) -> list[Any]:
         if handler.name is None and handler.takes_varargs:
             return [name, *self.values.decode(payloads, None)]
@@ -670,7 +679,7 @@ class Instance:
             with self.loop.entered():
                 if handler is None:
                     return self.values.encode([self._built_in(name)])[0]
-                args = self._handler_args(handler, name, payloads)
+                args = self._asked_args(handler, name, payloads)
                 return self.values.encode([self._run_to_end(self.inbound.query(name, args, headers))])[0]
         finally:
             self.read_only = False

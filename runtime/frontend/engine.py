@@ -10,6 +10,7 @@ from ..attempts import Attempt
 from ..common import QueryRejectCondition
 from ..core.commands import CompleteUpdate
 from ..core.events import Closing, Event, Signaled, UpdateAccepted
+from ..core.instance import ActivationFailed
 from ..core.payload import Failure, Payload
 from ..core.state import ExecutionState
 from ..engine import Engine
@@ -145,11 +146,12 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
             raise QueryRejected(status)
 
     async def update_workflow(
-        self, workflow_id: str, run_id: str | None, update: UpdateAccepted
+        self, workflow_id: str, run_id: str | None, update: UpdateAccepted, first_run_id: str | None
     ) -> UpdateProgress:
         """See `Frontend`."""
         with translated():
-            return await _accepted(await self._engine.update(workflow_id, run_id, update))
+            ticket = await self._engine.updates.send(workflow_id, run_id, update, only_chain=first_run_id)
+            return await _accepted(ticket)
 
     async def update_outcome(self, workflow_id: str, run_id: str | None, update_id: str) -> CompleteUpdate:
         """See `Frontend`."""
@@ -308,8 +310,8 @@ async def _accepted(ticket: UpdateTicket) -> UpdateProgress:
 
 
 def _query_failed(error: Exception) -> QueryFailed:
-    cause = error.__cause__ or error
-    return QueryFailed(cause.message if isinstance(cause, FailureError) else str(cause))
+    found = error.__cause__ if isinstance(error, ActivationFailed) else error
+    return QueryFailed(found.message if isinstance(found, FailureError) else str(found))
 
 
 def _details_of(

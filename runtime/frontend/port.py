@@ -226,9 +226,9 @@ class Frontend(Protocol):
     # -- updates ---------------------------------------------------------------------------------------
 
     async def update_workflow(
-        self, workflow_id: str, run_id: str | None, update: UpdateAccepted
+        self, workflow_id: str, run_id: str | None, update: UpdateAccepted, first_run_id: str | None
     ) -> UpdateProgress:
-        """Hand an update to an open run; returns when it is accepted. One that the run has had is not handed over again.
+        """Hand an update to an open run, with `first_run_id` only to one of that chain; returns when it is accepted. One that the run has had is not handed over again.
 
         Raises:
             UpdateRejected: its validator refused it.

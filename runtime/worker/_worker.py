@@ -340,9 +340,9 @@ class Worker:
             definition, start, values, inbound=self._inbound, failure_types=self._failure_types
         )
         assert self._functions is not None
-        instance.extras["knows_activity"] = self._functions.knows
         instance.extras["build_id"] = self._config.get("build_id") or ""
         instance.extras["deployment"] = self._config.get("deployment_config")
+        instance.extras["require_activity"] = self._functions.require
         if self._extern_functions:
             instance.extras["extern_functions"] = self._extern_functions
         if isinstance(self._meter, RecordingMeter):

@@ -392,11 +392,9 @@ def schedule_local(instance: Instance, input: StartLocalActivityInput) -> Activi
         ValueError: this worker does not have it; the workflow waits for one that has.
     """
     _require_a_timeout(input.activity, input.start_to_close_timeout, input.schedule_to_close_timeout)
-    knows: Callable[[str], bool] | None = instance.extras.get("knows_activity")
-    if knows is not None and not knows(input.activity):
-        raise ValueError(
-            f"Activity {input.activity} is not registered on this worker: local activities run where their workflow does"
-        )
+    require: Callable[[str], None] | None = instance.extras.get("require_activity")
+    if require is not None:
+        require(input.activity)  # Local activities run where their workflow does.
     number = instance.next_id()
     name = str(instance.next_activity_number())
     activity_id = input.activity_id or name

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .. import identifiers
 from ..common import Priority, RetryPolicy, WorkerDeploymentVersion
 from ..converter import PayloadConverter
 from ..core.instance import Instance
@@ -228,15 +229,7 @@ def uuid4() -> uuid.UUID:
 
 def uuid7() -> uuid.UUID:
     """A random identifier that sorts by the workflow's time, the same in every replay."""
-    milliseconds = (current().now_us // 1000) & ((1 << 48) - 1)
-    number = (
-        milliseconds << 80
-        | 0x7 << 76
-        | random().getrandbits(12) << 64
-        | 0b10 << 62
-        | random().getrandbits(62)
-    )
-    return uuid.UUID(int=number)
+    return identifiers.uuid7(current().now_us, random().getrandbits)
 
 
 # -- memo and search attributes ----------------------------------------------------------------------------

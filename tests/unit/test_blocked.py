@@ -302,3 +302,27 @@ async def test_a_request_that_cannot_be_recorded_is_refused_and_harms_nobody(
         await handle.signal("put", "a")
         await handle.signal("put", "b")
         assert await asyncio.wait_for(handle.result(), 5) == ["a", "b"]
+
+
+@activity.defn
+async def water() -> None: ...
+
+
+@workflow.defn
+class AsksForAStranger:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_local_activity("drain", start_to_close_timeout=timedelta(seconds=5))
+
+
+@pytest.mark.parametrize(
+    ("activities", "says"), [([water], "available activities: water"), ([], "no available activities")]
+)
+async def test_a_local_activity_that_the_worker_does_not_have_blocks_and_is_named(
+    gateway: Gateway, activities: list[Any], says: str
+) -> None:
+    async with gateway.on([AsksForAStranger], activities) as client:
+        handle = await client.start_workflow(AsksForAStranger.run, id="w", task_queue=QUEUE)
+        blocked = (await handle.describe()).blocked
+    assert blocked is not None
+    assert f"Activity function drain is not registered on this worker, {says}" in blocked.cause

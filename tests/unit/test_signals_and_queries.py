@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ import pytest
 from overwinter import workflow
 from overwinter.runtime.client import Client, WorkflowQueryFailedError, WorkflowQueryRejectedError
 from overwinter.runtime.common import QueryRejectCondition, RawValue
+from overwinter.runtime.converter import DataConverter, PayloadCodec
+from overwinter.runtime.core.payload import Payload
 from overwinter.runtime.engine import EngineLimits
 from overwinter.runtime.exceptions import ApplicationError
 from overwinter.runtime.service import RPCError, RPCStatusCode
-from tests.unit.gateways import QUEUE, Gateway, event_names, until
+from overwinter.runtime.worker import Worker
+from tests.unit.gateways import QUEUE, Gateway, engine_on, event_names, until
 
 
 @workflow.defn
@@ -117,6 +121,27 @@ class Dynamic:
     @workflow.query(dynamic=True)
     def any_query(self, name: str, args: Sequence[RawValue]) -> str:
         return f"{name} {len(args)}"
+
+
+class Slow(PayloadCodec):
+    """Each payload takes a while."""
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        await asyncio.sleep(0.01)
+        return [replace(payload, data=payload.data[::-1]) for payload in payloads]
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return await self.encode(payloads)
+
+
+async def test_a_query_sees_the_signal_before_it_also_when_the_codec_takes_its_time(gateway: Gateway) -> None:
+    async with engine_on(gateway.journal, gateway.clock) as plain:
+        client = Client(plain.engine, data_converter=DataConverter(payload_codec=Slow()))
+        async with Worker(client, task_queue=QUEUE, workflows=[Log]):
+            handle = await client.start_workflow(Log.run, id="w", task_queue=QUEUE)
+            for number in range(3):
+                await handle.signal("put", str(number))
+                assert str(number) in await handle.query(Log.text)
 
 
 async def test_a_signal_sent_with_the_start_is_handled_before_the_run_method(gateway: Gateway) -> None:

@@ -48,6 +48,13 @@ class Queries:
         raise ApplicationError("a failing query", 3, type="Query")
 
     @workflow.query
+    def fails_because(self) -> None:
+        try:
+            raise ValueError("the reason")
+        except ValueError as error:
+            raise ApplicationError("the consequence") from error
+
+    @workflow.query
     def breaks(self) -> None:
         raise ValueError("a broken query")
 
@@ -86,6 +93,7 @@ async def case_failures(client: Client, task_queue: str) -> Any:
     handle = await _started(client, task_queue, "queries-failures")
     return [
         await outcome(handle.query(Queries.fails)),
+        await outcome(handle.query(Queries.fails_because)),
         await outcome(handle.query(Queries.breaks)),
         await _message(handle.query("no_such_query")),
         await handle.query(Queries.get),

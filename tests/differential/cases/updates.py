@@ -265,6 +265,20 @@ async def case_after_the_end(client: Client, task_queue: str) -> Any:
     return [ended, await outcome(handle.execute_update(Main.set, args=["b", 1])), await outcome(old.result())]
 
 
+async def case_by_a_handle_of_an_earlier_chain(client: Client, task_queue: str) -> Any:
+    first = await _started(client, task_queue, "updates-chain")
+    await first.signal(Main.finish)
+    await first.result()
+    second = await _started(client, task_queue, "updates-chain")
+    seen = [
+        await outcome(first.execute_update(Main.set, args=["a", 1])),
+        await outcome(second.execute_update(Main.set, args=["b", 2])),
+        await outcome(client.get_workflow_handle("updates-chain").execute_update(Main.set, args=["c", 3])),
+    ]
+    await second.signal(Main.finish)
+    return [*seen, await second.result()]
+
+
 async def case_an_unknown_workflow(client: Client, task_queue: str) -> Any:
     return await outcome(client.get_workflow_handle("updates-nobody").execute_update("set", "a"))
 
