@@ -82,8 +82,9 @@ def worker(client: Client, **options: Any) -> Worker:
 
 def slots(made: Worker) -> tuple[int, int]:
     """How many activities, and how many local ones, a running worker runs at a time."""
-    assert made._slots is not None
-    return made._slots._slots[False], made._slots._slots[True]
+    assert made._serving is not None
+    counts = made._serving.activities._slots
+    return counts[False], counts[True]
 
 
 class _Custom(CustomSlotSupplier):
