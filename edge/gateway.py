@@ -279,6 +279,7 @@ def _limits(settings: GatewaySettings) -> EngineLimits:
         activities_max=engine.activities_max,
         batch_per_second=engine.batch_per_second,
         heartbeat_interval_s=engine.heartbeat_interval,
+        replay_check_after_s=1.0 if engine.replay_check else None,
     )
 
 

@@ -12,10 +12,9 @@ from typing import Any, Final
 from overwinter.runtime.client import WorkflowHistory
 from overwinter.runtime.core.commands import PublishMessage, SignalWithStart
 from overwinter.runtime.core.events import Event, event_name
-from overwinter.runtime.core.replay import HistoryDiverged
 from overwinter.runtime.display import views
 from overwinter.runtime.histories import from_lines, to_lines
-from overwinter.runtime.live import source_line
+from overwinter.runtime.misfits import Misfit
 from overwinter.runtime.ports import OPEN, ExecutionRecord, Journal
 from overwinter.runtime.worker import Replayer
 
@@ -139,34 +138,13 @@ async def replay(catalog: Catalog, histories: AsyncIterator[WorkflowHistory], pr
             count += 1
             progress(count)
             if result.replay_failure is not None:
-                misfits.append(_misfit(result.history, result.replay_failure))
+                misfits.append(views.misfit(_misfit(result.history, result.replay_failure)))
     return {"histories": count, "fits": count - len(misfits), "misfits": misfits}
 
 
-def _misfit(history: WorkflowHistory, failure: Exception) -> Json:
-    """Both sides of the first difference, as far as there are two."""
-    row: dict[str, Any] = {"workflow_id": history.workflow_id, "run_id": "", "type": ""}
+def _misfit(history: WorkflowHistory, failure: Exception) -> Misfit:
+    run_id, workflow_type = "", ""
     if history.events:
         start = history.events[0].workflow_execution_started_event_attributes
-        row |= {"run_id": history.run_id, "type": start.workflow_type.name}
-    if isinstance(failure, HistoryDiverged):
-        return row | _both_sides(failure)
-    row["problem"] = str(failure.__cause__ or failure)
-    row["verdict"] = "cannot be read" if isinstance(failure, ValueError) else "blocked"
-    row["where"] = source_line(failure.__cause__) if failure.__cause__ is not None else ""
-    return row
-
-
-def _both_sides(failure: HistoryDiverged) -> Json:
-    recorded = failure.recorded
-    return {
-        "verdict": "needs a patch",
-        "activation": failure.activation,
-        "agreed": failure.agreed_text,
-        "agreed_at": failure.agreed_at,
-        "recorded": failure.recorded_text,
-        "recorded_at": "" if recorded is None else views.instant(recorded.at_us),
-        "replayed": failure.replayed_text,
-        "replayed_at": failure.replayed_at,
-        "problem": "put the new code behind workflow.patched(), or let these executions end first",
-    }
+        run_id, workflow_type = history.run_id, start.workflow_type.name
+    return Misfit(history.workflow_id, run_id, workflow_type, failure)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from overwinter.runtime.display.terminal import Terminal, escape, pad, shorten
 from overwinter.runtime.display.timeline import duration, event_text, moment, seconds_between
 
 from .ports import Json
+
+_MISFITS_SHOWN: Final = 5
+"""Of the executions that do not fit the code, `status` describes so many; `list --status blocked` has all."""
 
 
 def executions(answer: Json, terminal: Terminal, now: str | None = None) -> str:
@@ -82,6 +85,7 @@ def status(answer: Json, terminal: Terminal) -> str:
     for subject, text in _status_rows(answer):
         if text:
             lines.append(f"  {subject:<12}{escape(text)}")
+    lines += [_misfit(row, terminal) for row in _misfits(answer)[:_MISFITS_SHOWN]]
     return "\n".join(lines) + "\n"
 
 
@@ -113,6 +117,9 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
     if engine:
         yield "engine", _numbers(engine, "open", "blocked", "paused", "cached", "activities_running")
         yield "", _numbers(engine, "activations", "steps", "commits")
+    for check in cast("list[Json]", answer.get("replay_checks") or []):
+        if check["checked"]:
+            yield "replay", _replay_check(check)
     for job in cast("list[Json]", answer.get("batch_jobs") or []):
         yield (
             "batch",
@@ -128,6 +135,17 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
             "paused",
             f"{what}, by {pause['by']} since {moment(pause['since'])}: {pause['reason'] or '(no reason)'}",
         )
+
+
+def _misfits(answer: Json) -> list[Json]:
+    checks = cast("list[Json]", answer.get("replay_checks") or [])
+    return [row for check in checks for row in cast("list[Json]", check["misfits"])]
+
+
+def _replay_check(check: Json) -> str:
+    time = "under way" if check["took_s"] is None else f"in {check['took_s']:.1f} s"
+    counts = _numbers(check, "checked", "fits", "needs_patch", "blocked", "not_checked")
+    return f"{check['task_queue']}: {counts}, {time}"
 
 
 def _part(answer: Json, name: str) -> Json:
@@ -216,13 +234,19 @@ def replayed(answer: Json, terminal: Terminal) -> str:
     fits, count = cast("int", answer["fits"]), cast("int", answer["histories"])
     if not count:
         return "no histories were found: nothing was checked\n"
-    lines: list[str] = []
-    for row in cast("list[Json]", answer["misfits"]):
-        head = f"{row['workflow_id']}  {row['type']}  run {row['run_id']}"
-        lines.append(terminal.styled(escape(str(row["verdict"])), "red", "bold") + "  " + escape(head))
-        for label in ("agreed", "recorded", "replayed", "where", "problem"):
-            if row.get(label):
-                place = f"  at {row[label + '_at']}" if row.get(label + "_at") else ""
-                lines.append(f"  {label + ':':10}{escape(str(row[label]) + place)}")
+    lines = [_misfit(row, terminal) for row in cast("list[Json]", answer["misfits"])]
     lines.append(f"{fits} of {count} histories fit the code")
     return "\n".join(lines) + "\n"
+
+
+def _misfit(row: Json, terminal: Terminal) -> str:
+    head = f"{row['workflow_id']}  {row['type']}  run {row['run_id']}"
+    lines = [terminal.styled(escape(str(row["verdict"])), "red", "bold") + "  " + escape(head)]
+    for label in ("agreed", "recorded", "replayed", "where", "problem"):
+        if row.get(label):
+            place = f"  at {row[label + '_at']}" if row.get(label + "_at") else ""
+            lines.append(f"  {label + ':':10}{escape(str(row[label]) + place)}")
+    if row.get("event"):
+        reset = f"overwinter reset {row['workflow_id']} --event {row['event']}"
+        lines.append(f"  {'or:':10}{escape(reset)}, which begins it anew from there")
+    return "\n".join(lines)

@@ -155,6 +155,8 @@ class Operations(JournalReader):
         answer["engine"] |= _open_counts(counts)
         answer["outbox"] |= {"waiting": await self._journal.outbox_count()}
         answer["pauses"] = await self._pauses()
+        checks = self._engine.replay_check.reports.values()
+        answer["replay_checks"] = [views.replay_check(report) for report in checks]
         answer["batch_jobs"] = [views.batch_job(job) for job in self._engine.batches.under_way()]
         return answer
 

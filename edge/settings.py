@@ -81,6 +81,9 @@ class EngineSettings:
         number(0.1, 10_000.0),
         "executions that a batch job is carried out on in a second; it may ask for less",
     )
+    replay_check: bool = setting(
+        True, SWITCH, "whether open executions are replayed dry against the code after the start"
+    )
     heartbeat_interval: float = setting(
         5.0, duration(0.0, 3600.0), "how often, at most, the details of heartbeats are written to the journal"
     )

@@ -64,7 +64,7 @@ class Blocking:
         engine = self._engine
 
         def again() -> None:
-            if engine.live(live.record.key) is live and live.blocked is not None:
+            if engine.live(live.record.key) is live and live.blocked is not None and not engine.closing:
                 engine.spawn(self.reload(live))
 
         asyncio.get_running_loop().call_later(wait_s, again)

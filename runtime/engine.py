@@ -30,7 +30,7 @@ from .core import commands as cmd
 from .core import events as ev
 from .core.commands import Command
 from .core.definition import WorkflowDefinition
-from .core.events import Closing, Happening, WorkflowStarted
+from .core.events import Closing, Happening
 from .core.instance import ActivationFailed, Instance, RejectedUpdate, RunningHandler
 from .core.payload import Payload
 from .core.payload_groups import groups_of
@@ -39,7 +39,9 @@ from .deletions import Deletions
 from .follow_ups import Ending, next_request, with_next_run
 from .handover import first_handover, still_awaited, updates_last, waits_to_begin, withdrawn
 from .journal.errors import HistoryDamaged, StorageFull
+from .lines import TracedInstance, with_lines
 from .live import Incoming, LiveExecution
+from .metrics import MetricMeter
 from .own_clocks import OwnClocks
 from .pausing import Pauses, own_pause
 from .pending_activities import PendingActivities
@@ -56,6 +58,7 @@ from .ports import (
 )
 from .queries import Queries
 from .relations import Relations
+from .replay_check import ReplayCheck
 from .requests import (
     AlreadyRunning,
     EngineClosed,
@@ -68,7 +71,7 @@ from .resets import Resets
 from .schedules.runner import Schedules
 from .sealing import Sealing
 from .starts import Starts
-from .task_queues import ServingWorker, TaskQueues
+from .task_queues import MakeInstance, ServingWorker, TaskQueues
 from .timekeeping import Timekeeper
 from .timers import Alarm
 from .transit import Transit
@@ -105,6 +108,8 @@ class EngineLimits:
     """Executions that a batch job is carried out on in a second; it may ask for less."""
     look_ahead_s: float = 600.0
     """Timers that are due within this time are in memory; the journal knows of later ones."""
+    replay_check_after_s: float | None = 1.0
+    """How long after a worker came the open executions of its task queue are replayed dry; None for not at all."""
 
 
 @dataclass(slots=True)
@@ -182,6 +187,7 @@ class Engine:
         self.resets = Resets(self)
         self.deletions = Deletions(self)
         self.batches = Batches(self)
+        self.replay_check = ReplayCheck(self)
         self._outbox_id = self._parked_id = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -200,6 +206,7 @@ class Engine:
 
     async def __aexit__(self, *exc: object) -> None:
         self.closing = True
+        await self.replay_check.close()
         for worker in self._workers:
             worker.activities.closing = True
         for worker in list(self._workers):
@@ -232,7 +239,7 @@ class Engine:
         task_queue: str,
         workflows: Mapping[str | None, WorkflowDefinition],
         runner: ActivityRunner,
-        make_instance: Callable[[WorkflowDefinition, WorkflowStarted], Instance],
+        make_instance: MakeInstance,
         *,
         activities_max: int | None = None,
         local_activities_max: int | None = None,
@@ -240,6 +247,7 @@ class Engine:
         queue_activities_per_second: float | None = None,
         sealing: Sealing | None = None,
         local_only: bool = False,
+        meter: MetricMeter = MetricMeter.noop,
     ) -> ServingWorker:
         """Serve a task queue, beside the workers that do already: what waits for it goes on.
 
@@ -260,6 +268,8 @@ class Engine:
             workflows, slots, runner, make_instance, queue_activities_per_second, sealing, local_only
         )
         self._serve(task_queue, worker)
+        if workflows:
+            self.replay_check.look_at(task_queue, self.starts.last_key, meter)
         return worker
 
     def _serve(self, task_queue: str, worker: ServingWorker) -> None:
@@ -742,7 +752,7 @@ class Engine:
             return
         entry = self._runs_now(live)
         served = entry is not None
-        if served and not live.rebuildable and live.blocked is None:
+        if served and not live.rebuildable and not live.failures:
             self.spawn(self.blocking.reload(live))
             return
         runs = served and live.rebuildable and not waits_to_begin(live, live.clock_us(self.now_us()))
@@ -855,7 +865,12 @@ class Engine:
         assert definition is not None
         if live.instance is None and live.history:
             self.counters.replays += 1
-        return live.ensure_instance(partial(entry.make_instance, definition))
+        try:
+            return live.ensure_instance(partial(entry.make_instance, definition, kind=Instance))
+        except HistoryDiverged as error:
+            opened = live.as_opened if live.opened else None
+            traced = entry.make_instance(definition, live.as_opened(live.first_event()), TracedInstance)
+            raise with_lines(error, traced, live.history or (), opened) from None
 
     def _note_dropped_signals(self, record: ExecutionRecord, instance: Instance) -> None:
         for name, error in instance.dropped_signals:

@@ -22,6 +22,7 @@ from .core.events import (
     WorkflowStarted,
 )
 from .core.instance import ActivationFailed, Instance, RejectedUpdate
+from .core.replay import HistoryDiverged
 from .core.state import ExecutionState
 from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History
 
@@ -321,10 +322,14 @@ def _placed(body: Body, behind: Mapping[str, int]) -> Body:
 def blocked_by(error: BaseException, previous: Blocked | None, now_us: int) -> Blocked:
     """Why an execution cannot go on: the cause, and the line of the user's code that it came from."""
     cause = error.__cause__ if isinstance(error, ActivationFailed) and error.__cause__ is not None else error
-    text = f"{type(cause).__name__}: {cause}"
+    text, where = str(cause), ""
+    if isinstance(cause, HistoryDiverged):
+        text, where = f"{cause.difference}: {cause.remedy}", cause.replayed_at or cause.agreed_at
+    where = where or source_line(cause)
+    text = f"{type(cause).__name__}: {text}"
     if previous is not None and previous.cause == text:
         return Blocked(text, previous.where, previous.since_us, previous.attempts + 1)
-    return Blocked(text, source_line(cause), now_us, 1)
+    return Blocked(text, where, now_us, 1)
 
 
 def source_line(error: BaseException) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from .activity_keys import ActivityKeys
 from .activity_slots import ActivitySlots
@@ -32,6 +32,17 @@ def _kind_of(request: AttemptRequest) -> _Kind:
     return _Kind(request.command.activity_type, request.command.local)
 
 
+_Code = TypeVar("_Code", bound=Instance)
+
+
+class MakeInstance(Protocol):
+    """How a worker makes the code of an execution."""
+
+    def __call__(self, definition: WorkflowDefinition, start: WorkflowStarted, kind: type[_Code]) -> _Code:
+        """An instance of this class."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class ServingWorker:
     """A worker as the engine knows it."""
@@ -39,7 +50,7 @@ class ServingWorker:
     workflows: Mapping[str | None, WorkflowDefinition]
     activities: ActivitySlots
     runner: ActivityRunner
-    make_instance: Callable[[WorkflowDefinition, WorkflowStarted], Instance]
+    make_instance: MakeInstance
     queue_per_second: float | None = None
     """The rate that it asks for on behalf of all workers of its queue."""
     sealing: Sealing | None = None

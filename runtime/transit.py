@@ -285,11 +285,16 @@ class Transit:
 
     async def rebuild(self, live: LiveExecution, entry: ServingWorker) -> None:
         """The code is rebuilt from a history with sealed payloads; raises as `DataConverter.open` and `replay`."""
-        assert entry.sealing is not None
-        closed = self._opened_now(live, entry.sealing, _happenings(live.history or ()))
-        opened = await entry.sealing.opened(closed, _scope(live))
-        live.opened |= {id(body): (body, after) for body, after in zip(closed, opened, strict=True)}
+        await self.open_history(live, entry.sealing)
         self._engine.instance_of(live, entry)
+
+    async def open_history(self, live: LiveExecution, sealing: Sealing | None) -> None:
+        """What was handed over is in `live.opened`, as far as it was sealed; raises what a codec or a driver raises."""
+        if sealing is None:
+            return
+        closed = self._opened_now(live, sealing, _happenings(live.history or ()))
+        opened = await sealing.opened(closed, _scope(live))
+        live.opened |= {id(body): (body, after) for body, after in zip(closed, opened, strict=True)}
 
     async def query(
         self,

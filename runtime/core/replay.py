@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,17 +28,28 @@ class HistoryDiverged(Exception):
         self.activation = activation
         self.recorded = recorded
         self.replayed = replayed
+        self.event = 1 if recorded is None else recorded.sequence
+        """Whoever resets the execution to this event has its code asked anew where the two part."""
         self.agreed: Agreement | None = None
         self.replayed_at = ""
         self.agreed_at = ""
 
     def __str__(self) -> str:
         place = f" at {self.replayed_at}" if self.replayed_at else ""
+        return f"{self.difference}{place}: {self.remedy}"
+
+    @property
+    def difference(self) -> str:
+        """Both sides in one sentence."""
         return (
             f"in activation {self.activation} the history has {self.recorded_text}, "
-            f"but the code now asks for {self.replayed_text}{place}: "
-            "bring back the code that this execution began with, or let it end before its code changes"
+            f"but the code now asks for {self.replayed_text}"
         )
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return "put the new code behind workflow.patched(), or bring back the code that it began with until it has ended"
 
     @property
     def recorded_text(self) -> str:
@@ -140,8 +151,21 @@ def replay(
         HistoryDiverged: the code asks for something else than it did.
         ActivationFailed: the code raises where it did not.
     """
-    matcher = matcher or Exact()
     done, waiting = activations(history)
+    for _ in in_steps(instance, history, done, opened, matcher):
+        pass
+    return waiting
+
+
+def in_steps(
+    instance: Instance,
+    history: Sequence[Event],
+    done: Sequence[Activation],
+    opened: Callable[[Happening], Happening] | None = None,
+    matcher: Matcher | None = None,
+) -> Iterator[None]:
+    """Replay the activations of a history one by one; raises as `replay`."""
+    matcher = matcher or Exact()
     sizes = _Sizes(history)
     instance.replaying = True
     instance.patches.recorded = {
@@ -153,8 +177,8 @@ def replay(
         if opened is not None:
             activation.inputs = [opened(body) for body in activation.inputs]
         matcher.step(instance, activation)
+        yield
     instance.replaying = False
-    return waiting
 
 
 class _Sizes:
@@ -178,6 +202,7 @@ def diverged(
 ) -> HistoryDiverged:
     """The error of a difference, with the last command before it."""
     error = HistoryDiverged(activation.number, recorded, replayed)
+    error.event = activation.given_until if recorded is None else recorded.sequence
     error.agreed = agreed
     return error
 

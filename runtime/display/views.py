@@ -15,10 +15,12 @@ from ..core import commands as cmd
 from ..core import events as ev
 from ..core.events import Event, event_name
 from ..core.payload import Failure, Payload
+from ..core.replay import HistoryDiverged
 from ..core.retry import RetryRule
 from ..core.skipping import ClockStart, TimeSkipping
 from ..core.state import ExecutionState, PendingActivity
 from ..journal import SqliteJournal
+from ..misfits import Misfit
 from ..pausing import described
 from ..ports import (
     PAUSED,
@@ -32,6 +34,7 @@ from ..ports import (
     ParkedMessage,
     Pause,
 )
+from ..replay_check import CheckReport
 from . import Json
 
 __all__ = [
@@ -40,8 +43,10 @@ __all__ = [
     "change",
     "execution",
     "journal",
+    "misfit",
     "parked",
     "pause",
+    "replay_check",
     "shown",
     "waiting_for",
     "waiting_in_line",
@@ -357,6 +362,46 @@ def batch_job(job: BatchJob) -> Json:
         "per_second": job.per_second,
         "stopped_by": job.stopped_by,
         "stop_reason": job.stop_reason,
+    }
+
+
+def misfit(found: Misfit) -> Json:
+    """An execution that does not fit the code: both sides of the first difference, as far as there are two."""
+    error = found.error
+    row: dict[str, Any] = {
+        "workflow_id": found.workflow_id,
+        "run_id": found.run_id,
+        "type": found.workflow_type,
+        "verdict": found.verdict,
+    }
+    if not isinstance(error, HistoryDiverged):
+        return row | {"problem": found.problem, "where": found.where}
+    recorded = error.recorded
+    return row | {
+        "activation": error.activation,
+        "event": error.event,
+        "agreed": error.agreed_text,
+        "agreed_at": error.agreed_at,
+        "recorded": error.recorded_text,
+        "recorded_at": "" if recorded is None else instant(recorded.at_us),
+        "replayed": error.replayed_text,
+        "replayed_at": error.replayed_at,
+        "problem": error.remedy,
+    }
+
+
+def replay_check(found: CheckReport) -> Json:
+    """How open executions fit the code of the workers of a task queue."""
+    return {
+        "task_queue": found.task_queue,
+        "began_at": instant(found.began_us),
+        "took_s": found.took_s,
+        "checked": found.checked,
+        "fits": found.fits,
+        "needs_patch": found.needs_patch,
+        "blocked": found.blocked,
+        "not_checked": found.not_checked,
+        "misfits": [misfit(each) for each in found.misfits],
     }
 
 

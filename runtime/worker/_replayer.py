@@ -21,11 +21,11 @@ from ..core.payload import Failure
 from ..core.replay import HistoryDiverged, Matcher
 from ..exceptions import ApplicationError
 from ..interceptors import Interceptor, WorkflowInterceptorClassInput
+from ..lines import TracedInstance
 from ..sealing import Scope, Sealing
 from ..transit import asked_in
 from ..values import ConvertedValues
 from ..workflow._intercepting import inbound_of
-from ._lines import TracedInstance
 from ._registration import workflows_by_name
 from .workflow_sandbox import SandboxedWorkflowRunner, UnsandboxedWorkflowRunner, WorkflowRunner
 

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from .. import guard
 from ..client import Client
@@ -47,6 +47,9 @@ from .workflow_sandbox import SandboxedWorkflowRunner, UnsandboxedWorkflowRunner
 
 _log = logging.getLogger(__name__)
 _NOTHING: Sequence[Any] = ()
+
+
+_Code = TypeVar("_Code", bound=Instance)
 
 
 class Worker:
@@ -331,14 +334,17 @@ class Worker:
             activities_per_second=self._config.get("max_activities_per_second"),
             queue_activities_per_second=self._config.get("max_task_queue_activities_per_second"),
             local_only=self._config.get("no_remote_activities", False),
+            meter=self._meter,
         )
 
     def _instance(
-        self, values: ConvertedValues, definition: WorkflowDefinition, start: WorkflowStarted
-    ) -> Instance:
-        instance = Instance(
-            definition, start, values, inbound=self._inbound, failure_types=self._failure_types
-        )
+        self,
+        values: ConvertedValues,
+        definition: WorkflowDefinition,
+        start: WorkflowStarted,
+        kind: type[_Code],
+    ) -> _Code:
+        instance = kind(definition, start, values, inbound=self._inbound, failure_types=self._failure_types)
         assert self._functions is not None
         instance.extras["build_id"] = self._config.get("build_id") or ""
         instance.extras["deployment"] = self._config.get("deployment_config")

@@ -58,10 +58,17 @@ async function loadQuarantine() {
 
 function paintHealth(problem) {
   const chip = (kind, label, value, title) => h("span", { class: `health-item ${kind}`, title }, h("i", { class: "dot" }), h("span", { class: "label" }, label), h("b", {}, value));
+  const replayChip = (check) => {
+    const misfits = check.needs_patch + check.blocked;
+    const text = check.misfits.map((one) => `${one.workflow_id} ${one.verdict}: ${one.recorded ? `recorded ${one.recorded}, now ${one.replayed} at ${one.replayed_at}` : `${one.problem} at ${one.where}`}`);
+    return chip(misfits ? "bad" : check.took_s === null ? "warn" : "good", "replay check",
+      `${check.took_s === null ? `${check.checked} so far, ` : ""}${misfits ? `${misfits} of ${check.checked} do not fit` : `${check.fits} fit`}`,
+      [`task queue ${check.task_queue}: open executions replayed against the code`, ...text].join("\n"));
+  };
   if (problem || !status) {
     return by("health").replaceChildren(chip("bad", "gateway", problem ? `not reached: ${problem}` : "asking…"));
   }
-  const { mqtt = {}, engine = {}, outbox = {}, journal = {}, pauses = [], batch_jobs: jobs = [] } = status;
+  const { mqtt = {}, engine = {}, outbox = {}, journal = {}, pauses = [], batch_jobs: jobs = [], replay_checks: checks = [] } = status;
   const speed = status.clock_speed && status.clock_speed !== 1 ? ` ×${status.clock_speed}` : "";
   by("health").replaceChildren(
     chip(isLive === false ? "warn" : "good", "gateway", `${plain(status.gateway)}${isLive === false ? " (not live)" : ""}`, `pid ${status.pid}, version ${status.version}, up since ${clock(status.started_at)}`),
@@ -69,6 +76,7 @@ function paintHealth(problem) {
     chip("good", "open", engine.open ?? "?", `${engine.activities_running} activities running, ${engine.steps} steps, ${engine.commits} commits`),
     chip(engine.blocked ? "bad" : "good", "blocked", engine.blocked ?? "?"),
     engine.paused || pauses.length ? chip("warn", "paused", engine.paused ?? "?", pauses.map((one) => `${one.scope.replace("_", " ")} ${one.name}: ${one.reason}`).join("\n")) : "",
+    ...checks.filter((check) => check.checked).map(replayChip),
     ...jobs.map((job) => chip(job.failed ? "warn" : "good", `batch ${job.operation}`, `${job.completed + job.failed} of ${job.total}`, `${job.query}\n${job.reason}`)),
     chip(outbox.waiting > 100 ? "warn" : "good", "outbox", outbox.waiting ?? "?", `${outbox.sent} sent`),
     chip("good", "journal", bytes(journal.bytes), `${journal.path}, WAL ${bytes(journal.wal_bytes)}`),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from overwinter import workflow
+from overwinter.runtime.engine import EngineLimits
 from overwinter.runtime.journal import SqliteJournal
 from overwinter.runtime.journal.errors import HistoryDamaged
 from tests.unit.gateways import QUEUE, SqliteGateway, until
@@ -118,3 +119,22 @@ async def test_only_the_damaged_execution_is_set_aside(durable: SqliteGateway, h
             return record.blocked is not None and "HistoryDamaged" in record.blocked.cause
 
         await until(is_blocked, what="the damaged execution is listed as blocked")
+
+
+@pytest.mark.parametrize("harm", [_flip_a_bit, _delete_one, _nothing])
+async def test_damage_is_found_before_anything_happens_to_the_execution(
+    durable: SqliteGateway, harm: Harm
+) -> None:
+    key = await _two_waiting(durable)
+    _harm(durable.path, key, harm)
+    async with durable.on([Collects], limits=EngineLimits(replay_check_after_s=0)) as client:
+        await client.engine.replay_check.settled()
+        report = client.engine.replay_check.reports[QUEUE]
+        is_hurt = harm is not _nothing
+        assert (report.fits, report.blocked) == (2 - is_hurt, is_hurt)
+
+        async def listed() -> bool:
+            return [r.workflow_id for r in await durable.journal.executions(blocked=True)] == ["hurt"]
+
+        if is_hurt:
+            await until(listed)

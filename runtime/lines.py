@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FrameType
 from typing import Any
 
-from ..core.commands import CLOSING, Command
-from ..core.instance import Instance
-from ..core.replay import HistoryDiverged
-from ..live import is_foreign
+from .core import replay
+from .core.commands import CLOSING, Command
+from .core.events import Event, Happening
+from .core.instance import ActivationFailed, Instance
+from .core.replay import HistoryDiverged
+from .live import is_foreign
+
+_ACTIVATE = Instance._activate.__code__  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 class TracedInstance(Instance):
@@ -55,8 +59,10 @@ class TracedInstance(Instance):
             error.agreed_at = lines.get(id(error.agreed[1]), (None, ""))[1]
         if error.replayed is not None:
             error.replayed_at = lines.get(id(error.replayed), (None, ""))[1]
-        elif not self.closed:
-            error.replayed_at = self._waits_at()
+        if not error.replayed_at and not self.closed:
+            error.replayed_at = (
+                self._waits_at()
+            )  # What a task asked for that none of its code runs in has no line.
 
     def _waits_at(self) -> str:
         """Where the code waits: the innermost line of its own in the first task that is not done."""
@@ -67,8 +73,28 @@ class TracedInstance(Instance):
         return ""
 
 
+def with_lines(
+    error: HistoryDiverged,
+    instance: TracedInstance,
+    history: Sequence[Event],
+    opened: Callable[[Happening], Happening] | None,
+) -> HistoryDiverged:
+    """The error with the lines of its two sides, from another replay on this new instance; as it is if that ends otherwise."""
+    try:
+        replay.replay(instance, history, opened)
+    except HistoryDiverged as again:
+        instance.explain(again)
+        return again
+    except ActivationFailed:
+        return error
+    finally:
+        instance.evict()
+    return error
+
+
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
+    """The calls of an activation that are under way, the innermost first."""
+    while frame is not None and frame.f_code is not _ACTIVATE:
         yield frame
         frame = frame.f_back
 
