@@ -27,9 +27,9 @@ from .command_line import (
     OK,
     USAGE,
     Gateway,
-    Place,
     UsageError,
     ask_running,
+    data_converter_of,
     json_arguments,
     load_settings,
     place_of,
@@ -43,6 +43,7 @@ from .ports import GatewayReader, Json, OperationRefused
 from .settings import SettingsError, load
 
 if TYPE_CHECKING:
+    from overwinter.runtime.converter import DataConverter
     from overwinter.runtime.ports import Journal
 
 READABLE_WHEN_STOPPED: Final = ("list", "show", "quarantine", "status")
@@ -189,7 +190,7 @@ def _count(text: str) -> int:
 
 
 @asynccontextmanager
-async def open_journal(path: Path) -> AsyncGenerator[GatewayReader]:
+async def open_journal(path: Path, converter: DataConverter) -> AsyncGenerator[GatewayReader]:
     """The read operations over the journal of a gateway that is not running.
 
     Raises:
@@ -201,15 +202,16 @@ async def open_journal(path: Path) -> AsyncGenerator[GatewayReader]:
     from .operations import read_journal
 
     try:
-        async with read_journal(path) as journal:
+        async with read_journal(path, converter) as journal:
             yield journal
     except JournalError as error:
         raise OperationRefused(str(error), hint=str(getattr(error, "hint", ""))) from error
 
 
 @asynccontextmanager
-async def _reading(place: Place) -> AsyncGenerator[Gateway]:
+async def _reading(arguments: argparse.Namespace) -> AsyncGenerator[Gateway]:
     """The running gateway, or its journal when it is stopped."""
+    place = place_of(arguments)
     client = ControlClient(place.socket)
     try:
         await client.call("status")
@@ -219,7 +221,7 @@ async def _reading(place: Place) -> AsyncGenerator[Gateway]:
                 f"no gateway answers on {place.socket}, and there is no journal {place.journal}"
             ) from None
         print(f"the gateway is stopped; this is from its journal {place.journal}", file=sys.stderr)
-        async with open_journal(place.journal) as journal:
+        async with open_journal(place.journal, data_converter_of(arguments)) as journal:
             yield Gateway(None, journal)
         return
     yield Gateway(client)
@@ -233,7 +235,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     async def ask() -> None:
-        async with _reading(place_of(arguments)) as gateway:
+        async with _reading(arguments) as gateway:
             answer = await gateway.call(
                 "list", status=arguments.status, type=arguments.type, limit=arguments.limit
             )
@@ -246,7 +248,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     async def ask() -> None:
-        async with _reading(place_of(arguments)) as gateway:
+        async with _reading(arguments) as gateway:
             answer = await gateway.call("show", workflow_id=arguments.workflow_id, run_id=arguments.run_id)
             now = await gateway.now()
         print_answer(arguments, answer, lambda terminal: timeline.render(answer, terminal, now))
@@ -257,7 +259,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _quarantine(arguments: argparse.Namespace) -> int:
     async def ask() -> None:
-        async with _reading(place_of(arguments)) as gateway:
+        async with _reading(arguments) as gateway:
             answer = await gateway.call("quarantine", limit=arguments.limit)
         print_answer(arguments, answer, lambda terminal: listing.quarantine(answer, terminal))
 
@@ -267,7 +269,7 @@ def _quarantine(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     async def ask() -> None:
-        async with _reading(place_of(arguments)) as gateway:
+        async with _reading(arguments) as gateway:
             answer = await gateway.call("status")
         print_answer(arguments, answer, lambda terminal: listing.status(answer, terminal))
 
@@ -334,11 +336,13 @@ def _replay(arguments: argparse.Namespace) -> int:
     except catalog.CatalogError as error:
         raise UsageError(str(error)) from error
 
+    converter = data_converter_of(arguments)
+
     async def check() -> Json:
         if arguments.paths:
-            return await replay(found, exported(arguments.paths), _progress("replayed"))
+            return await replay(found, exported(arguments.paths), _progress("replayed"), converter)
         async with _journal_of(arguments) as journal:
-            return await replay(found, open_histories(journal), _progress("replayed"))
+            return await replay(found, open_histories(journal), _progress("replayed"), converter)
 
     try:
         answer = asyncio.run(check())

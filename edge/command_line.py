@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import difflib
 import getpass
 import json
@@ -13,13 +14,16 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, cast
 
 from overwinter.runtime.display.terminal import Terminal, escape
 
 from .control import ControlClient, OperationFailed
 from .ports import GatewayReader, Json, UnknownExecution
 from .settings import GatewaySettings, load
+
+if TYPE_CHECKING:
+    from overwinter.runtime.converter import DataConverter
 
 OK, FAILED, USAGE, NOT_RUNNING = 0, 1, 2, 3
 NEAR_IDS_MAX: Final = 5
@@ -84,6 +88,27 @@ def place_of(arguments: argparse.Namespace) -> Place:
     """Where the gateway of a command line is."""
     state_dir = arguments.state_dir or load_settings(arguments).gateway.state_dir
     return Place(state_dir / SOCKET_NAME, state_dir / JOURNAL_NAME)
+
+
+def data_converter_of(arguments: argparse.Namespace) -> DataConverter:
+    """How the gateway of a command line stores values; the default when no settings are there, or asked for.
+
+    Raises:
+        SettingsError: the settings do not fit.
+    """
+    # Not loaded to ask a running gateway.
+    from overwinter.runtime.converter import DataConverter
+
+    from .payloads import data_converter
+
+    only_state_dir = arguments.state_dir is not None and arguments.settings is None
+    if only_state_dir or not settings_path(arguments).exists():
+        return DataConverter.default
+    settings = load_settings(arguments)
+    if arguments.state_dir is not None:
+        general = dataclasses.replace(settings.gateway, state_dir=arguments.state_dir)
+        settings = dataclasses.replace(settings, gateway=general)
+    return data_converter(settings)
 
 
 class Gateway:

@@ -25,6 +25,8 @@ from overwinter.runtime.clock import SystemClock, SystemEntropy
 from overwinter.runtime.converter import DataConverter
 from overwinter.runtime.display import views
 from overwinter.runtime.engine import Engine, EngineLimits
+from overwinter.runtime.external_storage import FolderOfAnotherJournal
+from overwinter.runtime.external_storage.collecting import collecting
 from overwinter.runtime.journal import JournalError, SqliteJournal, StorageFailed
 from overwinter.runtime.ports import Batch
 from overwinter.runtime.values import ConvertedValues
@@ -35,6 +37,7 @@ from .intake import Intake
 from .mqtt import MqttSession
 from .operations import Operations
 from .outbox import Outbox
+from .payloads import data_converter
 from .ports import Json
 from .settings import GatewaySettings
 from .topics import TopicFilter
@@ -57,8 +60,8 @@ class Gateway:
         found: catalog.Catalog,
         engine: Engine,
         broker: tuple[str, int] | None,
+        converter: DataConverter,
     ) -> None:
-        converter = DataConverter.default
         values = ConvertedValues(converter)
         self.settings = settings
         self.engine = engine
@@ -166,6 +169,7 @@ class Gateway:
             )
             await stop.wait()
             group.cancel_scope.cancel()
+        await self.intake.close()
 
     async def _serve_page(self, group: anyio.abc.TaskGroup) -> None:
         try:
@@ -218,7 +222,7 @@ async def run(settings: GatewaySettings) -> int:
     with _signals(stop.set):
         try:
             return await _run(settings, stop)
-        except (JournalError, catalog.CatalogError) as error:
+        except (JournalError, catalog.CatalogError, FolderOfAnotherJournal) as error:
             print(f"overwinter: {error}", file=sys.stderr)
             return STORAGE_FAILED if isinstance(error, StorageFailed) else FAILED
 
@@ -229,6 +233,7 @@ async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
     # Python's default pace, costs a third of its throughput.
     gc.set_threshold(50_000, 20, 50)
     found = catalog.load(settings.gateway.modules, settings.gateway.python_path)
+    converter = data_converter(settings)
     state_dir = settings.gateway.state_dir
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine: Engine | None = None
@@ -243,7 +248,9 @@ async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
                 Engine(journal, clock, SystemEntropy(), _limits(settings))
             )
             broker = await stack.enter_async_context(_broker_of(settings))
-            gateway = Gateway(settings, found, engine, broker)
+            # Before the worker, which would do it at its own pace.
+            await stack.enter_async_context(collecting(converter, engine, settings.payloads.collect_interval))
+            gateway = Gateway(settings, found, engine, broker, converter)
             if found.workflows or found.activities:
                 await stack.enter_async_context(
                     Worker(

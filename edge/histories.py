@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from overwinter.runtime.client import WorkflowHistory
+from overwinter.runtime.converter import DataConverter
 from overwinter.runtime.core.commands import PublishMessage, SignalWithStart
 from overwinter.runtime.core.events import Event, event_name
 from overwinter.runtime.display import views
@@ -124,13 +125,18 @@ def _read(file: Path) -> WorkflowHistory:
     return WorkflowHistory(start.workflow_id or history.workflow_id, history.events)
 
 
-async def replay(catalog: Catalog, histories: AsyncIterator[WorkflowHistory], progress: Progress) -> Json:
+async def replay(
+    catalog: Catalog,
+    histories: AsyncIterator[WorkflowHistory],
+    progress: Progress,
+    converter: DataConverter = DataConverter.default,
+) -> Json:
     """Which histories fit the workflows of the catalog; nothing that they ask for is carried out.
 
     Raises:
         ValueError: the catalog has no workflow.
     """
-    replayer = Replayer(workflows=catalog.workflows)
+    replayer = Replayer(workflows=catalog.workflows, data_converter=converter)
     count = 0
     misfits: list[Json] = []
     async with replayer.workflow_replay_iterator(histories) as results:

@@ -18,11 +18,12 @@ import hashlib
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from overwinter.devices.commands import ANSWER_SIGNAL, AnswerRefused, check_answer, parse_id
 from overwinter.runtime.core.definition import WorkflowDefinition
 from overwinter.runtime.core.events import Signaled
+from overwinter.runtime.core.payload_groups import Group
 from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import StorageFull
 from overwinter.runtime.ports import ParkedMessage
@@ -37,6 +38,7 @@ from overwinter.runtime.values import ConvertedValues
 
 from .decoding import MessageRefused, decode_json
 from .mqtt_messages import Received
+from .sealing_line import SealingLine
 from .topics import TopicFilter
 from .triggers import Effect, Ignored, Refused, SignalWithStart, SignalWorkflow, StartWorkflow, Triggers
 
@@ -48,8 +50,13 @@ _FULL_RETRY_S: Final = 1.0
 _PARKED_BYTES_MAX: Final = 64 * 1024
 _EVENT_ID_MAX: Final = 200
 """Characters of an event id that are kept as they are; of a longer one, a digest."""
+_CONFLICT: Final = {"ignore": "use_existing", "refuse": "fail", "terminate": "terminate_existing"}
 QOS_0_MAX: Final = 2_000
 """Messages at QoS 0 that may wait for their commit; the broker's flow control does not count these."""
+
+
+Action: TypeAlias = Callable[[tuple[str, bytes] | None], asyncio.Future[Any]]
+"""Has an effect on the engine, together with the key that tells a redelivery; done when it is durable."""
 
 
 class Acknowledger(Protocol):
@@ -83,6 +90,7 @@ class Intake:
         self._triggers = triggers
         self._workflows = workflows
         self._values = values
+        self._line = SealingLine()
         self._answers = answers
         self._task_queue = task_queue
         self._flags_redelivery = flags_redelivery
@@ -93,6 +101,10 @@ class Intake:
         self._waiting_at_qos_0 = 0
         self._under_way: dict[str, list[Callable[[], None]]] = {}
         """By key of an effect that is not durable yet: what to do for repeats of its message once it is."""
+
+    async def close(self) -> None:
+        """What is not in the engine by now has no effect, and is not acknowledged."""
+        await self._line.close()
 
     def connect(self, session: Acknowledger) -> None:
         """Acknowledge to this session."""
@@ -164,16 +176,28 @@ class Intake:
             return
         (workflow_id, run_id), _ = parse_id(answer["id"])
 
-        def tell(key: tuple[str, bytes] | None) -> asyncio.Future[Any]:
-            signal = Signaled(ANSWER_SIGNAL, self._values.encode((answer,)), caused_by=received.topic)
+        values = self._values.for_receiver(workflow_id, run_id=run_id)
+
+        def tell(args: Group, key: tuple[str, bytes] | None) -> asyncio.Future[Any]:
+            signal = Signaled(ANSWER_SIGNAL, args, caused_by=received.topic)
             return self._engine.signal(workflow_id, run_id, signal, received=key)
 
-        self._carry_out(received, [("answered", tell)])
+        self._carry_out(received, [("answered", self._sealed(values, answer, tell))])
+
+    def _sealed(
+        self,
+        values: ConvertedValues,
+        argument: Any,
+        act: Callable[[Group, tuple[str, bytes] | None], asyncio.Future[Any]],
+    ) -> Action:
+        """The action that seals an argument, and then acts with it."""
+        args = values.encode((argument,))
+        return lambda key: self._line.then(values.converter, args, lambda sealed: act(sealed, key))
 
     # -- effects -------------------------------------------------------------------------------------
 
     def _apply(self, received: Received, effects: list[Effect]) -> None:
-        actions: list[tuple[str, Callable[[tuple[str, bytes] | None], asyncio.Future[Any]]]] = []
+        actions: list[tuple[str, Action]] = []
         for effect in effects:
             problem = self._misfit(effect)
             if problem is not None:
@@ -201,33 +225,40 @@ class Intake:
             return f"{type(error).__name__}: {error}"
         return None
 
-    def _action(
-        self, effect: Effect, topic: str
-    ) -> Callable[[tuple[str, bytes] | None], asyncio.Future[Any]]:
-        args = self._values.encode((effect.argument,))
-        if isinstance(effect, SignalWorkflow):
-            signal = Signaled(effect.signal, args, caused_by=topic)
-            return lambda key: self._engine.signal(effect.workflow_id, None, signal, received=key)
+    def _action(self, effect: Effect, topic: str) -> Action:
+        values = self._values.for_receiver(effect.workflow_id, workflow_type=effect.workflow)
+
+        def signal(args: Group, key: tuple[str, bytes] | None) -> asyncio.Future[Any]:
+            assert isinstance(effect, SignalWorkflow)
+            body = Signaled(effect.signal, args, caused_by=topic)
+            return self._engine.signal(effect.workflow_id, None, body, received=key)
+
+        def start(args: Group, key: tuple[str, bytes] | None) -> asyncio.Future[Any]:
+            assert not isinstance(effect, SignalWorkflow)
+            request = self._start(effect, args, topic)
+            return self._engine.start(request, on_conflict=_CONFLICT[effect.if_running], received=key)
+
+        act = signal if isinstance(effect, SignalWorkflow) else start
+        return self._sealed(values, effect.argument, act)
+
+    def _start(self, effect: StartWorkflow | SignalWithStart, args: Group, topic: str) -> StartRequest:
         assert effect.workflow is not None
-        request = StartRequest(
+        signal: Signaled | None = None
+        if isinstance(effect, SignalWithStart):
+            signal, args = Signaled(effect.signal, args, caused_by=topic), ()
+        return StartRequest(
             workflow_id=effect.workflow_id,
             workflow_type=effect.workflow,
             task_queue=effect.task_queue or self._task_queue,
-            args=args if isinstance(effect, StartWorkflow) else (),
-            signal=Signaled(effect.signal, args, caused_by=topic)
-            if isinstance(effect, SignalWithStart)
-            else None,
+            args=args,
+            signal=signal,
             caused_by=topic,
         ).under(effect.concurrency)
-        conflict = {"ignore": "use_existing", "refuse": "fail", "terminate": "terminate_existing"}[
-            effect.if_running
-        ]
-        return lambda key: self._engine.start(request, on_conflict=conflict, received=key)
 
     def _carry_out(
         self,
         received: Received,
-        actions: list[tuple[str, Callable[[tuple[str, bytes] | None], asyncio.Future[Any]]]],
+        actions: list[tuple[str, Action]],
     ) -> None:
         """Carry out each action that no earlier delivery has carried out, then acknowledge."""
         left = len(actions)
@@ -253,7 +284,7 @@ class Intake:
         self,
         received: Received,
         name: str,
-        action: Callable[[tuple[str, bytes] | None], asyncio.Future[Any]],
+        action: Action,
         key: tuple[str, bytes] | None,
         done: Callable[[], None],
     ) -> None:
@@ -265,7 +296,8 @@ class Intake:
             error = None if future.cancelled() else future.exception()
             if future.cancelled() or isinstance(error, EngineClosed):
                 return  # not acknowledged: it comes again at the next start
-            if isinstance(error, StorageFull):
+            # An OSError is that of the folder of payload files. Nothing is acknowledged while it cannot be written.
+            if isinstance(error, StorageFull | OSError):
                 loop = asyncio.get_running_loop()
                 loop.call_later(_FULL_RETRY_S, self._try, received, name, action, key, done)
                 return

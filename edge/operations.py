@@ -10,10 +10,11 @@ from typing import Any, Final, cast
 
 from overwinter.runtime.batch_jobs import KINDS, BatchOperation, OperationKind
 from overwinter.runtime.batch_runner import NoSuchJob, TooManyJobs
-from overwinter.runtime.converter import PayloadLimitError
+from overwinter.runtime.converter import DataConverter, PayloadLimitError
 from overwinter.runtime.core.events import Signaled, WorkflowPaused, WorkflowUnpaused
 from overwinter.runtime.deletions import CannotDelete
 from overwinter.runtime.display import views
+from overwinter.runtime.display.opened import Opened
 from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import HistoryDamaged, SqliteJournal, StorageFull
 from overwinter.runtime.pausing import SCOPES, pause_of
@@ -41,8 +42,9 @@ _LINE_SHOWN: Final = 3
 class JournalReader:
     """What can be read from a journal, whether its gateway runs or not."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, converter: DataConverter = DataConverter.default) -> None:
         self._journal = journal
+        self._opened = Opened(converter)
 
     async def list(self, *, status: str | None = None, type: str | None = None, limit: int = 50) -> Json:
         """See `ports.GatewayReader`."""
@@ -77,9 +79,10 @@ class JournalReader:
             history = await self._journal.history(record)
         except HistoryDamaged as error:
             raise OperationRefused(str(error), hint=error.hint) from error
-        attempts = await self._journal.attempts(record.key)
+        attempts = [self._opened.attempt(attempt) for attempt in await self._journal.attempts(record.key)]
         paused = pause_of(record, await self._journal.pauses())
         waiting = await self._waiting_for(record, paused)
+        history = self._opened.history(history)
         return views.shown(record, history, attempts, self._running(record), waiting, paused)
 
     async def quarantine(self, *, limit: int = 50) -> Json:
@@ -123,7 +126,9 @@ class JournalReader:
 
 
 @asynccontextmanager
-async def read_journal(path: Path) -> AsyncGenerator[JournalReader]:
+async def read_journal(
+    path: Path, converter: DataConverter = DataConverter.default
+) -> AsyncGenerator[JournalReader]:
     """The read operations over the journal of a gateway that is stopped (or runs: nothing is written).
 
     Raises:
@@ -131,7 +136,7 @@ async def read_journal(path: Path) -> AsyncGenerator[JournalReader]:
     """
     journal = await SqliteJournal.open_read_only(path)
     try:
-        yield JournalReader(journal)
+        yield JournalReader(journal, converter)
     finally:
         await journal.close()
 
@@ -142,7 +147,7 @@ class Operations(JournalReader):
     def __init__(
         self, engine: Engine, values: ConvertedValues, *, task_queue: str, status: Callable[[], Json]
     ) -> None:
-        super().__init__(engine.journal)
+        super().__init__(engine.journal, values.converter)
         self._engine = engine
         self._values = values
         self._task_queue = task_queue
@@ -165,7 +170,8 @@ class Operations(JournalReader):
     ) -> Json:
         """See `ports.GatewayOperations`."""
         with _refusals():
-            signal = Signaled(name, self._values.encode(args), caused_by="operator")
+            values = self._values.for_receiver(workflow_id, run_id=run_id)
+            signal = Signaled(name, await values.stored(args), caused_by="operator")
             await self._engine.signal(workflow_id, run_id, signal)
         return {}
 
@@ -253,7 +259,7 @@ class Operations(JournalReader):
     async def batch_preview(self, *, operation: Json, query: str) -> Json:
         """See `ports.GatewayOperations`."""
         with _refusals():
-            found = await self._engine.batches.preview(self._batch_operation(operation), query)
+            found = await self._engine.batches.preview(await self._batch_operation(operation), query)
         rows = [
             {"workflow_id": each.workflow_id, "run_id": each.run_id, "type": each.workflow_type}
             for each in found.sample
@@ -275,7 +281,7 @@ class Operations(JournalReader):
         with _refusals():
             job = await self._engine.batches.start(
                 str(uuid.uuid4()),
-                self._batch_operation(operation),
+                await self._batch_operation(operation),
                 query,
                 reason=reason or "",
                 identity=by or _OPERATOR,
@@ -297,7 +303,7 @@ class Operations(JournalReader):
         with _refusals():
             return views.batch_job(await self._engine.batches.stop(job_id, by or _OPERATOR, reason or ""))
 
-    def _batch_operation(self, found: Json) -> BatchOperation:
+    async def _batch_operation(self, found: Json) -> BatchOperation:
         kind, name, args = found.get("kind"), found.get("name", ""), found.get("args", [])
         if kind not in KINDS:
             raise BadRequest(f"operation {kind!r} is unknown, expected one of {', '.join(KINDS)}")
@@ -307,7 +313,7 @@ class Operations(JournalReader):
         return BatchOperation(
             kind=cast("OperationKind", kind),
             name=name,
-            args=self._values.encode(cast("list[Any]", args)),
+            args=await self._values.for_passing().stored(cast("list[Any]", args)),
             point=point,
             signals=found.get("signals") != "exclude",
             updates=found.get("updates") != "exclude",
@@ -323,11 +329,12 @@ class Operations(JournalReader):
     ) -> Json:
         """See `ports.GatewayOperations`."""
         with _refusals():
+            values = self._values.for_receiver(workflow_id, workflow_type=type)
             request = StartRequest(
                 workflow_id=workflow_id,
                 workflow_type=type,
                 task_queue=task_queue or self._task_queue,
-                args=self._values.encode(args),
+                args=await values.stored(args),
                 caused_by="operator",
             )
             record, _ = await self._engine.start(request)
@@ -337,7 +344,7 @@ class Operations(JournalReader):
         """See `ports.GatewayOperations`."""
         after = (await self._journal.last_ids()).lsn if after_lsn is None else after_lsn
         async for change in follow(self._journal, after, self._engine.next_commit):
-            yield views.change(change)
+            yield views.change(self._opened.change(change))
 
     async def _waiting_for(self, record: ExecutionRecord, paused: Pause | None) -> str | None:
         live = self._engine.live(record.key)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+from overwinter.runtime.plain_values import DEFAULT_LIMITS
+
 from .mqtt_settings import MqttSettings, MqttSettingsError
 from .settings_reader import (
     PATH,
@@ -64,6 +66,23 @@ class JournalSettings:
     """The journal."""
 
     parked_max: int = setting(1000, whole(10, 100_000), "messages that the quarantine keeps; the oldest go")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadSettings:
+    """How values are stored: see [How to store values](../how-to/payloads.md)."""
+
+    external_bytes_min: int | None = setting(
+        None,
+        whole(1, DEFAULT_LIMITS.bytes_max),
+        "bytes from which on a value is a file beside the journal; without it all are in the journal",
+    )
+    folder: Path | None = setting(None, PATH, "the folder of these files; by default `payloads` in state_dir")
+    collect_interval: float = setting(
+        86400.0,
+        duration(60.0, 30 * 86400.0),
+        "how often files that nothing refers to any more are removed",
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +237,7 @@ class GatewaySettings:
     gateway: General
     clock: Clock
     journal: JournalSettings
+    payloads: PayloadSettings
     engine: EngineSettings
     mqtt: Mqtt
     devices: Devices
@@ -230,6 +250,7 @@ _TABLES: Final[Mapping[str, type[Any]]] = {
     "gateway": General,
     "clock": Clock,
     "journal": JournalSettings,
+    "payloads": PayloadSettings,
     "engine": EngineSettings,
     "mqtt": Mqtt,
     "devices": Devices,

@@ -270,8 +270,7 @@ class DataConverter(WithSerializationContext):
             sealed = await self.payload_codec.encode([payload.copied() for payload in sealed])
         if self.external_storage:
             sealed = await stored(self.external_storage, sealed, self._target)
-            for payload in sealed:
-                require_size(len(payload.data), DEFAULT_LIMITS)
+            _require_room(sealed)
         return sealed
 
     def seal_now(self, payloads: Sequence[Payload]) -> list[Payload] | None:
@@ -282,8 +281,10 @@ class DataConverter(WithSerializationContext):
                 return None
             sealed = self.payload_codec.encode_now(sealed) if sealed else sealed
         storage = self.external_storage
-        if storage and any(may_leave(storage, payload) for payload in sealed):
-            return None
+        if storage:
+            if any(may_leave(storage, payload) for payload in sealed):
+                return None
+            _require_room(sealed)
         return sealed
 
     async def open(self, payloads: Sequence[Payload]) -> list[Payload]:
@@ -365,6 +366,12 @@ class DataConverter(WithSerializationContext):
 
 _PARTS = ("payload_converter", "payload_codec", "failure_converter", "external_storage")
 """What may want to know the context."""
+
+
+def _require_room(payloads: Sequence[Payload]) -> None:
+    """What stays in the journal fits; without external storage, the payload converter has seen to that."""
+    for payload in payloads:
+        require_size(len(payload.data), DEFAULT_LIMITS)
 
 
 DataConverter.default = DataConverter()

@@ -182,6 +182,9 @@ class LiveExecution:
 
     def first_event(self) -> WorkflowStarted:
         """The first event; that of an execution which begins now is still to be handed over."""
+        if self.history and isinstance(self.history[0].body, WorkflowStarted):
+            # Read again since the state was made: what was opened of it goes by this one.
+            return self.history[0].body
         if self.state.start is not None:
             return self.state.start
         first = self.incoming_start

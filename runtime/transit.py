@@ -110,6 +110,8 @@ class Transit:
         if _is_ended(live):
             return False
         before = [*_happenings(live.history or ()), *live.waiting] if live.instance is None else live.waiting
+        # The history may have been read again since the state was made.
+        before = [*before, *live.state.updates_admitted.values()]
         coming = [item.body for item in (*live.incoming, *live.held)]
         try:
             closed = self._opened_now(live, sealing, [*before, *coming])

@@ -15,10 +15,12 @@ from ..core import commands as cmd
 from ..core import events as ev
 from ..core.events import Event, event_name
 from ..core.payload import Failure, Payload
+from ..core.payload_groups import ENCODED_ATTRIBUTES
 from ..core.replay import HistoryDiverged
 from ..core.retry import RetryRule
 from ..core.skipping import ClockStart, TimeSkipping
 from ..core.state import ExecutionState, PendingActivity
+from ..external_storage.references import is_reference
 from ..journal import SqliteJournal
 from ..misfits import Misfit
 from ..pausing import described
@@ -191,7 +193,8 @@ def shown(
 ) -> Json:
     """One execution with everything that is known about it."""
     state = history.state
-    closing = state.closing
+    # The state has it as it is stored, the events may have been opened.
+    closing = next((e.body for e in reversed(history.events) if type(e.body) is type(state.closing)), None)
     known = {attempt.activity: attempt for attempt in attempts}
     opened = record.status == "running"
     return {
@@ -313,7 +316,9 @@ def _plain(found: object) -> Any:
 
 
 def value(payload: Payload) -> Any:
-    """A payload as plain JSON, or a description of what cannot be read here (it may be sealed)."""
+    """A payload as plain JSON, or a description of what cannot be read here (it may be sealed, or kept elsewhere)."""
+    if is_reference(payload):
+        return f"<{sum(payload.external_bytes)} bytes, kept elsewhere: {payload.data.decode('utf-8', 'replace')[:200]}>"
     try:
         (found,) = PayloadConverter.default.from_payloads([payload])
         json.dumps(found, allow_nan=False)
@@ -325,12 +330,24 @@ def value(payload: Payload) -> Any:
 def failure(found: Failure) -> Json:
     """A failure with its causes."""
     name = found.attributes.get("type") or found.attributes.get("timeout_type") or found.kind
-    shown_failure: Json = {"message": found.message, "type": name}
-    if found.stack_trace:
-        shown_failure["stack"] = found.stack_trace
+    message, stack = _encoded(found) or (found.message, found.stack_trace)
+    shown_failure: Json = {"message": message, "type": name}
+    if stack:
+        shown_failure["stack"] = stack
     if found.cause is not None:
         shown_failure["cause"] = failure(found.cause)
     return shown_failure
+
+
+def _encoded(found: Failure) -> tuple[str, str] | None:
+    """Message and stack trace of a failure that has them in a payload, for a codec to cover."""
+    if found.attributes.get(ENCODED_ATTRIBUTES) is not True or not found.details:
+        return None
+    common = value(found.details[0])
+    if not isinstance(common, dict):
+        return None
+    texts = cast("dict[str, object]", common)
+    return str(texts.get("message", "")), str(texts.get("stack_trace", ""))
 
 
 def text_of(body: bytes) -> str:

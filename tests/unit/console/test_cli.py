@@ -289,7 +289,7 @@ def test_a_stopped_gateway_is_read_from_its_journal(
     words: tuple[str, ...],
 ) -> None:
     @asynccontextmanager
-    async def open_journal(path: Path) -> AsyncIterator[Any]:
+    async def open_journal(path: Path, _converter: Any) -> AsyncIterator[Any]:
         assert path == tmp_path / JOURNAL_NAME
         yield gateway
 

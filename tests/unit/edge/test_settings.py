@@ -134,3 +134,10 @@ def test_the_reference_page_is_what_the_code_says() -> None:
 
 def test_the_farms_settings_fit() -> None:
     assert len(load(ROOT / "examples/farm/farm.toml").triggers) == 7
+
+
+def test_how_large_a_value_is_that_becomes_a_file_is_within_bounds(tmp_path: Path) -> None:
+    assert load(written(tmp_path, LEAST)).payloads.external_bytes_min is None
+    settings = load(written(tmp_path, LEAST + "[payloads]\nexternal_bytes_min = 65536\n"))
+    assert settings.payloads.external_bytes_min == 65536
+    assert "from 1 to 2097152" in problems(tmp_path, LEAST + "[payloads]\nexternal_bytes_min = 0\n")[0]
