@@ -95,8 +95,10 @@ def data_converter_of(arguments: argparse.Namespace) -> DataConverter:
 
     Raises:
         SettingsError: the settings do not fit.
+        UsageError: the keys that they name cannot be had.
     """
     # Not loaded to ask a running gateway.
+    from overwinter.runtime.contrib.key_ring import KeyRingError
     from overwinter.runtime.converter import DataConverter
 
     from .payloads import data_converter
@@ -108,7 +110,10 @@ def data_converter_of(arguments: argparse.Namespace) -> DataConverter:
     if arguments.state_dir is not None:
         general = dataclasses.replace(settings.gateway, state_dir=arguments.state_dir)
         settings = dataclasses.replace(settings, gateway=general)
-    return data_converter(settings)
+    try:
+        return data_converter(settings)
+    except KeyRingError as error:
+        raise UsageError(str(error)) from error
 
 
 class Gateway:

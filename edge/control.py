@@ -81,6 +81,7 @@ OPERATIONS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
     "batch_stop": {"job_id": _TEXT, "reason": _OPTIONAL_TEXT, "by": _OPTIONAL_TEXT},
     "start": {"type": _TEXT, "workflow_id": _TEXT, "args": (list,), "task_queue": _OPTIONAL_TEXT},
     "quarantine": {"limit": (int,)},
+    "reload_keys": {},
     "status": {},
     "tail": {"after_lsn": (int, type(None))},
 }

@@ -20,10 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from overwinter.runtime.contrib.key_ring import KeyRingError
 from overwinter.runtime.display.terminal import Terminal, escape
 
 from .listing import byte_size
 from .mqtt_settings import MqttSettings
+from .payloads import data_converter, key_ring
 from .settings import GatewaySettings, SettingsError, load
 
 Level = Literal["ok", "warning", "problem"]
@@ -93,6 +95,21 @@ def _check_settings_parts(settings: GatewaySettings) -> Iterator[Finding]:
         host, port = settings.mqtt.address()
         yield check_broker(settings.mqtt.session(host, port, default_client_id="overwinter-doctor"))
     yield check_gpu("auto")
+    yield from check_keys(settings)
+
+
+def check_keys(settings: GatewaySettings) -> Iterator[Finding]:
+    """The keys of payloads can be had, if the settings name any."""
+    try:
+        ring = key_ring(settings)
+        data_converter(settings)
+    except KeyRingError as error:
+        yield Finding("keys", "problem", str(error), "without its keys the gateway does not start")
+        return
+    if ring is not None:
+        yield Finding(
+            "keys", "ok", f"{len(ring.keys)} keys for payloads, {ring.current.id} is the current one"
+        )
 
 
 def _check_embedded_broker() -> Finding:

@@ -22,6 +22,7 @@ import anyio
 
 from overwinter.runtime.client import Client
 from overwinter.runtime.clock import SystemClock, SystemEntropy
+from overwinter.runtime.contrib.key_ring import KeyRingError
 from overwinter.runtime.converter import DataConverter
 from overwinter.runtime.display import views
 from overwinter.runtime.engine import Engine, EngineLimits
@@ -37,7 +38,7 @@ from .intake import Intake
 from .mqtt import MqttSession
 from .operations import Operations
 from .outbox import Outbox
-from .payloads import data_converter
+from .payloads import data_converter, key_ring
 from .ports import Json
 from .settings import GatewaySettings
 from .topics import TopicFilter
@@ -84,7 +85,11 @@ class Gateway:
         self.outbox = Outbox(engine, clock_speed=settings.clock.speed)
         self.session = None if broker is None else self._session(*broker)
         self.operations = Operations(
-            engine, values, task_queue=settings.gateway.task_queue, status=self.status
+            engine,
+            values,
+            task_queue=settings.gateway.task_queue,
+            status=self.status,
+            key_ring=lambda: key_ring(settings),
         )
         engine.committed = self._committed
 
@@ -222,7 +227,7 @@ async def run(settings: GatewaySettings) -> int:
     with _signals(stop.set):
         try:
             return await _run(settings, stop)
-        except (JournalError, catalog.CatalogError, FolderOfAnotherJournal) as error:
+        except (JournalError, catalog.CatalogError, FolderOfAnotherJournal, KeyRingError) as error:
             print(f"overwinter: {error}", file=sys.stderr)
             return STORAGE_FAILED if isinstance(error, StorageFailed) else FAILED
 

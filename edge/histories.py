@@ -58,7 +58,7 @@ async def export(
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
     markers: Counter[str] = Counter()
-    async for record in _records(journal, views.of_status(status) | {"workflow_type": workflow_type}):
+    async for record in records_of(journal, views.of_status(status) | {"workflow_type": workflow_type}):
         events = (await journal.history(record)).events
         name = re.sub(r"[^\w.-]", "_", record.workflow_id)[:100]
         file = folder / f"{name}.{record.run_id}{_SUFFIXES[form]}"
@@ -80,7 +80,8 @@ def _text(record: ExecutionRecord, events: Sequence[Event], form: str) -> str:
     return WorkflowHistory.of_records(record.workflow_id, events).to_json() + "\n"
 
 
-async def _records(journal: Journal, wanted: Mapping[str, Any]) -> AsyncIterator[ExecutionRecord]:
+async def records_of(journal: Journal, wanted: Mapping[str, Any]) -> AsyncIterator[ExecutionRecord]:
+    """The executions of which this is true, the newest first; see `Journal.executions`."""
     before: int | None = None
     while True:
         page = await journal.executions(**wanted, limit=_PAGE, before_key=before)
@@ -93,7 +94,7 @@ async def _records(journal: Journal, wanted: Mapping[str, Any]) -> AsyncIterator
 
 async def open_histories(journal: Journal) -> AsyncIterator[WorkflowHistory]:
     """The histories of the open executions."""
-    async for record in _records(journal, {"status": OPEN}):
+    async for record in records_of(journal, {"status": OPEN}):
         yield WorkflowHistory.of_records(record.workflow_id, (await journal.history(record)).events)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any, Final, cast
 
 from overwinter.runtime.batch_jobs import KINDS, BatchOperation, OperationKind
 from overwinter.runtime.batch_runner import NoSuchJob, TooManyJobs
+from overwinter.runtime.contrib.key_ring import KeyRing, KeyRingError
 from overwinter.runtime.converter import DataConverter, PayloadLimitError
 from overwinter.runtime.core.events import Signaled, WorkflowPaused, WorkflowUnpaused
 from overwinter.runtime.deletions import CannotDelete
@@ -33,6 +35,8 @@ from overwinter.runtime.visibility import InvalidFilter
 from overwinter.sync.changes import follow
 
 from .ports import RESET_TYPES, BadRequest, Json, OperationRefused, UnknownExecution
+
+_log = logging.getLogger(__name__)
 
 _LIMIT_MAX: Final = 1000
 _OPERATOR: Final = "operator"
@@ -145,13 +149,20 @@ class Operations(JournalReader):
     """What can be asked of a running gateway. When a change has returned, it is durable."""
 
     def __init__(
-        self, engine: Engine, values: ConvertedValues, *, task_queue: str, status: Callable[[], Json]
+        self,
+        engine: Engine,
+        values: ConvertedValues,
+        *,
+        task_queue: str,
+        status: Callable[[], Json],
+        key_ring: Callable[[], KeyRing | None] = lambda: None,
     ) -> None:
         super().__init__(engine.journal, values.converter)
         self._engine = engine
         self._values = values
         self._task_queue = task_queue
         self._status = status
+        self._key_ring = key_ring
 
     async def status(self) -> Json:
         """See `ports.GatewayReader`."""
@@ -339,6 +350,28 @@ class Operations(JournalReader):
             )
             record, _ = await self._engine.start(request)
         return {"run_id": record.run_id}
+
+    async def reload_keys(self) -> Json:
+        """See `ports.GatewayOperations`."""
+        codec = self._values.converter.payload_codec
+        try:
+            ring = self._key_ring()
+        except KeyRingError as error:
+            raise OperationRefused(str(error)) from error
+        if ring is None or codec is None:
+            raise OperationRefused("this gateway was started without keys", hint="set them, and restart it")
+        from overwinter.runtime.contrib.encryption import AesGcmCodec  # an extra
+
+        assert isinstance(codec, AesGcmCodec)
+        lost = sorted(set(codec.ring.keys) - set(ring.keys))
+        if lost:
+            raise OperationRefused(
+                f"the keys {', '.join(lost)} are gone: the gateway goes on with those that it has",
+                hint="put them back, or stop the gateway and use `overwinter rotate --retire`",
+            )
+        codec.use(ring)
+        _log.info("payloads are encrypted with the key %s from now on", ring.current.id)
+        return {"current": ring.current.id}
 
     async def tail(self, *, after_lsn: int | None = None) -> AsyncIterator[Json]:
         """See `ports.GatewayOperations`."""

@@ -126,6 +126,10 @@ class GatewayOperations(GatewayReader, Protocol):
         """What was paused so goes on."""
         ...
 
+    async def reload_keys(self) -> Json:
+        """The keys of payloads are read anew, and the newest encrypts; answers ``{"current": its id}``."""
+        ...
+
     async def delete(self, *, workflow_id: str, run_id: str | None = None) -> Json:
         """The closed execution is gone, with its history."""
         ...

@@ -78,6 +78,17 @@ class PayloadSettings:
         "bytes from which on a value is a file beside the journal; without it all are in the journal",
     )
     folder: Path | None = setting(None, PATH, "the folder of these files; by default `payloads` in state_dir")
+    key_file: Path | None = setting(
+        None,
+        PATH,
+        "the keys with which all values are encrypted; the file must be its owner's alone, `overwinter rotate` makes it",
+    )
+    key_credential: str | None = setting(
+        None, TEXT, "instead of key_file, the name of a systemd credential that holds them"
+    )
+    key_variable: str | None = setting(
+        None, TEXT, "instead of key_file, the name of an environment variable that holds them"
+    )
     collect_interval: float = setting(
         86400.0,
         duration(60.0, 30 * 86400.0),
@@ -277,6 +288,7 @@ def load(file: Path, overrides: Sequence[str] = ()) -> GatewaySettings:
     _check_mqtt(reader, found["mqtt"])
     _check_devices(reader, found["devices"])
     _check_page(reader, found["page"])
+    _check_payloads(reader, found["payloads"])
     reader.finish()
     return GatewaySettings(**found, triggers=tuple(triggers))
 
@@ -382,6 +394,17 @@ def _check_devices(reader: Reader, devices: Devices | None) -> None:
             TopicFilter([pattern])
         except PatternError as error:
             reader.problems.append(f"devices.answers: {error}")
+
+
+def _check_payloads(reader: Reader, payloads: PayloadSettings | None) -> None:
+    if payloads is None:
+        return
+    names = ("key_file", "key_credential", "key_variable")
+    given = [name for name in names if getattr(payloads, name) is not None]
+    if len(given) > 1:
+        reader.problems.append(
+            f"payloads has {' and '.join(given)}, expected at most one of {', '.join(names)}"
+        )
 
 
 def _check_page(reader: Reader, page: Page | None) -> None:
