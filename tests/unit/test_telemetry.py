@@ -188,10 +188,10 @@ def free_address() -> str:
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    threads = threading.active_count()
+    before = set(threading.enumerate())  # Some of them may end meanwhile.
     yield free_address()
     gc.collect()
-    assert threading.active_count() == threads, "the page is still served"
+    assert not set(threading.enumerate()) - before, "the page is still served"
 
 
 def page(address: str, path: str = "/metrics") -> str:
