@@ -9,7 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from . import engine, ingest, raw
+from . import dispatch, engine, ingest, memory, raw
 from .results import Results, percentile
 
 
@@ -36,6 +36,10 @@ def main() -> None:
         asyncio.run(engine.latency(results, Path(folder), workflows=int(1000 * scale)))
         print("MQTT: received, committed and acknowledged; then each starting a one-step workflow")
         asyncio.run(ingest.ingest(results, Path(folder) / "mqtt", messages=int(20_000 * scale)))
+    print("dispatch: one of the activities that wait is taken, another one comes")
+    dispatch.dispatch(results, scale=scale)
+    print("memory: what executions at rest take, beside its bound")
+    memory.cached(results, scale=scale)
     _ratios(results)
     print(f"kept in {results.write()}")
 

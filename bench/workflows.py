@@ -53,3 +53,20 @@ class Collector:
     def reading(self, value: dict[str, Any]) -> None:
         """One more."""
         self.count += 1
+
+
+@workflow.defn
+class Keeper:
+    """Keeps what it is sent: memory that its code holds."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.signal
+    def keep(self, text: str) -> None:
+        """One more."""
+        self.kept.append(text)

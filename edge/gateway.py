@@ -145,7 +145,10 @@ class Gateway:
             },
             "outbox": dict(self.outbox.counters),
             "engine": {
-                "cached": engine.cached,
+                "cached": len(engine.cache),
+                "cached_bytes": engine.cache.bytes,
+                "evictions": counters.evictions,
+                "replays": counters.replays,
                 "activations": counters.activations,
                 "steps": counters.steps,
                 "commits": counters.commits,
@@ -263,10 +266,13 @@ async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
                         task_queue=settings.gateway.task_queue,
                         workflows=found.workflows,
                         activities=found.activities,
+                        max_cached_workflows=settings.engine.cached_executions_max,
                     )
                 )
             gc.freeze()
-            _log.info("started in %.2f s, %d executions in memory", time.monotonic() - began, engine.cached)
+            _log.info(
+                "started in %.2f s, %d executions in memory", time.monotonic() - began, len(engine.cache)
+            )
             await gateway.serve(stop)
     except RuntimeError as error:
         # The worker says that the engine has failed; the status says how.
@@ -288,6 +294,7 @@ def _limits(settings: GatewaySettings) -> EngineLimits:
     engine = settings.engine
     return EngineLimits(
         cached_executions_max=engine.cached_executions_max,
+        cached_bytes_max=engine.cache_bytes,
         activities_max=engine.activities_max,
         batch_per_second=engine.batch_per_second,
         heartbeat_interval_s=engine.heartbeat_interval,

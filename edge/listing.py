@@ -116,7 +116,9 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
     engine = _part(answer, "engine")
     if engine:
         yield "engine", _numbers(engine, "open", "blocked", "paused", "cached", "activities_running")
-        yield "", _numbers(engine, "activations", "steps", "commits")
+        if engine.get("cached_bytes") is not None:
+            yield "", f"{byte_size(engine['cached_bytes'])} for code and histories in memory"
+        yield "", _numbers(engine, "activations", "steps", "commits", "evictions", "replays")
     for check in cast("list[Json]", answer.get("replay_checks") or []):
         if check["checked"]:
             yield "replay", _replay_check(check)

@@ -380,13 +380,13 @@ class Operations(JournalReader):
             yield views.change(self._opened.change(change))
 
     async def _waiting_for(self, record: ExecutionRecord, paused: Pause | None) -> str | None:
-        live = self._engine.live(record.key)
+        live = self._engine.cache.get(record.key)
         if live is None or live.uncommitted or live.record.concurrency_rank:
             return await super()._waiting_for(record, paused)
         return views.waiting_for(live.record, live.state, live.attempts.values(), paused)
 
     def _running(self, record: ExecutionRecord) -> Callable[[int], bool]:
-        live = self._engine.live(record.key)
+        live = self._engine.cache.get(record.key)
         if live is None:
             return lambda _activity: False
         return lambda activity: self._engine.attempt_of(live, activity) is not None

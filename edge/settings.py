@@ -101,9 +101,14 @@ class EngineSettings:
     """Bounds of the engine."""
 
     cached_executions_max: int = setting(
-        1000,
+        10_000,
         whole(1, 1_000_000),
         "executions whose code stays in memory; others are read again when something happens",
+    )
+    cache_bytes: int = setting(
+        128 << 20,
+        whole(1 << 20, 1 << 40),
+        "how many bytes the code of executions may hold, by estimate; what was used longest ago leaves first",
     )
     activities_max: int = setting(100, whole(1, 10_000), "activities that run at a time")
     batch_per_second: float = setting(

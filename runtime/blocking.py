@@ -64,7 +64,8 @@ class Blocking:
         engine = self._engine
 
         def again() -> None:
-            if engine.live(live.record.key) is live and live.blocked is not None and not engine.closing:
+            here = engine.cache.get(live.record.key) is live
+            if here and live.blocked is not None and not engine.closing:
                 engine.spawn(self.reload(live))
 
         asyncio.get_running_loop().call_later(wait_s, again)
@@ -72,7 +73,7 @@ class Blocking:
     async def reload(self, live: LiveExecution) -> None:
         """Read the history again, so that the code can be rebuilt from it."""
         engine = self._engine
-        while engine.live(live.record.key) is live:
+        while engine.cache.get(live.record.key) is live:
             committed = engine.next_commit()  # Asked for before the look, or one between is missed.
             try:
                 history = await engine.journal.history(live.record)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +24,7 @@ from .admission import Admission
 from .attempts import ActivityRunner, Attempt, Timeouts
 from .batch_runner import Batches
 from .blocking import Blocking
+from .cache import Cache
 from .core import codec
 from .core import commands as cmd
 from .core import events as ev
@@ -98,8 +98,10 @@ _TURN_MAX = 500
 class EngineLimits:
     """Bounds of what an engine holds in memory."""
 
-    cached_executions_max: int = 1000
+    cached_executions_max: int = 10_000
     """Executions whose code stays loaded; more are rebuilt from the journal when something happens to them."""
+    cached_bytes_max: int = 128 << 20
+    """What the code of executions may take, by estimate; see `cache`."""
     activities_max: int = 100
     """Activities that run at a time, for each worker."""
     heartbeat_interval_s: float = 5.0
@@ -154,8 +156,7 @@ class Engine:
     def _begin_anew(self) -> None:
         """What an engine has in memory is as in a new process."""
         self.counters = EngineCounters()
-        self._live: OrderedDict[int, LiveExecution] = OrderedDict()
-        self._open: dict[str, LiveExecution] = {}
+        self.cache = Cache(self.limits.cached_executions_max, self.limits.cached_bytes_max)
         self.loading: dict[str, list[Callable[[LiveExecution | None], None]]] = {}
         self._ready: list[LiveExecution] = []
         self._first: list[Callable[[BaseException | None], None]] = []
@@ -214,7 +215,7 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for live in self._live.values():
+        for live in self.cache:
             live.drop_instance()
         self._abandon(EngineClosed("the engine stopped; executions go on at the next start"))
 
@@ -222,6 +223,9 @@ class Engine:
         await self.pauses.recover()
         for record in await self.journal.hot():
             await self._load(record)
+            live = self.cache.get(record.key)
+            if live is not None and self.cache.full:
+                self.cache.unload(live)  # It is read again in its turn.
         await self.relations.recover()
         await self.admission.recover()
         await self.schedules.recover()
@@ -248,11 +252,13 @@ class Engine:
         sealing: Sealing | None = None,
         local_only: bool = False,
         meter: MetricMeter = MetricMeter.noop,
+        cached_executions_max: int | None = None,
     ) -> ServingWorker:
         """Serve a task queue, beside the workers that do already: what waits for it goes on.
 
         `sealing` is for workflows; the runner seals what activities say. `queue_activities_per_second` is for all workers of the
-        queue together; of several, the lowest holds. With `local_only` it runs no activities but local ones.
+        queue together; of several, the lowest holds. With `local_only` it runs no activities but local ones. Of its executions,
+        the code of `cached_executions_max` stays in memory at most.
         """
         slots = ActivitySlots(
             runner,
@@ -267,15 +273,18 @@ class Engine:
         worker = ServingWorker(
             workflows, slots, runner, make_instance, queue_activities_per_second, sealing, local_only
         )
+        if cached_executions_max is not None:
+            worker.loaded_max = cached_executions_max
         self._serve(task_queue, worker)
         if workflows:
             self.replay_check.look_at(task_queue, self.starts.last_key, meter)
         return worker
 
     def _serve(self, task_queue: str, worker: ServingWorker) -> None:
+        worker.loaded.clear()
         self._workers.add(task_queue, worker)
         self.activities.serve(task_queue)
-        for live in list(self._live.values()):
+        for live in self.cache:
             if live.record.task_queue != task_queue:
                 continue
             if live.blocked is not None:
@@ -287,9 +296,10 @@ class Engine:
         """Stop serving a task queue; executions and unfinished activities wait for another worker of it."""
         self._workers.remove(task_queue, worker)
         self.activities.hand_on(task_queue, worker.activities)
-        for live in list(self._live.values()):
+        for live in self.cache:
             if live.record.task_queue == task_queue:
                 live.drop_instance()
+                self.cache.used(live)
                 if live.incoming or live.waiting:
                     self.make_ready(live)  # Another worker may serve it.
 
@@ -373,7 +383,7 @@ class Engine:
         run_id, _, number = token.decode("utf-8", "replace").rpartition(":")
         if not number.isdigit():
             return None
-        for live in self._live.values():
+        for live in self.cache:
             pending = live.state.activities.get(int(number))
             if pending is not None and live.state.run_that_asked(int(number)) == run_id:
                 return self.attempt_of(live, int(number))
@@ -383,7 +393,7 @@ class Engine:
         self, workflow_id: str, run_id: str | None, activity_id: str
     ) -> Attempt | None:
         """The running attempt of the activity with this id in an open execution."""
-        live = self._open.get(workflow_id)
+        live = self.cache.open_run(workflow_id)
         if live is None or (run_id and live.record.run_id != run_id):
             return None
         pending = (a.command for a in live.state.activities.values() if a.command.activity_id == activity_id)
@@ -462,7 +472,7 @@ class Engine:
         Raises:
             NoSuchExecution: there is none.
         """
-        live = self._open.get(workflow_id)
+        live = self.cache.open_run(workflow_id)
         if live is not None and not live.uncommitted and run_id in (None, live.record.run_id):
             return live.record
         found = await self.journal.executions(workflow_id=workflow_id, run_id=run_id, limit=1)
@@ -478,7 +488,7 @@ class Engine:
         # Before the read, so that nothing is missed that happens meanwhile.
         self._results.setdefault(record.key, []).append(waiter)
         try:
-            if record.key not in self._live:
+            if self.cache.get(record.key) is None:
                 closing = (await self.journal.history(record)).state.closing
                 if closing is not None:
                     return closing
@@ -506,7 +516,7 @@ class Engine:
     def payloads_in_memory(self) -> Iterator[Payload]:
         """Payloads of what executions have not recorded yet."""
         waiting = [item for unread in self.unread.values() for item in unread]
-        waiting += [item for live in self._live.values() for item in self.transit.unrecorded(live)]
+        waiting += [item for live in self.cache for item in self.transit.unrecorded(live)]
         return (payload for group in groups_of(item.body for item in waiting) for payload in group)
 
     def next_commit(self) -> asyncio.Future[None]:
@@ -518,28 +528,11 @@ class Engine:
         self._commit_waiters.append(waiter)
         return waiter
 
-    def live(self, key: int) -> LiveExecution | None:
-        """The execution with this key, when it is in memory."""
-        return self._live.get(key)
-
-    def lives(self) -> list[LiveExecution]:
-        """The executions that are in memory."""
-        return list(self._live.values())
-
     async def loaded(self, workflow_id: str) -> LiveExecution | None:
         """The open run of this workflow id, read from the journal if need be."""
         answer: asyncio.Future[LiveExecution | None] = asyncio.get_running_loop().create_future()
         self.with_live(workflow_id, lambda live: None if answer.done() else answer.set_result(live))
         return await answer
-
-    def open_run(self, workflow_id: str) -> LiveExecution | None:
-        """The open run of this workflow id, when it is in memory."""
-        return self._open.get(workflow_id)
-
-    def hold(self, live: LiveExecution) -> None:
-        """Keep it in memory, as the open run of its workflow id."""
-        self._live[live.record.key] = live
-        self._open[live.record.workflow_id] = live
 
     def attempt_of(self, live: LiveExecution, activity: int) -> Attempt | None:
         """The attempt of an activity that runs now, or None."""
@@ -562,11 +555,6 @@ class Engine:
         """Whether activities run, are to be completed by someone, or would run if a rate allowed."""
         return any(worker.activities.pending for worker in self._workers) or self._workers.held_up
 
-    @property
-    def cached(self) -> int:
-        """How many executions are in memory."""
-        return len(self._live)
-
     def refuse_when_closing(self, answer: asyncio.Future[Any]) -> bool:
         """Whether the engine stops, so that the answer is that it does."""
         if self.failure is not None:
@@ -582,9 +570,8 @@ class Engine:
         if workflow_id in self.loading:
             self.loading[workflow_id].append(action)
             return
-        live = self._open.get(workflow_id)
+        live = self.cache.open_run(workflow_id)
         if live is not None:
-            self._live.move_to_end(live.record.key)
             action(live)
             return
         self.loading[workflow_id] = [action]
@@ -593,7 +580,7 @@ class Engine:
     async def _load_open_run(self, workflow_id: str) -> None:
         try:
             found = await self.journal.executions(workflow_id=workflow_id, status=OPEN, limit=1)
-            if found and self._open.get(workflow_id) is None:
+            if found and self.cache.open_run(workflow_id) is None:
                 await self._load(found[0])
         finally:
             self._answer_loading(workflow_id)
@@ -607,10 +594,10 @@ class Engine:
         except HistoryDamaged as error:
             self.blocking.set_aside(live, error)
             return
-        if record.key in self._live or history.state.closing is not None:
+        if self.cache.get(record.key) is not None or history.state.closing is not None:
             return
         live.load(history, attempts)
-        self.hold(live)
+        self.cache.hold(live)
         ended = {i.body.id for i in inside if isinstance(i.body, ev.ActivityCompleted | ev.ActivityFailed)}
         self.activities.resume(live, ended)
         self.relations.resume(live)
@@ -621,28 +608,18 @@ class Engine:
             self.make_ready(live)
 
     def _evict_some(self) -> None:
-        surplus = len(self._live) - self.limits.cached_executions_max
-        if surplus <= 0:
-            return
-        for key, live in list(self._live.items()):
-            if surplus <= 0:
-                return
-            if key not in self._touched and (live.idle or self._may_leave(live)):
-                self._drop(live)
-                self.counters.evictions += 1
-                surplus -= 1
+        self.counters.evictions += self.cache.evict(self._needs_memory, self._may_leave)
+
+    def _needs_memory(self, live: LiveExecution) -> bool:
+        return live.record.key in self._touched or not live.recorded
 
     def _may_leave(self, live: LiveExecution) -> bool:
-        """Whether it is paused, and nothing of it runs on."""
+        """Whether nothing of it runs on: it is idle, or paused."""
+        if live.idle:
+            return True
         if not live.recorded or self.pauses.of(live.record) is None:
             return False
         return all(self.attempt_of(live, activity) is None for activity in live.state.activities)
-
-    def _drop(self, live: LiveExecution) -> None:
-        live.drop_instance()
-        self._live.pop(live.record.key, None)
-        if self._open.get(live.record.workflow_id) is live:
-            del self._open[live.record.workflow_id]
 
     def spawn(self, coro: Any) -> asyncio.Task[None]:
         """Run this beside the turns; when it raises, the engine stops."""
@@ -667,8 +644,8 @@ class Engine:
     def _abandon(self, error: EngineClosed) -> None:
         """Nobody waits for an answer that will not come."""
         settlers, self._settlers = self._settlers, []
-        waiting = [item for live in self._live.values() for item in live.incoming]
-        waiting += [item for live in self._live.values() for item in self.transit.abandon(live)]
+        waiting = [item for live in self.cache for item in live.incoming]
+        waiting += [item for live in self.cache for item in self.transit.abandon(live)]
         waiting += [item for _, incoming in self._touched.values() for item in incoming]
         settlers += [item.settle for item in waiting if item.settle is not None]
         first, self._first = self._first, []
@@ -745,7 +722,7 @@ class Engine:
         if not live.state.open and not live.uncommitted:
             self._turn_away(live)
             return
-        if live.suspended or self._live.get(live.record.key) is not live:
+        if live.suspended or self.cache.get(live.record.key) is not live:
             # Whoever suspended it makes it ready again; or it was dropped while it was queued, and who waits was told.
             return
         if live.transit is not None and self.transit.holds(live):
@@ -865,6 +842,7 @@ class Engine:
         assert definition is not None
         if live.instance is None and live.history:
             self.counters.replays += 1
+        self.cache.runs(live, entry)
         try:
             return live.ensure_instance(partial(entry.make_instance, definition, kind=Instance))
         except HistoryDiverged as error:
@@ -987,7 +965,7 @@ class Engine:
         for activity in list(live.state.activities):
             self._workers.forget((key, activity), "the workflow has closed")
         self._turn_away(live)
-        self._drop(live)
+        self.cache.drop(live)
         self.updates.closed(live)
         closing = live.state.closing
         assert closing is not None
@@ -1074,6 +1052,7 @@ class Engine:
             if key in refused:
                 self._start_refused(live, incoming, refused[key])
                 continue
+            self.cache.used(live)
             for item in incoming:
                 if item.settle is not None:
                     item.settle(None)
@@ -1095,7 +1074,7 @@ class Engine:
         live.state.activities.clear()
         live.state.timers.clear()
         waiting, live.incoming = live.incoming, []
-        self._drop(live)
+        self.cache.drop(live)
         error: Exception = AlreadyRunning(existing)
         if existing.workflow_id != live.record.workflow_id:
             error = KeyTaken(live.record.concurrency_key, live.record.concurrency_limit, existing)
@@ -1134,7 +1113,7 @@ class Engine:
                 if item.settle is not None:
                     item.settle(error)
             live.incoming = []
-            self._drop(live)
+            self.cache.drop(live)
             if not live.uncommitted:
                 kept.append((live.record, inside))
                 # Who asks for it meanwhile waits until it was read again.
@@ -1158,7 +1137,7 @@ class Engine:
     def _answer_loading(self, workflow_id: str) -> None:
         """Let those go on who asked for an execution while it was read."""
         for action in self.loading.pop(workflow_id, []):
-            action(self._open.get(workflow_id))
+            action(self.cache.open_run(workflow_id))
         self._evict_some()  # Not before: it was read because something is about to happen to it.
 
     # -- time ----------------------------------------------------------------------------------------

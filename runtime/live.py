@@ -27,6 +27,7 @@ from .core.state import ExecutionState
 from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History
 
 if TYPE_CHECKING:
+    from .task_queues import ServingWorker
     from .transit import InTransit
 
 H = TypeVar("H", bound=Happening)
@@ -74,6 +75,8 @@ class LiveExecution:
         "transit",
         "uncommitted",
         "waiting",
+        "weight",
+        "worker",
     )
 
     def __init__(self, record: ExecutionRecord) -> None:
@@ -108,6 +111,10 @@ class LiveExecution:
         """Updates of the activation that is to be recorded which were accepted behind commands; see `UpdateAccepted`."""
         self.transit: InTransit | None = None
         """The payloads that it waits for, once it has waited for any."""
+        self.worker: ServingWorker | None = None
+        """Whose code was loaded last."""
+        self.weight = 0
+        """The bytes that it counts for in the cache."""
 
     def load(self, history: History, attempts: Sequence[AttemptRecord]) -> None:
         """Take over what the journal holds."""

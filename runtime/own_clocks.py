@@ -55,7 +55,7 @@ class OwnClocks:
 
     def _may_skip(self, live: LiveExecution) -> bool:
         state, engine = live.state, self._engine
-        if engine.live(live.record.key) is not live or not (state.open and live.recorded):
+        if engine.cache.get(live.record.key) is not live or not (state.open and live.recorded):
             return False
         if state.clock is None or not state.clock.skipping.enabled or not state.admitted:
             return False

@@ -153,7 +153,7 @@ class Pauses:
         )
         # From here on, not from the commit on: nothing begins any more when the answer comes.
         self._put(key, pause)
-        for live in self._engine.lives():
+        for live in self._engine.cache:
             self._engine.activities.hold(live)
         self._engine.batch.pauses[key] = pause
 
@@ -203,7 +203,7 @@ class Pauses:
 
     def _go_on(self, live: LiveExecution) -> None:
         if (
-            self._engine.live(live.record.key) is live
+            self._engine.cache.get(live.record.key) is live
             and not live.uncommitted
             and self.of(live.record) is None
         ):
@@ -213,13 +213,13 @@ class Pauses:
 
     async def _go_on_all(self) -> None:
         """Those in memory at once; then, one by one, those that left it while they were paused."""
-        for live in self._engine.lives():
+        for live in self._engine.cache:
             self._go_on(live)
         journal = self._engine.journal
         # What was due and is not hot: starts that were delayed until some time of the pause.
         late = [record for _, record in await journal.due(0, self._engine.now_us(), _LATE_MAX)]
         for record in [*await journal.hot(), *late]:
-            if self._engine.live(record.key) is None and not self._engine.closing:
+            if self._engine.cache.get(record.key) is None and not self._engine.closing:
                 await self._engine.loaded(record.workflow_id)
 
 

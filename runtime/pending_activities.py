@@ -125,7 +125,7 @@ class PendingActivities:
 
     def _submit_if_pending(self, request: AttemptRequest, of: LiveExecution | None = None) -> None:
         """Submit it, unless the activity has ended meanwhile or its execution was read again."""
-        live = self._engine.live(request.execution)
+        live = self._engine.cache.get(request.execution)
         if live is None or (of is not None and of is not live):
             return
         pending = live.state.activities.get(request.command.id)
@@ -140,7 +140,7 @@ class PendingActivities:
     def _submit(self, request: AttemptRequest) -> None:
         if self._workers.holds(request.place):
             return
-        live = self._engine.live(request.execution)
+        live = self._engine.cache.get(request.execution)
         if live is not None and self._engine.pauses.holds_activity(live.record, request.command.task_queue):
             return  # `go_on` makes it.
         queue, kind = self._workers.queue(request.command.task_queue), request.command.activity_type
@@ -153,7 +153,7 @@ class PendingActivities:
         self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]
     ) -> None:
         """See `attempts.Reports`."""
-        live = self._engine.live(request.execution)
+        live = self._engine.cache.get(request.execution)
         if live is None:
             self._keep_outcome(request, outcome)
             return
@@ -220,7 +220,7 @@ class PendingActivities:
 
     def attempt_beat(self, request: AttemptRequest, heartbeat: tuple[Payload, ...]) -> None:
         """See `attempts.Reports`."""
-        live = self._engine.live(request.execution)
+        live = self._engine.cache.get(request.execution)
         if live is None or not live.state.open or request.command.id not in live.state.activities:
             return
         activity = request.command.id
@@ -244,7 +244,7 @@ class PendingActivities:
 
     def _give_up(self, live: LiveExecution, activity: int, timeout: str) -> None:
         pending = live.state.activities.get(activity)
-        if pending is None or self._engine.live(live.record.key) is not live:
+        if pending is None or self._engine.cache.get(live.record.key) is not live:
             return
         attempt = self._workers.attempt((live.record.key, activity))
         record = live.attempts.get(activity)

@@ -36,7 +36,7 @@ class Queries:
             Exception: what the handler raised, or why the code does not fit its history.
         """
         engine = self._engine
-        live = engine.open_run(workflow_id)
+        live = engine.cache.open_run(workflow_id)
         if (
             live is not None
             and run_id in (None, live.record.run_id)
@@ -54,7 +54,9 @@ class Queries:
             if live.instance is not None:
                 return live.instance.query(name, args, headers)
             if live.history is not None and not live.incoming and entry.sealing is None:
-                return engine.instance_of(live, entry).query(name, args, headers)
+                instance = engine.instance_of(live, entry)
+                engine.cache.used(live)
+                return instance.query(name, args, headers)
         return await self._from_the_journal(workflow_id, run_id, name, args, headers)
 
     async def _from_the_journal(

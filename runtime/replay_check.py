@@ -150,7 +150,7 @@ class ReplayCheck:
 
     async def _look(self, record: ExecutionRecord, report: CheckReport) -> None:
         worker = self._engine.worker_for(record)
-        live = self._engine.live(record.key)
+        live = self._engine.cache.get(record.key)
         if worker is None:
             report.not_checked += 1
             return
@@ -200,7 +200,7 @@ class ReplayCheck:
         found = await self._engine.journal.executions(
             workflow_id=record.workflow_id, run_id=record.run_id, limit=1
         )
-        if found and found[0].status == OPEN and self._engine.live(record.key) is None:
+        if found and found[0].status == OPEN and self._engine.cache.get(record.key) is None:
             self._engine.blocking.set_aside(LiveExecution(found[0]), damage)
 
     # -- what comes of it ----------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class ReplayCheck:
             if stopped is not None:
                 answer(stopped)
                 return
-            is_same = engine.live(record.key) is live and live.state.sequence == read.state.sequence
+            is_same = engine.cache.get(record.key) is live and live.state.sequence == read.state.sequence
             if is_same and live.recorded and live.instance is None:
                 self._mark_now(live, error)
             engine.settle_with_commit(answer)

@@ -159,7 +159,7 @@ class Resets:
         finally:
             if current is not None:
                 current.suspended = False
-                if engine.live(current.record.key) is current:
+                if engine.cache.get(current.record.key) is current:
                     engine.make_ready(current)
 
     async def _require_place(self, base: ExecutionRecord, current: LiveExecution | None) -> None:
@@ -174,7 +174,7 @@ class Resets:
     async def _require_no_open_run(self, workflow_id: str) -> None:
         journal = self._engine.journal
         found = await journal.executions(workflow_id=workflow_id, status=OPEN, limit=1)
-        if found and self._engine.open_run(workflow_id) is None:
+        if found and self._engine.cache.open_run(workflow_id) is None:
             await journal.history(found[0])  # It is damaged, which is why it is not in memory; this says so.
 
     # -- what the new run has ------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class Resets:
             history = await self._engine.journal.history(record)
             if current is None or current.record.key != record.key:
                 return history
-            if self._engine.live(record.key) is not current:
+            if self._engine.cache.get(record.key) is not current:
                 raise _Changed
             if history.state.sequence == current.state.sequence:
                 return history
@@ -253,7 +253,7 @@ class Resets:
         if stopped is not None:
             answer.set_exception(stopped)
             return
-        if engine.open_run(request.workflow_id) is not current or (current and not current.state.open):
+        if engine.cache.open_run(request.workflow_id) is not current or (current and not current.state.open):
             answer.set_exception(_Changed())
             return
         batch = Batch()
@@ -291,7 +291,7 @@ class Resets:
             engine.batch.attributes[new.record.key] = dict(new.state.search_attributes)
         children = self._adopted(plan, new)
         engine.batch.adopted.update(dict.fromkeys(children, new.record.key))
-        engine.hold(new)
+        engine.cache.hold(new)
         engine.touch(new, [Incoming(reset, answering(answer, lambda: new.record), alongside=alongside)])
         engine.after_commit(partial(self._begun, new, children))
 
@@ -329,7 +329,7 @@ class Resets:
         """The open children that the new run has, by key: of those in the journal, and of those that begin just now."""
         had = {child.command.workflow_id: child.run_id for child in new.state.children.values()}
         known = {record.key: record for record in plan.children}
-        for live in self._engine.lives():
+        for live in self._engine.cache:
             if live.record.parent_run_id == plan.base.run_id:
                 known[live.record.key] = live.record
         return [
@@ -340,10 +340,10 @@ class Resets:
 
     def _begun(self, new: LiveExecution, children: Sequence[int]) -> None:
         engine = self._engine
-        if engine.live(new.record.key) is not new:
+        if engine.cache.get(new.record.key) is not new:
             return  # Another run was in its way.
         for key in children:
-            child = engine.live(key)
+            child = engine.cache.get(key)
             if child is not None:
                 child.record = replace(child.record, parent_run_id=new.record.run_id)
         engine.activities.resume(new, set())

@@ -72,7 +72,7 @@ class Starts:
         if request.workflow_id in self._engine.loading:
             self._engine.loading[request.workflow_id].append(begin)
         else:
-            begin(self._engine.open_run(request.workflow_id))
+            begin(self._engine.cache.open_run(request.workflow_id))
         return answer
 
     def _begin(
@@ -151,7 +151,7 @@ class Starts:
             request.update.ticket = self._engine.updates.send_to(live, request.update.update, with_start=True)
         if request.search_attributes:
             self._engine.batch.attributes[record.key] = request.search_attributes
-        self._engine.hold(live)
+        self._engine.cache.hold(live)
         return live
 
     def _resolve_taken_key(

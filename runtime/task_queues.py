@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 from .activity_keys import ActivityKeys
 from .activity_slots import ActivitySlots
@@ -17,6 +19,9 @@ from .core.instance import Instance
 from .fairness import Claim, FairLine
 from .pace import Pace
 from .sealing import Sealing
+
+if TYPE_CHECKING:
+    from .live import LiveExecution
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +62,10 @@ class ServingWorker:
     """What it does to payloads between its workflows and the journal; None when they are stored as they are."""
     local_only: bool = False
     """Whether it runs no activities but local ones."""
+    loaded_max: int = sys.maxsize
+    """Executions whose code it keeps in memory."""
+    loaded: OrderedDict[int, LiveExecution] = field(default_factory=OrderedDict[int, "LiveExecution"])
+    """Those whose code is in memory; the cache keeps this."""
 
     def definition(self, workflow_type: str) -> WorkflowDefinition | None:
         """The workflow of this type, or the dynamic one; None when there is neither."""

@@ -52,7 +52,7 @@ class Timekeeper:
 
     def _wake(self, record: ExecutionRecord) -> None:
         """An execution that may not be in memory has something to do now."""
-        live = self._engine.live(record.key)
+        live = self._engine.cache.get(record.key)
         if live is not None:
             self._fire(live)
             return

@@ -230,10 +230,12 @@ class Instance:
         return self._context.run(self._query, name, args, headers or {})
 
     def evict(self) -> None:
-        """Unwind the code without any effect, to free its memory."""
+        """Unwind the code without any effect, and free its memory; nothing can be asked of it after this."""
         self._evicting = True
         self.replaying = True  # for the logger
         self._context.run(self._unwind)
+        # Its parts refer to each other: cut apart, they are freed now and not when the collector comes by.
+        vars(self).clear()
 
     # -- one activation --------------------------------------------------------------------------------
 

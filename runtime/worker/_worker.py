@@ -335,6 +335,7 @@ class Worker:
             queue_activities_per_second=self._config.get("max_task_queue_activities_per_second"),
             local_only=self._config.get("no_remote_activities", False),
             meter=self._meter,
+            cached_executions_max=self._config.get("max_cached_workflows"),
         )
 
     def _instance(

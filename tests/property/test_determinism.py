@@ -134,7 +134,7 @@ async def run_until(done: asyncio.Future[Any], engine: Engine, clock: ManualCloc
             for _ in range(30):
                 await asyncio.sleep(0)
                 if forgets:
-                    for live in engine._live.values():
+                    for live in engine.cache:
                         live.drop_instance()
             clock.advance(1.0)
             engine.look_at_clock()

@@ -329,7 +329,7 @@ async def test_who_runs_and_who_waits_is_the_same_after_a_restart(durable: Sqlit
             await start(client, name)
     Irrigate.begun.clear()
     async with durable.on(ALL) as client:
-        assert client.engine.cached == 0  # who waits costs nothing
+        assert len(client.engine.cache) == 0  # who waits costs nothing
         await start(client, "d")
         assert (await client.get_workflow_handle("d").describe()).concurrency.position == 3
         assert Irrigate.begun == []
@@ -355,7 +355,7 @@ async def test_an_execution_that_waits_leaves_memory(gateway: Gateway) -> None:
         first = await start(client, "a")
         for number in range(20):
             await start(client, f"w{number}")
-        await until(lambda: client.engine.cached <= 2, what="they leave")
+        await until(lambda: len(client.engine.cache) <= 2, what="they leave")
         for number in range(20):
             await client.get_workflow_handle(f"w{number}").signal(Irrigate.end, "done")
         await first.signal(Irrigate.end, "done")

@@ -55,7 +55,7 @@ async def start(client: Client, *, deprecated: bool = False) -> Any:
 
 async def _has_begun(client: Client) -> bool:
     events = (await client.get_workflow_handle("changed").fetch_history()).records
-    live = client.engine.open_run("changed")
+    live = client.engine.cache.open_run("changed")
     return events[-1].activation > 0 or (live is not None and live.blocked is not None)
 
 
@@ -72,7 +72,7 @@ async def test_the_callback_decides_once_for_each_change_also_when_the_code_is_r
 
     async with deciding(gateway, decide) as client:
         handle = await start(client)
-        await until(lambda: client.engine.open_run("changed") is None, what="it has left memory")
+        await until(lambda: client.engine.cache.open_run("changed") is None, what="it has left memory")
         await handle.signal(Changed.go)
         assert await handle.result() == [answer] * 4
         assert asked == [("changed", "first"), ("changed", "second")]

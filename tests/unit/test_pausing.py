@@ -290,7 +290,7 @@ async def test_a_pause_holds_over_restarts_with_what_came_before_and_after(
     for number in range(restarts):
         async with durable.on(WORKFLOWS) as client:
             await quiet()
-            assert client.engine.cached == 0
+            assert len(client.engine.cache) == 0
             handle = client.get_workflow_handle_for(Collect.run, "w")
             description = await handle.describe()
             assert description.pause is not None
@@ -356,7 +356,7 @@ async def test_what_fits_a_pause_waits_and_what_starts_meanwhile_too(
     async with durable.on(WORKFLOWS) as client:
         await quiet()
         assert ran == []
-        assert client.engine.cached == 0
+        assert len(client.engine.cache) == 0
         assert await _ids(client, "ExecutionStatus = 'Paused'") == ["new", "w"]
         description = await client.get_workflow_handle("new").describe()
         assert description.pause is not None
@@ -431,7 +431,7 @@ async def test_executions_that_wait_for_a_pause_to_end_leave_memory(durable: Sql
     async with durable.on(WORKFLOWS, limits=limits) as client:
         await client.pause_workflows(everything=True)
         await collecting_while_paused(client, 20)
-        assert client.engine.cached <= 3
+        assert len(client.engine.cache) <= 3
         assert ran == []
         await client.unpause_workflows(everything=True)
         await until(lambda: _all_completed(client, 20), what="all of them have ended")

@@ -627,7 +627,7 @@ def _word(body: object) -> str:
 async def _live_a_while(gateway: Gateway, client: Client, random: Random) -> None:
     """Anything may happen to it; what can go on has gone on when this returns."""
     for _ in range(random.randint(0, 5)):
-        if random.random() < 0.5 and client.engine.open_run("w") is not None:
+        if random.random() < 0.5 and client.engine.cache.open_run("w") is not None:
             await client.get_workflow_handle("w").signal("call")
         else:
             gateway.advance(client, random.choice((3, 10, 30)))

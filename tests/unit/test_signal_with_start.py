@@ -163,7 +163,7 @@ class Both:
 async def test_arguments_by_position_and_by_name_are_refused(gateway: Gateway) -> None:
     async with gateway.on([Both]) as client:
         handle = await client.start_workflow(Both.run, id="both", task_queue=QUEUE)
-        await until(lambda: client.engine.open_run("both").blocked is not None)  # type: ignore[union-attr]
+        await until(lambda: client.engine.cache.open_run("both").blocked is not None)  # type: ignore[union-attr]
         blocked = (await handle.describe()).blocked
         assert blocked is not None
         assert blocked.cause == "TypeError: cannot specify both positional arguments and args"

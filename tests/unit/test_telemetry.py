@@ -99,7 +99,7 @@ async def test_a_buffer_gets_what_workflows_and_activities_measure_once(gateway:
     async with measured(gateway, runtime) as client:
         handle = await client.start_workflow(Irrigate.run, id="w", task_queue=QUEUE)
         await until(
-            lambda: client.engine.open_run("w") is None,
+            lambda: client.engine.cache.open_run("w") is None,
             what="it has left memory, and is replayed from here on",
         )
         await handle.query(Irrigate.asked)

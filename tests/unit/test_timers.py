@@ -69,7 +69,7 @@ async def test_executions_over_the_bound_are_evicted_and_their_timers_fire(durab
         handles = [
             await client.start_workflow(Sleeps.run, 10.0 + i, id=f"w{i}", task_queue=QUEUE) for i in range(40)
         ]
-        await until(lambda: client.engine.cached <= 5, what="executions leave memory")
+        await until(lambda: len(client.engine.cache) <= 5, what="executions leave memory")
         assert client.engine.counters.evictions >= 35
         durable.advance(client, 60)
         assert all([await handle.result() >= 10 for handle in handles])

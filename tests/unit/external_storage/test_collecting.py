@@ -229,7 +229,11 @@ async def test_an_update_that_waits_for_a_worker_keeps_its_arguments_whoever_sen
     async with Site(files.data, [Large], journal=files.journal).on() as client:  # nobody who has Waits
         handle = client.get_workflow_handle("one")
         update = asyncio.ensure_future(handle.execute_update(Waits.change, LARGE))
-        await until(lambda: bool(client.engine.open_run("one")) and bool(client.engine.open_run("one").held))  # type: ignore[union-attr]
+        await until(
+            lambda: (
+                bool(client.engine.cache.open_run("one")) and bool(client.engine.cache.open_run("one").held)
+            )
+        )  # type: ignore[union-attr]
         files.driver._held.clear()  # As if another process had written it.
         assert (await files.collect(client)).removed == 0
         update.cancel()

@@ -502,7 +502,7 @@ async def test_an_execution_can_be_terminated_while_it_waits_for_its_values_in_e
 
 
 def _leaving(client: Client, workflow_id: str) -> bool:
-    live = client.engine.open_run(workflow_id)
+    live = client.engine.cache.open_run(workflow_id)
     return live is not None and live.transit is not None and live.transit.leaving is not None
 
 
