@@ -14,6 +14,9 @@ _WORDS = re.compile(r"(?<!^)(?=[A-Z])")
 class ProtocolEnum(enum.IntEnum):
     """Values are whole numbers; those that a newer version of the protocol has stay as they are."""
 
+    ValueType = enum.nonmember(int)
+    """What annotations call a value."""
+
     @classmethod
     def Name(cls, number: int) -> str:  # noqa: N802 - the protocol's name
         """The full name of a value.
