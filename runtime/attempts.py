@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from .core.commands import ScheduleActivity
 from .core.events import WorkflowStarted
 from .core.payload import Failure, Payload
+from .ports import Receipt
 
 Place = tuple[int, int]
 
@@ -73,11 +74,24 @@ LATER = CompletesLater()
 Outcome = Payload | Failure
 
 
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Someone else who reports how such an attempt ended, and waits until that is durable."""
+
+    settle: Callable[[BaseException | None], None]
+    """Called with None once it is, or with why it will not be."""
+    receipt: Receipt | None = None
+
+
 class Reports(Protocol):
     """What an attempt tells the engine."""
 
     def attempt_ended(
-        self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]
+        self,
+        request: AttemptRequest,
+        outcome: Outcome,
+        heartbeat: tuple[Payload, ...],
+        reporter: Reporter | None = None,
     ) -> None:
         """It ended with a result or a failure; `heartbeat` is the last that it said."""
         ...
@@ -154,12 +168,12 @@ class Attempt:
             self._persisted_at_s = self._loop.time()
             self._reports.attempt_beat(self.request, self.heartbeat)
 
-    def report(self, outcome: Outcome) -> None:
+    def report(self, outcome: Outcome, reporter: Reporter | None = None) -> None:
         """Tell the engine, once."""
         if self._reported:
             return
         self.silence()
-        self._reports.attempt_ended(self.request, outcome, self.heartbeat)
+        self._reports.attempt_ended(self.request, outcome, self.heartbeat, reporter)
 
     def silence(self) -> None:
         """Say nothing any more: the outcome is known, or nobody wants it."""

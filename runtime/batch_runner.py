@@ -16,7 +16,7 @@ from .core import events as ev
 from .core.events import Happening
 from .journal.errors import StorageFull
 from .pace import Pace
-from .ports import OPEN, Batch, ExecutionRecord
+from .ports import OPEN, Batch, ExecutionRecord, Receipt
 from .requests import EngineClosed, NoSuchExecution, NotPaused, PausedAlready
 from .resets import ResetRequest
 from .visibility import InvalidFilter
@@ -109,6 +109,7 @@ class Batches:
         reason: str = "",
         identity: str = "",
         per_second: float | None = None,
+        received: Receipt | None = None,
     ) -> BatchJob:
         """The job, once it is durable. It is carried out on what fits now; what starts later is none of it.
 
@@ -141,7 +142,7 @@ class Batches:
         )
         entry = self._entries[job_id] = _Entry(job)
         try:
-            await self._keep(entry)
+            await self._keep(entry, received)
         except BaseException:
             del self._entries[job_id]
             raise
@@ -317,9 +318,9 @@ class Batches:
                 _log.warning("batch job %s waits for room in the journal: %s", entry.job.id, error)
                 await asyncio.sleep(_ROOM_WAIT_S)
 
-    async def _keep(self, entry: _Entry) -> None:
+    async def _keep(self, entry: _Entry, received: Receipt | None = None) -> None:
         data = entry.job.to_bytes()
-        await self._engine.keep(lambda batch: batch.jobs.__setitem__(entry.job.id, data))
+        await self._engine.keep(lambda batch: batch.jobs.__setitem__(entry.job.id, data), received)
         entry.unwritten = False
 
 

@@ -37,9 +37,10 @@ class Blocking:
         """The code has a bug: nothing that it asked for counts, what reached it is kept for the code that is mended."""
         engine = self._engine
         live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
-        inputs = [item.body for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
-        if inputs:
-            live.accept(engine.batch, at_us, inputs)
+        others = [item for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
+        engine.touch(live, others)
+        if others:
+            live.accept(engine.batch, at_us, [item.body for item in others])
         live.drop_instance()
         live.history = None
         previous = live.blocked

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .ports import OPEN, Batch, ExecutionRecord
+from .ports import OPEN, Batch, ExecutionRecord, Receipt
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -27,7 +27,11 @@ class Deletions:
         """Says which event is the first that somebody else still has to get; None when nobody has."""
 
     async def delete(
-        self, record: ExecutionRecord, *, alongside: Callable[[Batch], None] | None = None
+        self,
+        record: ExecutionRecord,
+        *,
+        alongside: Callable[[Batch], None] | None = None,
+        received: Receipt | None = None,
     ) -> None:
         """The execution and its history are gone. `alongside` adds to the commit in which they go.
 
@@ -47,4 +51,4 @@ class Deletions:
             if alongside is not None:
                 alongside(batch)
 
-        await self._engine.keep(write)
+        await self._engine.keep(write, received)

@@ -55,6 +55,7 @@ from .ports import (
     Journal,
     OutgoingMessage,
     ParkedMessage,
+    Receipt,
 )
 from .queries import Queries
 from .relations import Relations
@@ -315,16 +316,23 @@ class Engine:
         request: StartRequest,
         *,
         on_conflict: str = "fail",
-        received: tuple[str, bytes] | None = None,
+        received: Receipt | None = None,
     ) -> asyncio.Future[tuple[ExecutionRecord, bool]]:
         """Begin a workflow; see `Starts.start`."""
         return self.starts.start(request, on_conflict=on_conflict, received=received)
 
     async def start_checked(
-        self, request: StartRequest, *, reuse: int = 1, on_conflict: str = "fail"
+        self,
+        request: StartRequest,
+        *,
+        reuse: int = 1,
+        on_conflict: str = "fail",
+        received: Receipt | None = None,
     ) -> tuple[ExecutionRecord, bool]:
         """Begin a workflow, unless its id was used before and `reuse` forbids it; see `Starts.start_checked`."""
-        return await self.starts.start_checked(request, reuse=reuse, on_conflict=on_conflict)
+        return await self.starts.start_checked(
+            request, reuse=reuse, on_conflict=on_conflict, received=received
+        )
 
     def signal(
         self,
@@ -332,7 +340,7 @@ class Engine:
         run_id: str | None,
         signal: ev.Signaled,
         *,
-        received: tuple[str, bytes] | None = None,
+        received: Receipt | None = None,
     ) -> asyncio.Future[None]:
         """Hand a signal to an open execution; the future is done when it is durable.
 
@@ -343,19 +351,30 @@ class Engine:
         return self.tell(workflow_id, run_id, signal, received)
 
     def cancel(
-        self, workflow_id: str, run_id: str | None, reason: str = "", *, only_chain: str | None = None
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        reason: str = "",
+        *,
+        only_chain: str | None = None,
+        received: Receipt | None = None,
     ) -> asyncio.Future[None]:
         """Ask an open execution to end by itself; raises as `signal` does.
 
         With `only_chain`, only a run of the chain that began with that run.
         """
-        return self.tell(workflow_id, run_id, ev.CancelRequested(reason), only_chain=only_chain)
+        return self.tell(workflow_id, run_id, ev.CancelRequested(reason), received, only_chain=only_chain)
 
     def update(
-        self, workflow_id: str, run_id: str | None, update: ev.UpdateAccepted
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        update: ev.UpdateAccepted,
+        *,
+        received: Receipt | None = None,
     ) -> asyncio.Future[UpdateTicket]:
         """Hand an update to an open execution; see `Updates.send`."""
-        return self.updates.send(workflow_id, run_id, update)
+        return self.updates.send(workflow_id, run_id, update, received=received)
 
     def tell_run(self, workflow_id: str, run_id: str, incoming: Incoming) -> None:
         """Hand something to this very run, if it is still open."""
@@ -374,9 +393,11 @@ class Engine:
         details: tuple[Payload, ...] = (),
         *,
         only_chain: str | None = None,
+        received: Receipt | None = None,
     ) -> asyncio.Future[None]:
         """End an open execution without asking its code; raises as `signal` does. `only_chain` as for `cancel`."""
-        return self.tell(workflow_id, run_id, ev.WorkflowTerminated(reason, details), only_chain=only_chain)
+        body = ev.WorkflowTerminated(reason, details)
+        return self.tell(workflow_id, run_id, body, received, only_chain=only_chain)
 
     async def find_attempt(self, token: bytes) -> Attempt | None:
         """The running attempt with this idempotency key."""
@@ -404,7 +425,7 @@ class Engine:
         workflow_id: str,
         run_id: str | None,
         body: Happening,
-        received: tuple[str, bytes] | None = None,
+        received: Receipt | None = None,
         *,
         only_chain: str | None = None,
         alongside: Callable[[Batch], None] | None = None,
@@ -444,8 +465,8 @@ class Engine:
         numbered = replace(message, id=self._parked_id)
         return self.keep(lambda batch: batch.parked.append(numbered))
 
-    def keep(self, write: Callable[[Batch], None]) -> asyncio.Future[None]:
-        """Record what `write` puts into the batch; the future is done when that is durable.
+    def keep(self, write: Callable[[Batch], None], received: Receipt | None = None) -> asyncio.Future[None]:
+        """Record what `write` puts into the batch, and a receipt with it; the future is done when that is durable.
 
         Raises (through the future):
             EngineClosed, StorageFull: nothing was accepted.
@@ -453,6 +474,8 @@ class Engine:
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self.refuse_when_closing(answer):
             write(self.batch)
+            if received is not None:
+                self.batch.receive(received, 0, begins=False)
             self.settle_with_commit(answering(answer, lambda: None))
         return answer
 
@@ -520,13 +543,26 @@ class Engine:
         return (payload for group in groups_of(item.body for item in waiting) for payload in group)
 
     def next_commit(self) -> asyncio.Future[None]:
-        """A future that is done after the next commit, or raises EngineClosed."""
+        """A future that is done when the next commit has ended, written or not: look again.
+
+        Raises (through the future):
+            EngineClosed: there will be none.
+        """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiter.add_done_callback(
-            lambda done: done.cancelled() or done.exception()
-        )  # Not everyone waits for it.
-        self._commit_waiters.append(waiter)
+        if not self.refuse_when_closing(waiter):
+            self._commit_waiters.append(waiter)
+        waiter.add_done_callback(lambda done: done.cancelled() or done.exception())
         return waiter
+
+    def _commit_ended(self, error: BaseException | None = None) -> None:
+        waiters, self._commit_waiters = self._commit_waiters, []
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
 
     async def loaded(self, workflow_id: str) -> LiveExecution | None:
         """The open run of this workflow id, read from the journal if need be."""
@@ -647,6 +683,7 @@ class Engine:
         waiting = [item for live in self.cache for item in live.incoming]
         waiting += [item for live in self.cache for item in self.transit.abandon(live)]
         waiting += [item for _, incoming in self._touched.values() for item in incoming]
+        waiting += [item for incoming in self.unread.values() for item in incoming]
         settlers += [item.settle for item in waiting if item.settle is not None]
         first, self._first = self._first, []
         for settle in [*settlers, *first]:
@@ -654,7 +691,8 @@ class Engine:
         self.updates.abandon(error)
         self.batches.abandon(error)
         self.own_clocks.abandon(error)
-        waiting_for: list[asyncio.Future[Any]] = [*self._commit_waiters, *self._flush_waiters]
+        self._commit_ended(error)
+        waiting_for: list[asyncio.Future[Any]] = list(self._flush_waiters)
         waiting_for += [waiter for waiters in self._results.values() for waiter in waiters]
         for waiter in waiting_for:
             if not waiter.done():
@@ -688,7 +726,7 @@ class Engine:
                 await self._wake.wait()
                 self._wake.clear()
                 self._turn()
-                if self.batch or self._settlers or self._effects:
+                if self.batch or self._settlers or self._effects or self._touched:
                     await self._commit()
                 else:
                     # Nothing to write, but others must get their turn.
@@ -744,20 +782,21 @@ class Engine:
         if live.uncommitted and live.state.start is None and len(incoming) > 1:
             incoming, live.incoming = first_handover(incoming)
         at_us = live.instant_us(self.now_us())
-        incoming = still_awaited(live, withdrawn(live, incoming))
+        incoming = self._fresh(live, withdrawn(live, incoming))
         if not incoming and not (live.waiting and runs):
             return
         end = next(filter(_ends_run, incoming), None)
         if runs and end is None and entry is not None and entry.sealing is not None:
             self.transit.activate(live, entry, incoming, at_us)
             return
-        self.touch(live, incoming)
         if end is not None:
+            self.touch(live, incoming)
             self._end_from_outside(live, incoming, end, at_us)
             return
         inputs: list[Happening] = [item.body for item in incoming]
         if entry is None or not runs:
             # Nobody runs its code, it is paused, or it is blocked and will be tried again: what came is kept for then.
+            self.touch(live, incoming)
             live.accept(self.batch, at_us, inputs)
             self.record_change(live)
             self._effects.append(partial(self.timekeeper.arm, live))
@@ -768,7 +807,7 @@ class Engine:
         except (ActivationFailed, HistoryDiverged) as error:
             self.blocking.block(live, error, incoming, at_us)
             return
-        self.activated(live, inputs, commands, at_us, instance.rejected)
+        self.activated(live, incoming, commands, at_us, instance.rejected)
         self.note_asides(live.record, instance)
 
     def finisher(self, live: LiveExecution, at_us: int) -> Callable[[Command], Command]:
@@ -778,16 +817,17 @@ class Engine:
     def activated(
         self,
         live: LiveExecution,
-        inputs: Sequence[Happening],
+        incoming: list[Incoming],
         commands: Sequence[Command],
         at_us: int,
         rejected: Sequence[RejectedUpdate],
     ) -> None:
         """An activation is in the batch: what follows from it is too, or is queued for after the commit."""
-        self._effects += self.updates.decided(live, rejected)
-        for body in inputs:
-            if isinstance(body, ev.ChildStarted):
-                self._effects.append(partial(self.relations.child_started, live, body.id))
+        self._effects += self.updates.decided(live, rejected, incoming)
+        self.touch(live, incoming)
+        for item in incoming:
+            if isinstance(item.body, ev.ChildStarted):
+                self._effects.append(partial(self.relations.child_started, live, item.body.id))
         self.counters.activations += 1
         live.failures = 0
         self._carry_out(live, commands, at_us)
@@ -810,6 +850,16 @@ class Engine:
             return None
         return self.worker_for(live.record)
 
+    def _fresh(self, live: LiveExecution, incoming: list[Incoming]) -> list[Incoming]:
+        """What still has a counterpart; who reported something else from outside is told."""
+        fresh = still_awaited(live, incoming)
+        if len(fresh) < len(incoming):
+            for item in incoming:
+                if item.settle is not None and not any(item is each for each in fresh):
+                    error = _no_open_run(live.record.workflow_id, live.record.run_id)
+                    self.settle_with_commit(_settle_with(item.settle, error))
+        return fresh
+
     def touch(self, live: LiveExecution, incoming: list[Incoming]) -> None:
         """Remember what this batch took from an execution, in case it is not written."""
         key = live.record.key
@@ -819,7 +869,7 @@ class Engine:
             self._touched[key] = (live, incoming)
         for item in incoming:
             if item.received is not None:
-                self.batch.received.append((key if live.uncommitted else 0, item.received))
+                self.batch.receive(item.received, key, begins=live.uncommitted)
             if item.alongside is not None:
                 item.alongside(self.batch)
 
@@ -830,8 +880,10 @@ class Engine:
             if item.turned_away is not None:
                 item.turned_away()
                 continue
-            if item.received is not None:
-                self.batch.received.append((0, item.received))
+            if isinstance(
+                item.received, tuple
+            ):  # A message is acknowledged, a request is answered with an error.
+                self.batch.receive(item.received, 0, begins=False)
             if item.settle is not None:
                 error = _no_open_run(live.record.workflow_id, live.record.run_id)
                 self.settle_with_commit(_settle_with(item.settle, error))
@@ -920,7 +972,7 @@ class Engine:
 
     def _follow(self, live: LiveExecution, ending: Ending) -> None:
         """Begin the run that an ending names, in the commit that holds the ending."""
-        at_us = live.instant_us(self.now_us())
+        at_us = live.state.at_us  # Of the ending: a cron schedule was asked for its next time as it was then.
         start = live.state.started
         follower = self.starts.new_execution(
             next_request(ending, live.state, at_us, live.record.started_at_us),
@@ -1065,7 +1117,7 @@ class Engine:
         for settle in settlers:
             settle(None)
         self.committed(batch)
-        _release(self._commit_waiters)
+        self._commit_ended()
         self._evict_some()
 
     def _start_refused(
@@ -1108,9 +1160,9 @@ class Engine:
         self.batch.sent = batch.sent + self.batch.sent
         kept: list[tuple[ExecutionRecord, list[Incoming]]] = []
         for live, incoming in touched.values():
-            inside = [item for item in incoming + live.incoming if item.settle is None]
+            inside = [item for item in incoming + live.incoming if item.settle is None or item.kept]
             for item in incoming + live.incoming:
-                if item.settle is not None:
+                if item.settle is not None and not item.kept:
                     item.settle(error)
             live.incoming = []
             self.cache.drop(live)
@@ -1119,6 +1171,7 @@ class Engine:
                 # Who asks for it meanwhile waits until it was read again.
                 self.loading.setdefault(live.record.workflow_id, [])
                 self.unread[live.record.key] = inside
+        self._commit_ended()
         await asyncio.sleep(_FULL_WAIT_S)
         for record, inside in kept:
             self.spawn(self._read_again(record, inside))

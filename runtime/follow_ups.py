@@ -23,15 +23,16 @@ def with_next_run(ending: Any, start: ev.WorkflowStarted, now_us: int, new_run_i
     match ending:
         case cmd.ContinueAsNew():
             return replace(ending, new_run_id=new_run_id())
-        case cmd.CompleteWorkflow() if start.cron:
+        case cmd.CompleteWorkflow() if _is_due_again(start.cron, now_us):
             return replace(ending, new_run_id=new_run_id())
         case cmd.FailWorkflow():
             wait = _retry_wait_s(start, ending.failure, now_us)
-            follows = start.cron or not isinstance(wait, str)
+            follows = not isinstance(wait, str) or _is_due_again(start.cron, now_us)
             state = wait if isinstance(wait, str) else "IN_PROGRESS"
             return replace(ending, new_run_id=new_run_id() if follows else "", retry_state=state)
         case ev.WorkflowTimedOut() if ending.timeout == "run":
-            follows = start.cron or not isinstance(_retry_wait_s(start, _TIMED_OUT, now_us), str)
+            wait = _retry_wait_s(start, _TIMED_OUT, now_us)
+            follows = not isinstance(wait, str) or _is_due_again(start.cron, now_us)
             return replace(ending, new_run_id=new_run_id()) if follows else ending
         case _:
             return ending
@@ -48,7 +49,7 @@ def _retry_wait_s(start: ev.WorkflowStarted, failure: Failure, now_us: int) -> f
         return "RETRY_POLICY_NOT_SET"
     close_at_us = None
     if start.execution_timeout_s is not None and start.chain_started_us:
-        close_at_us = start.chain_started_us + round(start.execution_timeout_s * 1_000_000)
+        close_at_us = start.chain_started_us + retry.delay_us(start.execution_timeout_s)
     decision = retry.after_failure(
         start.retry, failure, attempt=start.attempt, now_us=now_us, close_at_us=close_at_us
     )
@@ -60,7 +61,7 @@ def _retry_wait_s(start: ev.WorkflowStarted, failure: Failure, now_us: int) -> f
 def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: int) -> StartRequest:
     """What the run that follows is started with. `begun_us` is when the run that ends was started."""
     start = state.started
-    first_us = begun_us + round(start.first_delay_s * 1_000_000)
+    first_us = begun_us + retry.delay_us(start.first_delay_s)
     common = StartRequest(
         workflow_id=start.workflow_id,
         workflow_type=start.workflow_type,
@@ -124,15 +125,23 @@ def _continued(common: StartRequest, ending: cmd.ContinueAsNew) -> StartRequest:
     )
 
 
+def _is_due_again(cron: str, now_us: int) -> bool:
+    """Whether a cron schedule, if there is one, has another time; one with years comes to an end."""
+    return bool(cron) and _next_time(cron, now_us) is not None
+
+
+def _next_time(cron: str, now_us: int, since_us: int | None = None) -> datetime | None:
+    since = None if since_us is None else datetime.fromtimestamp(since_us / 1_000_000, UTC)
+    return CronSchedule(cron).next_after(datetime.fromtimestamp(now_us / 1_000_000, UTC), since=since)
+
+
 def cron_wait_s(cron: str, now_us: int, since_us: int | None = None) -> float:
     """Seconds until a cron schedule is next due; `since_us` is when it was due last.
 
     Raises:
         ValueError: it is no cron schedule, or is never due.
     """
-    now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
-    since = None if since_us is None else datetime.fromtimestamp(since_us / 1_000_000, UTC)
-    due = CronSchedule(cron).next_after(now, since=since)
+    due = _next_time(cron, now_us, since_us)
     if due is None:
         raise ValueError(f"cron schedule {cron!r} is never due: write one such as '0 6 * * *'")
-    return (due - now).total_seconds()
+    return (due - datetime.fromtimestamp(now_us / 1_000_000, UTC)).total_seconds()

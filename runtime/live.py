@@ -24,7 +24,7 @@ from .core.events import (
 from .core.instance import ActivationFailed, Instance, RejectedUpdate
 from .core.replay import HistoryDiverged
 from .core.state import ExecutionState
-from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History
+from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History, Receipt
 
 if TYPE_CHECKING:
     from .task_queues import ServingWorker
@@ -41,13 +41,15 @@ class Incoming:
 
     body: Happening
     settle: Callable[[BaseException | None], None] | None = None
-    received: tuple[str, bytes] | None = None
+    received: Receipt | None = None
     turned_away: Callable[[], None] | None = None
     """What to do instead of telling that the execution has closed."""
     begins: bool = False
     """It came with the start, and belongs into the first activation."""
     alongside: Callable[[Batch], None] | None = None
     """Adds to the batch that it is in."""
+    kept: bool = False
+    """It has happened whatever becomes of it: when there is no room it waits, and who is to be told waits too."""
 
 
 class LiveExecution:
@@ -149,9 +151,9 @@ class LiveExecution:
         """The instant of what is recorded now: by its own clock, and never before the event before."""
         return max(now_us + self.state.skipped_us, self.state.at_us)
 
-    def due_us(self) -> int | None:
-        """When the next that waits for its time is due, by the engine's clock."""
-        due_us = self.state.next_due_us()
+    def due_us(self, now_us: int | None = None) -> int | None:
+        """When the next that waits for its time is due, by the engine's clock; see `ExecutionState.next_due_us`."""
+        due_us = self.state.next_due_us(None if now_us is None else self.clock_us(now_us))
         return None if due_us is None else due_us - self.state.skipped_us
 
     def wake_at_us(self) -> int | None:

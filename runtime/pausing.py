@@ -21,7 +21,7 @@ from .core.codec import EventUnwritable
 from .core.events import Event
 from .core.state import ExecutionState
 from .live import Incoming, LiveExecution
-from .ports import OPEN, ExecutionRecord, Pause, PauseKey
+from .ports import OPEN, ExecutionRecord, Pause, PauseKey, Receipt
 from .requests import NotPaused, PausedAlready, answering
 
 if TYPE_CHECKING:
@@ -71,7 +71,11 @@ class Pauses:
     # -- one execution -------------------------------------------------------------------------------
 
     def pause_execution(
-        self, workflow_id: str, run_id: str | None, body: ev.WorkflowPaused
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        body: ev.WorkflowPaused,
+        received: Receipt | None = None,
     ) -> asyncio.Future[None]:
         """Hold one execution; when the future is done, none of its code runs.
 
@@ -80,10 +84,14 @@ class Pauses:
             PausedAlready: it is paused by itself; a request with the id of the one that paused it is no second one.
             StorageFull: nothing has changed.
         """
-        return self._engine.tell(workflow_id, run_id, body)
+        return self._engine.tell(workflow_id, run_id, body, received)
 
     def unpause_execution(
-        self, workflow_id: str, run_id: str | None, body: ev.WorkflowUnpaused
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        body: ev.WorkflowUnpaused,
+        received: Receipt | None = None,
     ) -> asyncio.Future[None]:
         """Let one execution go on, unless its type, its task queue or everything is paused.
 
@@ -92,7 +100,7 @@ class Pauses:
             NotPaused: it is not paused by itself.
             StorageFull: nothing has changed.
         """
-        return self._engine.tell(workflow_id, run_id, body)
+        return self._engine.tell(workflow_id, run_id, body, received)
 
     def record(self, live: LiveExecution) -> None:
         """Record the requests that have come for an execution, before it is handed anything else."""
@@ -127,7 +135,9 @@ class Pauses:
 
     # -- types, task queues, everything ----------------------------------------------------------------
 
-    def pause(self, scope: str, name: str, identity: str, reason: str) -> asyncio.Future[None]:
+    def pause(
+        self, scope: str, name: str, identity: str, reason: str, received: Receipt | None = None
+    ) -> asyncio.Future[None]:
         """Hold whatever fits, from now on; the future is done when that survives a restart.
 
         Pausing again replaces who did it and why.
@@ -155,7 +165,7 @@ class Pauses:
         self._put(key, pause)
         for live in self._engine.cache:
             self._engine.activities.hold(live)
-        self._engine.batch.pauses[key] = pause
+        self._commit(key, pause, received)
 
         def settle(error: BaseException | None) -> None:
             if error is not None and self._pauses.get(key) is pause:
@@ -166,7 +176,7 @@ class Pauses:
         self._engine.settle_with_commit(settle)
         return answer
 
-    def unpause(self, scope: str, name: str) -> asyncio.Future[None]:
+    def unpause(self, scope: str, name: str, received: Receipt | None = None) -> asyncio.Future[None]:
         """Let go on what this pause held, and no other does.
 
         Raises (through the future):
@@ -181,7 +191,7 @@ class Pauses:
         if pause is None:
             answer.set_exception(NotPaused(f"{described(scope, name)} is not paused."))
             return answer
-        self._engine.batch.pauses[key] = None
+        self._commit(key, None, received)
         tell = answering(answer, lambda: None)
 
         def settle(error: BaseException | None) -> None:
@@ -192,6 +202,11 @@ class Pauses:
 
         self._engine.settle_with_commit(settle)
         return answer
+
+    def _commit(self, key: PauseKey, pause: Pause | None, received: Receipt | None) -> None:
+        self._engine.batch.pauses[key] = pause
+        if received is not None:
+            self._engine.batch.receive(received, 0, begins=False)
 
     def _put(self, key: PauseKey, pause: Pause | None) -> None:
         if pause is None:

@@ -12,13 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .activity_slots import ActivitySlots
-from .attempts import AttemptRequest, Outcome, not_registered
+from .attempts import AttemptRequest, Outcome, Reporter, not_registered
 from .core import codec, retry
 from .core import commands as cmd
 from .core import events as ev
 from .core.payload import Failure, Payload
 from .live import Incoming, LiveExecution
 from .ports import AttemptRecord
+from .requests import EngineClosed, NoSuchExecution
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -150,18 +151,24 @@ class PendingActivities:
             self.attempt_ended(request, not_registered(kind, queue.known()), request.heartbeat)
 
     def attempt_ended(
-        self, request: AttemptRequest, outcome: Outcome, heartbeat: tuple[Payload, ...]
+        self,
+        request: AttemptRequest,
+        outcome: Outcome,
+        heartbeat: tuple[Payload, ...],
+        reporter: Reporter | None = None,
     ) -> None:
         """See `attempts.Reports`."""
         live = self._engine.cache.get(request.execution)
         if live is None:
-            self._keep_outcome(request, outcome)
+            self._keep_outcome(request, outcome, reporter)
             return
         pending = live.state.activities.get(request.command.id)
         if pending is None or not live.state.open or self._engine.closing:
+            if reporter is not None:
+                reporter.settle(self._too_late(live.record.workflow_id, request.command))
             return
         if isinstance(outcome, Payload):
-            self._end(live, ev.ActivityCompleted(request.command.id, outcome, request.attempt))
+            self._end(live, ev.ActivityCompleted(request.command.id, outcome, request.attempt), reporter)
             return
         command = request.command
         close_s = command.schedule_to_close_s
@@ -175,6 +182,10 @@ class PendingActivities:
         )
         if isinstance(decision, retry.RetryAt) and not pending.cancel_requested:
             self._retry_attempt(live, request, outcome, heartbeat, decision.at_us)
+            if reporter is not None:
+                self._engine.settle_with_commit(reporter.settle)
+                if reporter.receipt is not None:
+                    self._engine.batch.receive(reporter.receipt, live.record.key, begins=False)
         else:
             state = "CANCEL_REQUESTED"
             if isinstance(decision, retry.NoRetry) and not pending.cancel_requested:
@@ -188,13 +199,23 @@ class PendingActivities:
             repeated = record is not None and record.failure is not None
             if state == "TIMEOUT" and outcome.kind != "timeout" and repeated and soon:
                 outcome = _out_of_time(outcome)
-            self._end(live, ev.ActivityFailed(command.id, outcome, state, request.attempt))
+            self._end(live, ev.ActivityFailed(command.id, outcome, state, request.attempt), reporter)
 
-    def _keep_outcome(self, request: AttemptRequest, outcome: Outcome) -> None:
+    def _keep_outcome(self, request: AttemptRequest, outcome: Outcome, reporter: Reporter | None) -> None:
         """Its execution is being read again: a result waits for that; a failed attempt is made again."""
         inside = self._engine.unread.get(request.execution)
         if inside is not None and isinstance(outcome, Payload):
-            inside.append(Incoming(ev.ActivityCompleted(request.command.id, outcome, request.attempt)))
+            body = ev.ActivityCompleted(request.command.id, outcome, request.attempt)
+            inside.append(_incoming(body, reporter))
+        elif reporter is not None:
+            reporter.settle(self._too_late(request.workflow.workflow_id, request.command))
+
+    def _too_late(self, workflow_id: str, command: cmd.ScheduleActivity) -> Exception:
+        if self._engine.closing:
+            return EngineClosed("the engine stops")
+        return NoSuchExecution(
+            f"activity {command.activity_id!r} of workflow {workflow_id!r} not found: it has ended"
+        )
 
     def _retry_attempt(
         self,
@@ -237,10 +258,15 @@ class PendingActivities:
         self._engine.batch.attempts[live.record.key, activity] = record
         self._engine.wake()
 
-    def _end(self, live: LiveExecution, body: ev.ActivityCompleted | ev.ActivityFailed) -> None:
+    def _end(
+        self,
+        live: LiveExecution,
+        body: ev.ActivityCompleted | ev.ActivityFailed,
+        reporter: Reporter | None = None,
+    ) -> None:
         if live.attempts.pop(body.id, None) is not None:
             self._engine.batch.attempts[live.record.key, body.id] = None
-        self._engine.give(live, Incoming(body))
+        self._engine.give(live, _incoming(body, reporter))
 
     def _give_up(self, live: LiveExecution, activity: int, timeout: str) -> None:
         pending = live.state.activities.get(activity)
@@ -276,6 +302,12 @@ class PendingActivities:
         self._workers.withdraw((live.record.key, activity))
         failure = Failure(kind="canceled", message="Cancelled")
         self._end(live, ev.ActivityFailed(activity, failure, "CANCEL_REQUESTED", 0))
+
+
+def _incoming(body: ev.ActivityCompleted | ev.ActivityFailed, reporter: Reporter | None) -> Incoming:
+    if reporter is None:
+        return Incoming(body)
+    return Incoming(body, reporter.settle, reporter.receipt, kept=True)
 
 
 def _out_of_time(cause: Failure | None) -> Failure:

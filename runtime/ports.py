@@ -198,6 +198,11 @@ class ParkedMessage:
     body: bytes
 
 
+Receipt = tuple[str, bytes] | bytes
+"""What a commit records beside an effect, so that a repeat has none: a message's key, with a digest of what it said; or
+the id of a client's request."""
+
+
 @dataclass(slots=True)
 class Batch:
     """What one commit makes durable, all of it or nothing.
@@ -224,6 +229,9 @@ class Batch:
     received: list[tuple[int, tuple[str, bytes]]] = field(default_factory=list[tuple[int, tuple[str, bytes]]])
     """Keys of messages whose effect this commit holds, with a digest of what they said; before each, the key of the
     start that is its effect, with which it is left out (0 when no start is)."""
+    requests: list[tuple[int, bytes]] = field(default_factory=list[tuple[int, bytes]])
+    """Ids of requests whose effect this commit holds; before each, the key of the execution that has it (0: none). It is
+    left out with the start of that execution."""
     parked: list[ParkedMessage] = field(default_factory=list[ParkedMessage])
     attributes: dict[int, Mapping[str, Attribute]] = field(default_factory=dict[int, Mapping[str, Attribute]])
     """By execution: all search attributes that it has now."""
@@ -238,6 +246,13 @@ class Batch:
     pauses: dict[PauseKey, Pause | None] = field(default_factory=dict[PauseKey, "Pause | None"])
     """Of types, task queues and everything; None resumes them."""
 
+    def receive(self, receipt: Receipt, execution: int, *, begins: bool) -> None:
+        """Record a receipt with the effect on this execution, which may be a start."""
+        if isinstance(receipt, bytes):
+            self.requests.append((execution, receipt))
+        else:
+            self.received.append((execution if begins else 0, receipt))
+
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
         return bool(
@@ -248,6 +263,7 @@ class Batch:
             or self.outgoing
             or self.sent
             or self.received
+            or self.requests
             or self.parked
             or self.attributes
             or self.schedules
@@ -412,6 +428,10 @@ class Journal(Protocol):
 
     async def received(self) -> list[tuple[str, bytes]]:
         """The keys that `commit` recorded as received, the oldest first."""
+        ...
+
+    async def request(self, request_id: bytes) -> int | None:
+        """The key of the execution that has the effect of this request, 0 when it is on none; None when it has none."""
         ...
 
     async def parked(self, limit: int) -> list[ParkedMessage]:

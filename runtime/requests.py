@@ -163,6 +163,20 @@ def answering(answer: asyncio.Future[T], result: Callable[[], T]) -> Callable[[B
     return answer_it
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A request that has its effect once, however often it is made: its id is committed with the effect."""
+
+    id: bytes
+    again: bool = False
+    """It may have been made before, and had its effect."""
+
+
+def receipt(once: Once | None) -> bytes | None:
+    """What is committed with the effect of a request."""
+    return None if once is None else once.id
+
+
 class NoSuchExecution(LookupError):
     """No execution fits: the id is unknown, or it has closed. The message says which."""
 

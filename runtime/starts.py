@@ -15,7 +15,7 @@ from . import admission
 from .admission import rank_of
 from .core import codec
 from .live import Incoming, LiveExecution
-from .ports import OPEN, ExecutionRecord
+from .ports import OPEN, ExecutionRecord, Receipt
 from .requests import AlreadyRunning, KeyTaken, NoSuchExecution, StartRequest
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Starts:
         request: StartRequest,
         *,
         on_conflict: str = "fail",
-        received: tuple[str, bytes] | None = None,
+        received: Receipt | None = None,
     ) -> asyncio.Future[tuple[ExecutionRecord, bool]]:
         """Begin a workflow; the future has its record, and whether it was started by this call.
 
@@ -60,26 +60,39 @@ class Starts:
             StorageFull: nothing was accepted.
         """
         answer: asyncio.Future[tuple[ExecutionRecord, bool]] = asyncio.get_running_loop().create_future()
-        if self._engine.refuse_when_closing(answer):
-            return answer
+        self._look(request, on_conflict, received, answer)
+        return answer
+
+    def _look(
+        self,
+        request: StartRequest,
+        on_conflict: str,
+        received: Receipt | None,
+        answer: asyncio.Future[tuple[ExecutionRecord, bool]],
+    ) -> None:
+        """Begin, unless a run of the id is open in memory; one that no commit holds yet is waited for."""
+        if answer.done() or self._engine.refuse_when_closing(answer):
+            return
 
         def begin(existing: LiveExecution | None) -> None:
-            if existing is not None:
-                self._resolve_conflict(request, existing.record, on_conflict, received, answer)
-            else:
+            if existing is None:
                 self._begin(request, on_conflict, received, answer)
+            elif existing.uncommitted and on_conflict != "terminate_existing" and request.signal is None:
+                again = partial(self._look, request, on_conflict, received, answer)
+                self._engine.next_commit().add_done_callback(lambda _: again())
+            else:
+                self._resolve_conflict(request, existing.record, on_conflict, received, answer)
 
         if request.workflow_id in self._engine.loading:
             self._engine.loading[request.workflow_id].append(begin)
         else:
             begin(self._engine.cache.open_run(request.workflow_id))
-        return answer
 
     def _begin(
         self,
         request: StartRequest,
         on_conflict: str,
-        received: tuple[str, bytes] | None,
+        received: Receipt | None,
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
     ) -> None:
         if self._engine.admission.has_to_wait(request):
@@ -89,10 +102,13 @@ class Starts:
                 codec.encode_body(request.signal)
             live = self.new_execution(request, self._engine.entropy.run_id())
         except codec.EventUnwritable as error:
-            answer.set_exception(error)
+            if not answer.done():
+                answer.set_exception(error)
             return
 
         def settle(error: BaseException | None) -> None:
+            if error is None and not request.admitted:
+                self._engine.admission.look(request.concurrency_key)
             if answer.done():
                 return
             if isinstance(error, AlreadyRunning):
@@ -102,8 +118,6 @@ class Starts:
             elif error is not None:
                 answer.set_exception(error)
             else:
-                if not request.admitted:
-                    self._engine.admission.look(request.concurrency_key)
                 answer.set_result((live.record, True))
 
         live.incoming[0].settle = settle
@@ -159,7 +173,7 @@ class Starts:
         request: StartRequest,
         taken: KeyTaken,
         on_conflict: str,
-        received: tuple[str, bytes] | None,
+        received: Receipt | None,
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
     ) -> None:
         self._engine.admission.taken(taken.key)
@@ -176,7 +190,7 @@ class Starts:
         request: StartRequest,
         existing: ExecutionRecord,
         on_conflict: str,
-        received: tuple[str, bytes] | None,
+        received: Receipt | None,
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
     ) -> None:
         if on_conflict == "terminate_existing":
@@ -199,23 +213,23 @@ class Starts:
         self,
         existing: ExecutionRecord,
         error: BaseException | None,
-        received: tuple[str, bytes] | None,
+        received: Receipt | None,
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
     ) -> None:
         """Answer with what is there already, or with the error."""
-        if received is None:
+        if not isinstance(received, tuple):
             _answer_start(answer, existing, error)
             return
         # The commit that remembers the message is the one that holds its last effect, and no earlier one; the answer may
         # acknowledge the message, so it waits for that commit.
-        self._engine.batch.received.append((0, received))
+        self._engine.batch.receive(received, 0, begins=False)
         self._engine.settle_with_commit(lambda failed: _answer_start(answer, existing, failed or error))
         self._engine.wake()
 
     def _begin_after(
         self,
         request: StartRequest,
-        received: tuple[str, bytes] | None,
+        received: Receipt | None,
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
         ended: asyncio.Future[None],
     ) -> None:
@@ -227,7 +241,12 @@ class Starts:
             answer.set_exception(error)
 
     async def start_checked(
-        self, request: StartRequest, *, reuse: int = 1, on_conflict: str = "fail"
+        self,
+        request: StartRequest,
+        *,
+        reuse: int = 1,
+        on_conflict: str = "fail",
+        received: Receipt | None = None,
     ) -> tuple[ExecutionRecord, bool]:
         """Begin a workflow, unless its id was used before and `reuse` (Temporal's numbers) forbids it.
 
@@ -239,7 +258,8 @@ class Starts:
             closed = bool(found) and found[0].status != OPEN
             if closed and (reuse == 3 or found[0].status in ("completed", "continued_as_new")):
                 raise AlreadyRunning(found[0])
-        return await self.start(request, on_conflict="terminate_existing" if reuse == 4 else on_conflict)
+        on_conflict = "terminate_existing" if reuse == 4 else on_conflict
+        return await self.start(request, on_conflict=on_conflict, received=received)
 
 
 def _answer_start(

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from .core import events as ev
+from .core.retry import delay_us
 from .live import Incoming, LiveExecution
 from .ports import HOT, Clock, ExecutionRecord, Journal
 from .recovery import Wakeups
@@ -39,7 +40,10 @@ class Timekeeper:
         """Let an execution go on when its next timer is due."""
         if live.state.clock is not None:
             self._engine.own_clocks.consider(live)
-        due_us = live.due_us()
+        now_us, first_us = self._engine.now_us(), live.state.first_due_us
+        if first_us is not None and live.state.admitted and first_us <= live.clock_us(now_us):
+            self._engine.make_ready(live)
+        due_us = live.due_us(now_us)
         if due_us is None or due_us == live.armed_us or not live.state.open:
             return
         live.armed_us = due_us
@@ -71,8 +75,6 @@ class Timekeeper:
         if deadline_us is not None and deadline_us <= now:
             self._engine.give(live, Incoming(ev.WorkflowTimedOut(self._timeout_kind(live))))
             return
-        if live.state.first_due_us is not None and live.state.first_due_us <= now:
-            self._engine.make_ready(live)
         if live.state.clock is not None:
             self._engine.own_clocks.reached(live)
         for due_us, timer_id in due:
@@ -86,7 +88,7 @@ class Timekeeper:
             return "execution"
         first_us = live.state.chain_started_us or live.record.started_at_us
         both = start.execution_timeout_s is not None
-        over_us = first_us + round((start.execution_timeout_s or 0) * 1_000_000)
+        over_us = first_us + delay_us(start.execution_timeout_s or 0)
         return "execution" if both and over_us <= live.clock_us(self._engine.now_us()) else "run"
 
     # -- the clock -------------------------------------------------------------------------------------------

@@ -171,7 +171,6 @@ class Transit:
         """It is blocked until what it is to be handed can be had. An error that says that it never will fails the workflow."""
         at_us = live.instant_us(self._engine.now_us())
         if not (isinstance(error, ApplicationError) and error.non_retryable):
-            self._engine.touch(live, [])
             self._engine.blocking.block(live, error, (), at_us)
             return
         attributes = {"type": error.type, "non_retryable": True}
@@ -196,9 +195,9 @@ class Transit:
             activated = Activated(at_us, incoming, commands, instance.rejected)
             sealed = self._sealed_now(live, sealing, activated)
         except (ActivationFailed, HistoryDiverged) as error:
-            self._block(live, error, incoming, at_us)
+            self._engine.blocking.block(live, error, incoming, at_us)
         except Exception as error:  # whatever a codec raises
-            self._block(live, _unencodable(error), incoming, at_us)
+            self._engine.blocking.block(live, _unencodable(error), incoming, at_us)
         else:
             if sealed is not None:
                 self._record(live, sealed)
@@ -248,7 +247,9 @@ class Transit:
             self._record(live, leaving.sealed)
         elif leaving.error is not None:
             transit.leaving = None
-            self._block(live, _unencodable(leaving.error), activated.incoming, activated.at_us)
+            self._engine.blocking.block(
+                live, _unencodable(leaving.error), activated.incoming, activated.at_us
+            )
 
     def _record(self, live: LiveExecution, activated: Activated) -> None:
         engine, at_us = self._engine, activated.at_us
@@ -256,14 +257,9 @@ class Transit:
         try:
             live.record_activation(engine.batch, at_us, inputs, activated.commands, activated.rejected)
         except ActivationFailed as error:
-            self._block(live, error, activated.incoming, at_us)
+            self._engine.blocking.block(live, error, activated.incoming, at_us)
             return
-        engine.touch(live, activated.incoming)
-        engine.activated(live, inputs, activated.commands, at_us, activated.rejected)
-
-    def _block(self, live: LiveExecution, error: BaseException, incoming: list[Incoming], at_us: int) -> None:
-        self._engine.touch(live, incoming)
-        self._engine.blocking.block(live, error, incoming, at_us)
+        engine.activated(live, activated.incoming, activated.commands, at_us, activated.rejected)
 
     def abandon(self, live: LiveExecution) -> list[Incoming]:
         """An activation whose commands are being sealed counts for nothing; returns what it was handed."""

@@ -17,6 +17,7 @@ from .core.instance import RejectedUpdate
 from .core.payload import Failure
 from .core.state import KnownUpdate
 from .live import Incoming, LiveExecution
+from .ports import Receipt
 from .requests import ExecutionPaused, NoSuchExecution
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Updates:
         update: UpdateAccepted,
         *,
         only_chain: str | None = None,
+        received: Receipt | None = None,
     ) -> asyncio.Future[UpdateTicket]:
         """Hand an update to an open execution; one that it has already, by its id, is not handed over again.
 
@@ -98,6 +100,8 @@ class Updates:
         answer: asyncio.Future[UpdateTicket] = asyncio.get_running_loop().create_future()
 
         def hand_over(live: LiveExecution | None) -> None:
+            if answer.done():
+                return
             if live is None or (run_id is not None and live.record.run_id != run_id):
                 look = self._look_in_closed_run(workflow_id, run_id, update.update_id, answer, only_chain)
                 self._engine.spawn(look)
@@ -105,15 +109,20 @@ class Updates:
                 answer.set_exception(_not_of_chain(workflow_id, only_chain))
             elif self._engine.pauses.of(live.record) is not None and not self._has(live, update.update_id):
                 answer.set_exception(ExecutionPaused("Workflow is paused. Cannot update the workflow."))
-            elif not answer.done():
-                answer.set_result(self.send_to(live, update))
+            else:
+                answer.set_result(self.send_to(live, update, received))
 
         if not self._engine.refuse_when_closing(answer):
             self._engine.with_live(workflow_id, hand_over)
         return answer
 
     def send_to(
-        self, live: LiveExecution, update: UpdateAccepted, *, with_start: bool = False
+        self,
+        live: LiveExecution,
+        update: UpdateAccepted,
+        received: Receipt | None = None,
+        *,
+        with_start: bool = False,
     ) -> UpdateTicket:
         """Hand an update to this execution, once."""
         key = (live.record.key, update.update_id)
@@ -129,7 +138,7 @@ class Updates:
         if known is not None:
             ticket.accept()
         elif update.update_id not in live.state.updates_admitted:
-            incoming = Incoming(update, lambda error: self._settle(key, error), begins=with_start)
+            incoming = Incoming(update, lambda error: self._settle(key, error), received, begins=with_start)
             self._engine.give(live, incoming)
         return ticket
 
@@ -218,17 +227,30 @@ class Updates:
             ticket.run_id = new.record.run_id
             self._tickets[new.record.key, update_id] = ticket
 
-    def decided(self, live: LiveExecution, rejected: Sequence[RejectedUpdate]) -> list[Callable[[], None]]:
-        """What to do when the decisions of validators in an activation are durable."""
-        key = live.record.key
-        effects: list[Callable[[], None]] = [
-            partial(self._settle, (key, each.update_id), UpdateRejected(each.failure)) for each in rejected
-        ]
-        if (
-            live.state.resets
-        ):  # Those that were admitted by it have nobody else to tell that they are accepted.
-            effects += [partial(self._settle, (key, update_id), None) for update_id in live.state.updates]
+    def decided(
+        self, live: LiveExecution, rejected: Sequence[RejectedUpdate], incoming: Sequence[Incoming]
+    ) -> list[Callable[[], None]]:
+        """What to do when the decisions of validators in an activation are durable.
+
+        Who sent a rejected update that was handed over just now hears of it with the commit, or why there is none.
+        """
+        effects: list[Callable[[], None]] = []
+        for each in rejected:
+            key, rejection = (live.record.key, each.update_id), UpdateRejected(each.failure)
+            sent = [i for i in incoming if _is_update(i, each.update_id)]
+            for item in sent:
+                item.settle, item.received = partial(self._refuse, key, rejection), None
+            if not sent:
+                effects.append(partial(self._settle, key, rejection))
+        if live.state.resets:
+            # Those that were admitted by it have nobody else to tell that they are accepted.
+            effects += [
+                partial(self._settle, (live.record.key, update_id), None) for update_id in live.state.updates
+            ]
         return effects
+
+    def _refuse(self, key: tuple[int, str], rejection: UpdateRejected, error: BaseException | None) -> None:
+        self._settle(key, error or rejection)
 
     def completed(self, live: LiveExecution, outcome: CompleteUpdate) -> None:
         """Its outcome is durable."""
@@ -257,3 +279,7 @@ def _not_of_chain(workflow_id: str, first_run_id: str | None) -> NoSuchExecution
     return NoSuchExecution(
         f"workflow execution not found: {workflow_id!r} has no run of the chain that began with {first_run_id}"
     )
+
+
+def _is_update(item: Incoming, update_id: str) -> bool:
+    return isinstance(item.body, UpdateAccepted) and item.body.update_id == update_id

@@ -145,7 +145,7 @@ def decode_body(kind: int, data: bytes) -> Body:
                 for decode, value in zip(decoders, values, strict=False)
             ]
         )
-    except (TypeError, ValueError, IndexError) as exc:
+    except (TypeError, ValueError, LookupError, AttributeError) as exc:
         raise EventUnreadable(f"the fields of a {cls.__name__} event do not fit: {exc}") from exc
 
 

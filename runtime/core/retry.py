@@ -11,6 +11,11 @@ DELAY_S_MAX: Final = 100 * 366 * 86_400
 """No timer, timeout or backoff is longer, in seconds: a hundred years. Instants must fit into 64 bits."""
 
 
+def delay_us(seconds: float) -> int:
+    """The delay in microseconds: none is below zero, and none so long that instants would not fit."""
+    return round(min(max(seconds, 0.0), DELAY_S_MAX) * 1_000_000)
+
+
 @dataclass(frozen=True, slots=True)
 class RetryRule:
     """A retry policy as it is recorded. Defaults are Temporal's: 1 s, doubled, at most 100 s, for ever."""
@@ -72,7 +77,7 @@ def after_failure(
     wait = attributes.get("next_retry_delay_s")
     if not isinstance(wait, int | float):
         wait = backoff_s(rule, attempt)
-    at_us = now_us + round(min(wait, DELAY_S_MAX) * 1_000_000)
+    at_us = now_us + delay_us(wait)
     if close_at_us is not None and at_us >= close_at_us:
         return NoRetry("TIMEOUT")
     return RetryAt(at_us)

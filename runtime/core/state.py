@@ -49,7 +49,7 @@ from .events import (
     WorkflowWithdrawn,
 )
 from .payload import ENCODING, Attribute, Payload
-from .retry import DELAY_S_MAX
+from .retry import delay_us
 from .skipping import OwnClock
 from .transitions import (
     ABSENT,
@@ -203,18 +203,21 @@ class ExecutionState:
             or self.clock is not None
         )
 
-    def next_due_us(self) -> int | None:
-        """When the next timer or the workflow's own timeout is due by its own clock, or None when there is neither."""
+    def next_due_us(self, now_us: int | None = None) -> int | None:
+        """When the next timer, the workflow's own timeout or its delayed start is due by its own clock; None when nothing is.
+
+        Given the time by that clock, a start whose time has come is left out: it waits for a worker, not for a time.
+        """
         if not self.timed:
             return None
         due = [timer.due_us for timer in self.timers.values()]
         if self.clock is not None and self.clock.forward_due_us is not None:
             due.append(self.clock.forward_due_us)
-        due += [
-            at_us
-            for at_us in (self.deadline_us, self.first_due_us if self.admitted else None)
-            if at_us is not None
-        ]
+        if self.deadline_us is not None:
+            due.append(self.deadline_us)
+        first_us = self.first_due_us if self.admitted else None
+        if first_us is not None and (now_us is None or first_us > now_us):
+            due.append(first_us)
         return min(due, default=None)
 
     def apply(self, event: Event) -> None:
@@ -308,7 +311,7 @@ class ExecutionState:
         if start.clock is not None:
             self.skipped_us = start.clock.skipped_us
             self.clock = OwnClock.begin(start.clock, at_us)
-        first_us = at_us + round(min(start.first_delay_s, DELAY_S_MAX) * 1_000_000)
+        first_us = at_us + delay_us(start.first_delay_s)
         if start.first_delay_s:
             self.first_due_us = first_us
         self._count_execution_from(start.chain_started_us or first_us)
@@ -319,13 +322,13 @@ class ExecutionState:
         """The execution timeout counts from here."""
         limit_s = self.started.execution_timeout_s
         if limit_s is not None:
-            self.deadline_us = first_us + round(min(limit_s, DELAY_S_MAX) * 1_000_000)
+            self.deadline_us = first_us + delay_us(limit_s)
 
     def _count_run_from(self, first_us: int) -> None:
         """The run timeout counts from here; what waits for its key is not running."""
         limit_s = self.started.run_timeout_s
         if limit_s is not None:
-            due_us = first_us + round(min(limit_s, DELAY_S_MAX) * 1_000_000)
+            due_us = first_us + delay_us(limit_s)
             self.deadline_us = due_us if self.deadline_us is None else min(self.deadline_us, due_us)
 
     def _reset(self, event: Event, body: WorkflowReset) -> None:

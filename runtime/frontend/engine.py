@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
-from ..attempts import Attempt
+from ..attempts import Attempt, Reporter
 from ..common import QueryRejectCondition
+from ..core import codec
 from ..core.commands import CompleteUpdate
-from ..core.events import Closing, Event, Signaled, UpdateAccepted
+from ..core.events import ActivityCompleted, ActivityFailed, Closing, Event, Signaled, UpdateAccepted
 from ..core.instance import ActivationFailed
 from ..core.payload import Failure, Payload
 from ..core.state import ExecutionState
@@ -17,7 +20,7 @@ from ..engine import Engine
 from ..exceptions import FailureError
 from ..follow_ups import cron_wait_s
 from ..ports import OPEN, ExecutionRecord, Journal
-from ..requests import EngineClosed, NoSuchExecution, NoWorker, StartRequest, WithUpdate
+from ..requests import EngineClosed, NoSuchExecution, NoWorker, Once, StartRequest, WithUpdate, receipt
 from ..service import RPCError, RPCStatusCode
 from ..updates import UpdateRejected, UpdateTicket
 from ..visibility import Filter, parse
@@ -44,15 +47,22 @@ from .schedules import ScheduleCalls
 
 _ORDERED_MAX = 10_000
 """Executions that a filter with an order of its own lists, in one page."""
+_PAGE_ENTRIES_MAX = 1000
+"""Executions in a page whose bytes are bounded."""
 _WORKER_LOOK_S = 0.01
 _RUNNING_SHOWN = 10
+_SUMMARY_BYTES = 500
+"""About what an execution takes in a page, without its memo."""
+
+T = TypeVar("T")
 
 
 class EngineFrontend(ScheduleCalls, ControlCalls):
-    """A `Frontend` in the process of its engine."""
+    """A `Frontend` in the process of its engine. A page has so many bytes of events or memos, but always one entry."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, page_bytes_max: int | None = None) -> None:
         super().__init__(engine)
+        self._page_bytes_max = page_bytes_max
 
     @property
     def _journal(self) -> Journal:
@@ -60,35 +70,56 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
 
     # -- starts ----------------------------------------------------------------------------------------
 
-    async def start_workflow(self, request: StartRequest, reuse: int, on_conflict: str) -> Begun:
+    async def start_workflow(
+        self, request: StartRequest, reuse: int, on_conflict: str, once: Once | None = None
+    ) -> Begun:
         """See `Frontend`."""
         with translated():
-            return Begun(
-                *await self._engine.start_checked(self._timed(request), reuse=reuse, on_conflict=on_conflict)
+            effect = await self._effect(once)
+            if effect is not None:
+                return Begun(await self._execution(effect), True)
+            record, started = await self._engine.start_checked(
+                self._timed(request), reuse=reuse, on_conflict=on_conflict, received=receipt(once)
             )
+            return Begun(record, started)
 
     def _timed(self, request: StartRequest) -> StartRequest:
-        if not request.cron or request.first_delay_s:
+        if not request.cron:
             return request
-        return replace(request, first_delay_s=cron_wait_s(request.cron, self._engine.now_us()))
+        wait_s = cron_wait_s(request.cron, self._engine.now_us())
+        return replace(request, first_delay_s=request.first_delay_s or wait_s)
 
     async def start_workflow_with_update(
-        self, request: StartRequest, update: UpdateAccepted, reuse: int, on_conflict: str
+        self,
+        request: StartRequest,
+        update: UpdateAccepted,
+        reuse: int,
+        on_conflict: str,
+        once: Once | None = None,
     ) -> BegunWithUpdate:
         """See `Frontend`."""
         attached = WithUpdate(update)
         with translated():
-            record = await self._run_that_had(request.workflow_id, update.update_id)
+            effect = await self._effect(once)
+            if effect is None:
+                record = await self._run_that_had(request.workflow_id, update.update_id)
+            else:
+                record = await self._execution(effect)
             if record is None:
                 record, started = await self._engine.start_checked(
-                    replace(self._timed(request), update=attached), reuse=reuse, on_conflict=on_conflict
+                    replace(self._timed(request), update=attached),
+                    reuse=reuse,
+                    on_conflict=on_conflict,
+                    received=receipt(once),
                 )
                 if not started:
                     attached.ticket = None
             ticket = attached.ticket
             try:
                 if ticket is None:
-                    ticket = await self._engine.update(record.workflow_id, record.run_id, update)
+                    ticket = await self._engine.update(
+                        record.workflow_id, record.run_id, update, received=receipt(once)
+                    )
                 return BegunWithUpdate(record, await _accepted(ticket), None)
             except UpdateRejected as error:
                 return BegunWithUpdate(record, None, error.failure)
@@ -105,10 +136,13 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
 
     # -- messages --------------------------------------------------------------------------------------
 
-    async def signal_workflow(self, workflow_id: str, run_id: str | None, signal: Signaled) -> None:
+    async def signal_workflow(
+        self, workflow_id: str, run_id: str | None, signal: Signaled, once: Once | None = None
+    ) -> None:
         """See `Frontend`."""
         with translated():
-            await self._engine.signal(workflow_id, run_id, signal)
+            if await self._effect(once) is None:
+                await self._engine.signal(workflow_id, run_id, signal, received=receipt(once))
 
     async def query_workflow(
         self,
@@ -146,11 +180,23 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
             raise QueryRejected(status)
 
     async def update_workflow(
-        self, workflow_id: str, run_id: str | None, update: UpdateAccepted, first_run_id: str | None
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        update: UpdateAccepted,
+        first_run_id: str | None,
+        once: Once | None = None,
     ) -> UpdateProgress:
         """See `Frontend`."""
         with translated():
-            ticket = await self._engine.updates.send(workflow_id, run_id, update, only_chain=first_run_id)
+            effect = await self._effect(once)
+            if effect is None:
+                ticket = await self._engine.updates.send(
+                    workflow_id, run_id, update, only_chain=first_run_id, received=receipt(once)
+                )
+            else:
+                record = await self._execution(effect)
+                ticket = await self._engine.updates.find(workflow_id, record.run_id, update.update_id)
             return await _accepted(ticket)
 
     async def update_outcome(self, workflow_id: str, run_id: str | None, update_id: str) -> CompleteUpdate:
@@ -162,12 +208,21 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
     # -- ends ------------------------------------------------------------------------------------------
 
     async def cancel_workflow(
-        self, workflow_id: str, run_id: str | None, reason: str, first_run_id: str | None
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        reason: str,
+        first_run_id: str | None,
+        once: Once | None = None,
     ) -> None:
         """See `Frontend`."""
         with translated():
+            if await self._effect(once) is not None:
+                return
             try:
-                await self._engine.cancel(workflow_id, run_id, reason, only_chain=first_run_id)
+                await self._engine.cancel(
+                    workflow_id, run_id, reason, only_chain=first_run_id, received=receipt(once)
+                )
             except NoSuchExecution:
                 await self._engine.find(workflow_id, run_id)  # One that has ended needs no cancelling.
 
@@ -178,10 +233,14 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
         reason: str,
         details: tuple[Payload, ...],
         first_run_id: str | None,
+        once: Once | None = None,
     ) -> None:
         """See `Frontend`."""
         with translated():
-            await self._engine.terminate(workflow_id, run_id, reason, details, only_chain=first_run_id)
+            if await self._effect(once) is None:
+                await self._engine.terminate(
+                    workflow_id, run_id, reason, details, only_chain=first_run_id, received=receipt(once)
+                )
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -231,12 +290,26 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
                 else:
                     events = history.events[after:]
                 if events or closed or not wait:
-                    return EventPage(record.run_id, tuple(events), wait and not closed, record.blocked)
+                    page = self._fitting_page(events, lambda event: len(codec.encode_body(event.body)))
+                    more = len(page) < len(events) or (wait and not closed)
+                    return EventPage(record.run_id, tuple(page), more, record.blocked)
                 await committed
+
+    def _fitting_page(self, entries: Sequence[T], size_of: Callable[[T], int]) -> Sequence[T]:
+        """The first of the entries, as many as fit into a page."""
+        if self._page_bytes_max is not None:
+            size = 0
+            for index, entry in enumerate(entries):
+                size += size_of(entry)
+                if size > self._page_bytes_max and index:
+                    return entries[:index]
+        return entries
 
     async def list_workflows(self, query: str, before_key: int | None, limit: int) -> ExecutionPage:
         """See `Frontend`."""
         ordered = False
+        if self._page_bytes_max is not None:
+            limit = min(max(limit, 1), _PAGE_ENTRIES_MAX)
         if query:
             wanted = await self._filter(query)
             ordered = bool(wanted.sql().order_by)
@@ -248,7 +321,9 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
             records = await self._journal.executions(before_key=before_key, limit=limit)
         more = not ordered and len(records) == limit
         found = [self._summary_of(record, (await self._journal.history(record)).state) for record in records]
-        return ExecutionPage(tuple(found), records[-1].key if more else None)
+        page = found if ordered else self._fitting_page(found, _summary_bytes)
+        more = more or len(page) < len(found)
+        return ExecutionPage(tuple(page), page[-1].record.key if more else None)
 
     async def count_workflows(self, query: str) -> tuple[CountedGroup, ...]:
         """See `Frontend`."""
@@ -279,15 +354,23 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
         attempt.beat(details)
 
     async def end_activity(
-        self, place: ActivityById | bytes, outcome: Payload | Failure, heartbeat: tuple[Payload, ...]
+        self,
+        place: ActivityById | bytes,
+        outcome: Payload | Failure,
+        heartbeat: tuple[Payload, ...],
+        once: Once | None = None,
     ) -> None:
         """See `Frontend`."""
-        attempt = await self._attempt(place)
-        if heartbeat:
-            attempt.beat(heartbeat)
-        committed = self._engine.next_commit()
-        attempt.report(outcome)
-        await committed
+        _check_writable(outcome, heartbeat)
+        with translated():
+            if await self._effect(once) is not None:
+                return
+            attempt = await self._attempt(place)
+            if heartbeat:
+                attempt.beat(heartbeat)
+            durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            attempt.report(outcome, Reporter(partial(_settle, durable), receipt(once)))
+            await durable
 
     async def _attempt(self, place: ActivityById | bytes) -> Attempt:
         if isinstance(place, bytes):
@@ -296,9 +379,25 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
             attempt = await self._engine.find_attempt_by_id(
                 place.workflow_id, place.run_id, place.activity_id
             )
-        if attempt is None:
+        if attempt is None or attempt.reported:
             raise RPCError("activity not found, or it has ended", RPCStatusCode.NOT_FOUND)
         return attempt
+
+
+def _settle(durable: asyncio.Future[None], error: BaseException | None) -> None:
+    if durable.done():
+        return
+    if error is None:
+        durable.set_result(None)
+    else:
+        durable.set_exception(error)
+
+
+def _check_writable(outcome: Payload | Failure, heartbeat: tuple[Payload, ...]) -> None:
+    codec.encode_payloads(heartbeat)
+    codec.encode_body(
+        ActivityCompleted(0, outcome) if isinstance(outcome, Payload) else ActivityFailed(0, outcome)
+    )
 
 
 async def _accepted(ticket: UpdateTicket) -> UpdateProgress:
@@ -312,6 +411,10 @@ async def _accepted(ticket: UpdateTicket) -> UpdateProgress:
 def _query_failed(error: Exception) -> QueryFailed:
     found = error.__cause__ if isinstance(error, ActivationFailed) else error
     return QueryFailed(found.message if isinstance(found, FailureError) else str(found))
+
+
+def _summary_bytes(summary: ExecutionSummary) -> int:
+    return _SUMMARY_BYTES + sum(len(payload.data) for payload in summary.memo.values())
 
 
 def _details_of(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from ..batch_jobs import BatchJob, BatchOperation
 from ..batch_runner import BatchPreview
@@ -11,7 +11,7 @@ from ..core.commands import CompleteUpdate
 from ..core.events import Closing, Signaled, UpdateAccepted
 from ..core.payload import Attribute, Failure, Payload
 from ..ports import ExecutionRecord, Pause
-from ..requests import StartRequest
+from ..requests import Once, StartRequest
 from ..resets import ResetRequest
 from ..schedules import Schedule, ScheduleBackfill, ScheduleOverlapPolicy
 from .records import (
@@ -27,20 +27,40 @@ from .records import (
     UpdateProgress,
 )
 
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def takes_time(call: C) -> C:
+    """Mark a call that may wait for what is yet to happen, such as a worker that comes."""
+    call.takes_time = True  # type: ignore[attr-defined]
+    return call
+
+
+def waits(call: C) -> C:
+    """Mark a call that does nothing but wait: a client goes on with it when its gateway was away."""
+    call.waits = True  # type: ignore[attr-defined]
+    return takes_time(call)
+
 
 class Frontend(Protocol):
     """What a client asks of an engine.
 
-    When a call that changes state returns, the change survives power loss. Without a run id a call is for the open run, or
-    where it only reads for the latest one. Besides what each call names, all of them raise `RPCError`: NOT_FOUND when there
-    is no such execution (update, activity, schedule), RESOURCE_EXHAUSTED when the journal is full and nothing was accepted,
-    UNAVAILABLE when the engine stops, INVALID_ARGUMENT for a filter or a schedule that is none, FAILED_PRECONDITION for an
-    update of what is paused; and `ValueError` for what cannot be recorded.
+    A call that changes state takes `once`, by which one that may have been made before has no second effect. When such a
+    call returns, the change survives power loss. Parameters and results are records and plain values: `remote.records`
+    says which, and a client in another process calls whatever is here.
+
+    Without a run id a call is for the open run, or where it only reads for the latest one. Besides what each call names,
+    all of them raise `RPCError`: NOT_FOUND when there is no such execution (update, activity, schedule),
+    RESOURCE_EXHAUSTED when the journal is full and nothing was accepted, UNAVAILABLE when the engine stops,
+    INVALID_ARGUMENT for a filter or a schedule that is none, FAILED_PRECONDITION for an update of what is paused; and
+    `ValueError` for what cannot be recorded.
     """
 
     # -- executions ------------------------------------------------------------------------------------
 
-    async def start_workflow(self, request: StartRequest, reuse: int, on_conflict: str) -> Begun:
+    async def start_workflow(
+        self, request: StartRequest, reuse: int, on_conflict: str, once: Once | None = None
+    ) -> Begun:
         """Begin a workflow. `reuse` is Temporal's number of the reuse policy, `on_conflict` as for `Engine.start`.
 
         A request with a cron schedule and no delay waits for the schedule's next time.
@@ -50,8 +70,14 @@ class Frontend(Protocol):
         """
         ...
 
+    @takes_time
     async def start_workflow_with_update(
-        self, request: StartRequest, update: UpdateAccepted, reuse: int, on_conflict: str
+        self,
+        request: StartRequest,
+        update: UpdateAccepted,
+        reuse: int,
+        on_conflict: str,
+        once: Once | None = None,
     ) -> BegunWithUpdate:
         """Hand an update to the open run, or to one that begins with it; returns when it is accepted or rejected.
 
@@ -60,10 +86,13 @@ class Frontend(Protocol):
         """
         ...
 
-    async def signal_workflow(self, workflow_id: str, run_id: str | None, signal: Signaled) -> None:
+    async def signal_workflow(
+        self, workflow_id: str, run_id: str | None, signal: Signaled, once: Once | None = None
+    ) -> None:
         """The signal is in the history of an open run."""
         ...
 
+    @takes_time
     async def query_workflow(
         self,
         workflow_id: str,
@@ -84,7 +113,12 @@ class Frontend(Protocol):
         ...
 
     async def cancel_workflow(
-        self, workflow_id: str, run_id: str | None, reason: str, first_run_id: str | None
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        reason: str,
+        first_run_id: str | None,
+        once: Once | None = None,
     ) -> None:
         """The open run was asked to end; one that has ended needs no asking. With `first_run_id`, one of that chain."""
         ...
@@ -96,6 +130,7 @@ class Frontend(Protocol):
         reason: str,
         details: tuple[Payload, ...],
         first_run_id: str | None,
+        once: Once | None = None,
     ) -> None:
         """The open run has ended. With `first_run_id`, only one of that chain."""
         ...
@@ -104,6 +139,7 @@ class Frontend(Protocol):
         """The record of a run."""
         ...
 
+    @waits
     async def workflow_closed(self, workflow_id: str, run_id: str | None) -> Closing:
         """How a run ended, once it has."""
         ...
@@ -112,6 +148,7 @@ class Frontend(Protocol):
         """A run, with what it waits for."""
         ...
 
+    @waits
     async def workflow_events(
         self, workflow_id: str, run_id: str | None, after: int, wait: bool, last_only: bool
     ) -> EventPage:
@@ -129,7 +166,7 @@ class Frontend(Protocol):
         """How many executions fit a filter, by its groups."""
         ...
 
-    async def reset_workflow(self, request: ResetRequest) -> ExecutionRecord:
+    async def reset_workflow(self, request: ResetRequest, once: Once | None = None) -> ExecutionRecord:
         """A new run of this workflow id has begun from a point of the history of a run; an open run has ended.
 
         The same request id again gives the same run.
@@ -139,7 +176,7 @@ class Frontend(Protocol):
         """
         ...
 
-    async def delete_workflow(self, workflow_id: str, run_id: str | None) -> None:
+    async def delete_workflow(self, workflow_id: str, run_id: str | None, once: Once | None = None) -> None:
         """A closed run is gone with its history.
 
         Raises:
@@ -161,6 +198,7 @@ class Frontend(Protocol):
         reason: str,
         identity: str,
         per_second: float | None,
+        once: Once | None = None,
     ) -> BatchJob:
         """A job has begun on what fits the query now; a rate above the engine's limit is that limit.
 
@@ -173,10 +211,12 @@ class Frontend(Protocol):
         """A job as it is now."""
         ...
 
+    @waits
     async def batch_closed(self, job_id: str) -> BatchJob:
         """A job, once it has ended."""
         ...
 
+    @takes_time
     async def stop_batch(self, job_id: str, identity: str, reason: str) -> BatchJob:
         """A job, once it has stopped; one that has ended is as it is."""
         ...
@@ -188,7 +228,13 @@ class Frontend(Protocol):
     # -- pauses ----------------------------------------------------------------------------------------
 
     async def pause_workflow(
-        self, workflow_id: str, run_id: str | None, identity: str, reason: str, request_id: str
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        identity: str,
+        reason: str,
+        request_id: str,
+        once: Once | None = None,
     ) -> None:
         """None of the open run's code runs, and no attempt of its activities begins, until it goes on.
 
@@ -198,7 +244,13 @@ class Frontend(Protocol):
         ...
 
     async def unpause_workflow(
-        self, workflow_id: str, run_id: str | None, identity: str, reason: str, request_id: str
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        identity: str,
+        reason: str,
+        request_id: str,
+        once: Once | None = None,
     ) -> None:
         """The open run goes on, unless more than itself is paused.
 
@@ -207,11 +259,13 @@ class Frontend(Protocol):
         """
         ...
 
-    async def pause_workflows(self, scope: str, name: str, identity: str, reason: str) -> None:
+    async def pause_workflows(
+        self, scope: str, name: str, identity: str, reason: str, once: Once | None = None
+    ) -> None:
         """What fits does not go on, also what starts later. Scopes are workflow_type, task_queue and everything."""
         ...
 
-    async def unpause_workflows(self, scope: str, name: str) -> None:
+    async def unpause_workflows(self, scope: str, name: str, once: Once | None = None) -> None:
         """The pause has ended.
 
         Raises:
@@ -225,8 +279,14 @@ class Frontend(Protocol):
 
     # -- updates ---------------------------------------------------------------------------------------
 
+    @takes_time
     async def update_workflow(
-        self, workflow_id: str, run_id: str | None, update: UpdateAccepted, first_run_id: str | None
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        update: UpdateAccepted,
+        first_run_id: str | None,
+        once: Once | None = None,
     ) -> UpdateProgress:
         """Hand an update to an open run, with `first_run_id` only to one of that chain; returns when it is accepted. One that the run has had is not handed over again.
 
@@ -235,6 +295,7 @@ class Frontend(Protocol):
         """
         ...
 
+    @waits
     async def update_outcome(self, workflow_id: str, run_id: str | None, update_id: str) -> CompleteUpdate:
         """How an update ended that was sent before, once it has.
 
@@ -254,7 +315,11 @@ class Frontend(Protocol):
         ...
 
     async def end_activity(
-        self, place: ActivityById | bytes, outcome: Payload | Failure, heartbeat: tuple[Payload, ...]
+        self,
+        place: ActivityById | bytes,
+        outcome: Payload | Failure,
+        heartbeat: tuple[Payload, ...],
+        once: Once | None = None,
     ) -> None:
         """An attempt of an activity ended; a failure is retried as the policy says, with this last heartbeat if any."""
         ...
@@ -269,6 +334,7 @@ class Frontend(Protocol):
         attributes: Mapping[str, Attribute],
         trigger: bool,
         backfills: tuple[ScheduleBackfill, ...],
+        once: Once | None = None,
     ) -> None:
         """Times from now on are the schedule's own. Arguments, memo and headers of its action are payloads.
 
@@ -278,28 +344,36 @@ class Frontend(Protocol):
         ...
 
     async def update_schedule(
-        self, schedule_id: str, schedule: Schedule, attributes: Mapping[str, Attribute] | None
+        self,
+        schedule_id: str,
+        schedule: Schedule,
+        attributes: Mapping[str, Attribute] | None,
+        once: Once | None = None,
     ) -> None:
         """The schedule is this one; None leaves its search attributes."""
         ...
 
-    async def trigger_schedule(self, schedule_id: str, overlap: ScheduleOverlapPolicy | None) -> None:
+    async def trigger_schedule(
+        self, schedule_id: str, overlap: ScheduleOverlapPolicy | None, once: Once | None = None
+    ) -> None:
         """Its action is taken once, now."""
         ...
 
-    async def backfill_schedule(self, schedule_id: str, backfills: tuple[ScheduleBackfill, ...]) -> None:
+    async def backfill_schedule(
+        self, schedule_id: str, backfills: tuple[ScheduleBackfill, ...], once: Once | None = None
+    ) -> None:
         """The actions of these stretches of time are taken."""
         ...
 
-    async def pause_schedule(self, schedule_id: str, note: str) -> None:
+    async def pause_schedule(self, schedule_id: str, note: str, once: Once | None = None) -> None:
         """Times pass without actions."""
         ...
 
-    async def unpause_schedule(self, schedule_id: str, note: str) -> None:
+    async def unpause_schedule(self, schedule_id: str, note: str, once: Once | None = None) -> None:
         """The schedule goes on."""
         ...
 
-    async def delete_schedule(self, schedule_id: str) -> None:
+    async def delete_schedule(self, schedule_id: str, once: Once | None = None) -> None:
         """The schedule is gone."""
         ...
 

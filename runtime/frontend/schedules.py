@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from ..core.payload import Attribute, Payload
-from ..engine import Engine
+from ..requests import Once, receipt
 from ..schedules import Schedule, ScheduleBackfill, ScheduleOverlapPolicy, ScheduleSpec, parse_cron
 from ..schedules.runner import Kept, ScheduleExists
 from ..service import RPCError, RPCStatusCode
 from ..visibility import InvalidFilter, parse
 from ..visibility.fields import Field, Scalar
+from .calls import EngineCalls
 from .errors import translated
 from .records import SchedulePage, ScheduleSnapshot
 
@@ -21,11 +22,8 @@ _FILTERED = {"ScheduleId": "Keyword", "TemporalSchedulePaused": "Bool"}
 """What a list of schedules can be filtered by, beside their search attributes."""
 
 
-class ScheduleCalls:
+class ScheduleCalls(EngineCalls):
     """The part of a frontend that is about schedules."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     async def create_schedule(
         self,
@@ -35,49 +33,79 @@ class ScheduleCalls:
         attributes: Mapping[str, Attribute],
         trigger: bool,
         backfills: tuple[ScheduleBackfill, ...],
+        once: Once | None = None,
     ) -> None:
         """See `Frontend`."""
-        with _schedules_translated():
-            await self._engine.schedules.create(
+        await self._change(
+            once,
+            lambda received: self._engine.schedules.create(
                 schedule_id,
                 _as_described(schedule),
                 memo=memo,
                 attributes=attributes,
                 trigger=trigger,
                 backfills=backfills,
-            )
+                received=received,
+            ),
+        )
 
     async def update_schedule(
-        self, schedule_id: str, schedule: Schedule, attributes: Mapping[str, Attribute] | None
+        self,
+        schedule_id: str,
+        schedule: Schedule,
+        attributes: Mapping[str, Attribute] | None,
+        once: Once | None = None,
     ) -> None:
         """See `Frontend`."""
-        with _schedules_translated():
-            await self._engine.schedules.update(schedule_id, _as_described(schedule), attributes)
+        await self._change(
+            once,
+            lambda received: self._engine.schedules.update(
+                schedule_id, _as_described(schedule), attributes, received=received
+            ),
+        )
 
-    async def trigger_schedule(self, schedule_id: str, overlap: ScheduleOverlapPolicy | None) -> None:
+    async def trigger_schedule(
+        self, schedule_id: str, overlap: ScheduleOverlapPolicy | None, once: Once | None = None
+    ) -> None:
         """See `Frontend`."""
-        with _schedules_translated():
-            await self._engine.schedules.trigger(schedule_id, overlap)
+        await self._change(
+            once, lambda received: self._engine.schedules.trigger(schedule_id, overlap, received=received)
+        )
 
-    async def backfill_schedule(self, schedule_id: str, backfills: tuple[ScheduleBackfill, ...]) -> None:
+    async def backfill_schedule(
+        self, schedule_id: str, backfills: tuple[ScheduleBackfill, ...], once: Once | None = None
+    ) -> None:
         """See `Frontend`."""
-        with _schedules_translated():
-            await self._engine.schedules.backfill(schedule_id, *backfills)
+        await self._change(
+            once, lambda received: self._engine.schedules.backfill(schedule_id, *backfills, received=received)
+        )
 
-    async def pause_schedule(self, schedule_id: str, note: str) -> None:
+    async def pause_schedule(self, schedule_id: str, note: str, once: Once | None = None) -> None:
         """See `Frontend`."""
-        with _schedules_translated():
-            await self._engine.schedules.pause(schedule_id, note)
+        await self._change(
+            once, lambda received: self._engine.schedules.pause(schedule_id, note, received=received)
+        )
 
-    async def unpause_schedule(self, schedule_id: str, note: str) -> None:
+    async def unpause_schedule(self, schedule_id: str, note: str, once: Once | None = None) -> None:
         """See `Frontend`."""
-        with _schedules_translated():
-            await self._engine.schedules.unpause(schedule_id, note)
+        await self._change(
+            once, lambda received: self._engine.schedules.unpause(schedule_id, note, received=received)
+        )
 
-    async def delete_schedule(self, schedule_id: str) -> None:
+    async def delete_schedule(self, schedule_id: str, once: Once | None = None) -> None:
         """See `Frontend`."""
+        await self._change(
+            once, lambda received: self._engine.schedules.delete(schedule_id, received=received)
+        )
+
+    async def _change(
+        self, once: Once | None, change: Callable[[bytes | None], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Make a change, unless it was made before; it goes on when its caller waits no longer."""
         with _schedules_translated():
-            await self._engine.schedules.delete(schedule_id)
+            if await self._effect(once) is not None:
+                return
+            await self._to_the_end(change(receipt(once)))
 
     async def describe_schedule(self, schedule_id: str) -> ScheduleSnapshot:
         """See `Frontend`."""
@@ -148,5 +176,5 @@ def _schedules_translated() -> Generator[None]:
             yield
         except (ScheduleExists, InvalidFilter):
             raise
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise RPCError(f"Invalid schedule spec: {error}", RPCStatusCode.INVALID_ARGUMENT) from error

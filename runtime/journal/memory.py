@@ -31,7 +31,7 @@ from ..ports import (
 )
 from . import store
 from .errors import AppendConflict
-from .store import RECEIVED_MAX, verified
+from .store import RECEIVED_MAX, REQUESTS_MAX, verified
 
 if TYPE_CHECKING:
     from ..visibility import Filter
@@ -61,6 +61,7 @@ class MemoryJournal:
         self._outbox: dict[int, OutgoingMessage] = {}
         self._outbox_id = 0
         self._received: dict[str, bytes] = {}
+        self._requests: dict[bytes, int] = {}
         self._parked: dict[int, ParkedMessage] = {}
         self._parked_counts: dict[str, int] = {}
         self._settings: dict[str, str] = {}
@@ -192,6 +193,11 @@ class MemoryJournal:
             self._received[key] = digest
         while len(self._received) > RECEIVED_MAX:
             del self._received[next(iter(self._received))]
+        for execution, request_id in batch.requests:
+            if execution not in refused:
+                self._requests[request_id] = execution
+        while len(self._requests) > REQUESTS_MAX:
+            del self._requests[next(iter(self._requests))]
         for parked in batch.parked:
             self._parked[parked.id] = parked
             self._parked_counts[parked.reason] = self._parked_counts.get(parked.reason, 0) + 1
@@ -377,6 +383,10 @@ class MemoryJournal:
     async def received(self) -> list[tuple[str, bytes]]:
         """See `Journal.received`."""
         return list(self._received.items())
+
+    async def request(self, request_id: bytes) -> int | None:
+        """See `Journal.request`."""
+        return self._requests.get(request_id)
 
     async def parked(self, limit: int) -> list[ParkedMessage]:
         """See `Journal.parked`."""

@@ -236,6 +236,10 @@ class SqliteJournal:
         """See `Journal.received`."""
         return await self._read(store.read_received)
 
+    async def request(self, request_id: bytes) -> int | None:
+        """See `Journal.request`."""
+        return await self._read(store.read_request, request_id)
+
     async def parked(self, limit: int) -> list[ParkedMessage]:
         """See `Journal.parked`."""
         return await self._read(store.read_parked, limit)

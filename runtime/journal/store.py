@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _LAST_KEY: Final = "last_deleted_key"
 RECEIVED_MAX: Final = 20_000
 """How many received keys are remembered: the window in which a redelivery is recognised."""
+REQUESTS_MAX: Final = 50_000
+"""How many requests are remembered. One that is sent again is so at once, when its connection is there again."""
 
 # -- schema ------------------------------------------------------------------------------------------
 
@@ -100,6 +102,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _SENT: Final = "DELETE FROM outbox WHERE id = ?"
 _RECEIVED: Final = "INSERT OR REPLACE INTO received (key, digest) VALUES (?, ?)"
 _RECEIVED_PRUNE: Final = "DELETE FROM received WHERE number <= (SELECT max(number) FROM received) - ?"
+_REQUEST: Final = "INSERT OR REPLACE INTO requests (execution, id) VALUES (?, ?)"
+_REQUESTS_PRUNE: Final = "DELETE FROM requests WHERE number <= (SELECT max(number) FROM requests) - ?"
 _PARKED: Final = "INSERT INTO parked (id, received_at, topic, reason, detail, body) VALUES (?, ?, ?, ?, ?, ?)"
 _PARKED_COUNT: Final = """
 INSERT INTO parked_counts (reason, count) VALUES (?, 1) ON CONFLICT (reason) DO UPDATE SET count = count + 1"""
@@ -136,9 +140,7 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
         connection.executemany(_OUTGOING, [_outgoing_row(message) for message in outgoing])
     if batch.sent:
         connection.executemany(_SENT, [(number,) for number in batch.sent])
-    if batch.received:
-        connection.executemany(_RECEIVED, [key for start, key in batch.received if start not in refused])
-        connection.execute(_RECEIVED_PRUNE, (RECEIVED_MAX,))
+    _write_receipts(connection, batch, refused)
     if batch.parked:
         rows_parked = [(p.id, p.received_at_us, p.topic, p.reason, p.detail, p.body) for p in batch.parked]
         connection.executemany(_PARKED, rows_parked)
@@ -163,6 +165,17 @@ def _write_what_is_rare(connection: sqlite3.Connection, batch: Batch, refused: C
         _delete(connection, batch.deleted)
     if batch.pauses:
         _write_pauses(connection, batch.pauses)
+
+
+def _write_receipts(
+    connection: sqlite3.Connection, batch: Batch, refused: Mapping[int, ExecutionRecord]
+) -> None:
+    if batch.received:
+        connection.executemany(_RECEIVED, [key for start, key in batch.received if start not in refused])
+        connection.execute(_RECEIVED_PRUNE, (RECEIVED_MAX,))
+    if batch.requests:
+        connection.executemany(_REQUEST, [each for each in batch.requests if each[0] not in refused])
+        connection.execute(_REQUESTS_PRUNE, (REQUESTS_MAX,))
 
 
 def _write_starts(connection: sqlite3.Connection, batch: Batch) -> dict[int, ExecutionRecord]:
@@ -616,6 +629,12 @@ def read_outbox_count(connection: sqlite3.Connection) -> int:
 def read_received(connection: sqlite3.Connection) -> list[tuple[str, bytes]]:
     """See `Journal.received`."""
     return list(connection.execute("SELECT key, digest FROM received ORDER BY number"))
+
+
+def read_request(connection: sqlite3.Connection, request_id: bytes) -> int | None:
+    """See `Journal.request`."""
+    row = connection.execute("SELECT execution FROM requests WHERE id = ?", (request_id,)).fetchone()
+    return None if row is None else row[0]
 
 
 def read_parked(connection: sqlite3.Connection, limit: int) -> list[ParkedMessage]:

@@ -21,7 +21,7 @@ from ..core.events import Closing, WorkflowStarted
 from ..core.payload import Attribute, Failure, Payload
 from ..core.payload_groups import groups_of
 from ..journal.errors import StorageFull
-from ..ports import ExecutionRecord
+from ..ports import ExecutionRecord, Receipt
 from ..relations import closing_failure
 from ..requests import AlreadyRunning, EngineClosed, KeyTaken, NoSuchExecution, StartRequest
 from ..retry_policy import rule_of
@@ -188,15 +188,18 @@ class Schedules:
         attributes: Mapping[str, Attribute],
         trigger: bool = False,
         backfills: tuple[ScheduleBackfill, ...] = (),
+        received: Receipt | None = None,
     ) -> None:
         """A schedule is there, durably; its arguments are payloads. Times from now on are its own.
+
+        `received`, here and below, is committed with the change.
 
         Raises:
             ScheduleExists: there is one of this id.
             ValueError: its spec does not say when, or there are too many schedules.
             StorageFull: nothing was accepted.
         """
-        validate(schedule.spec)
+        _check(schedule)
         if schedule_id in self._entries:
             raise ScheduleExists(f"schedule {schedule_id!r} exists already")
         if len(self._entries) >= SCHEDULES_MAX:
@@ -212,21 +215,26 @@ class Schedules:
                     decided.add(decide.trigger(kept.rules, decided.progress, now))
                 if backfills:
                     decided.add(decide.backfill(kept.rules, decided.progress, *backfills))
-                starts = await self._keep(entry, kept, decided)
+                starts = await self._keep(entry, kept, decided, received)
         except BaseException:
             del self._entries[schedule_id]
             raise
         await _begun_soon(starts)
 
     async def update(
-        self, schedule_id: str, schedule: Schedule, attributes: Mapping[str, Attribute] | None
+        self,
+        schedule_id: str,
+        schedule: Schedule,
+        attributes: Mapping[str, Attribute] | None,
+        *,
+        received: Receipt | None = None,
     ) -> None:
         """The schedule is this one from now on; None leaves its search attributes as they are.
 
         Raises:
             NoSuchSchedule, ValueError, StorageFull: nothing has changed.
         """
-        validate(schedule.spec)
+        _check(schedule)
         entry = self._entry(schedule_id)
         async with entry.turn:
             kept, now = entry.kept, self._now()
@@ -237,40 +245,54 @@ class Schedules:
             )
             decided.progress = decide.updated(kept.rules, decided.progress, schedule.state, now)
             decided.add(decide.due(kept.rules, decided.progress, now))
-            await self._keep(entry, kept, decided)
+            await self._keep(entry, kept, decided, received)
 
-    async def trigger(self, schedule_id: str, overlap: ScheduleOverlapPolicy | None) -> None:
+    async def trigger(
+        self,
+        schedule_id: str,
+        overlap: ScheduleOverlapPolicy | None,
+        *,
+        received: Receipt | None = None,
+    ) -> None:
         """The schedule's action is taken once, now, as the overlap policy allows."""
         await self._change(
-            schedule_id, lambda kept, now: [decide.trigger(kept.rules, kept.progress, now, overlap)]
+            schedule_id,
+            lambda kept, now: [decide.trigger(kept.rules, kept.progress, now, overlap)],
+            received,
         )
 
-    async def backfill(self, schedule_id: str, *backfills: ScheduleBackfill) -> None:
+    async def backfill(
+        self, schedule_id: str, *backfills: ScheduleBackfill, received: Receipt | None = None
+    ) -> None:
         """The actions of these stretches of time are taken, as the overlap policy allows."""
         await self._change(
-            schedule_id, lambda kept, _now: [decide.backfill(kept.rules, kept.progress, *backfills)]
+            schedule_id,
+            lambda kept, _now: [decide.backfill(kept.rules, kept.progress, *backfills)],
+            received,
         )
 
-    async def pause(self, schedule_id: str, note: str | None) -> None:
+    async def pause(self, schedule_id: str, note: str | None, *, received: Receipt | None = None) -> None:
         """Times pass without actions from now on."""
 
         def pause(kept: Kept, now: datetime) -> list[Decision]:
             due = decide.due(kept.rules, kept.progress, now)
             return [due, Decision([], decide.paused(due.progress, note))]
 
-        await self._change(schedule_id, pause)
+        await self._change(schedule_id, pause, received)
 
-    async def unpause(self, schedule_id: str, note: str | None) -> None:
+    async def unpause(self, schedule_id: str, note: str | None, *, received: Receipt | None = None) -> None:
         """The schedule goes on."""
         await self._change(
-            schedule_id, lambda kept, now: [Decision([], decide.unpaused(kept.progress, now, note))]
+            schedule_id,
+            lambda kept, now: [Decision([], decide.unpaused(kept.progress, now, note))],
+            received,
         )
 
-    async def delete(self, schedule_id: str) -> None:
+    async def delete(self, schedule_id: str, *, received: Receipt | None = None) -> None:
         """The schedule is gone; what it started goes on."""
         entry = self._entry(schedule_id)
         async with entry.turn:
-            await self._engine.keep(lambda batch: batch.schedules.__setitem__(schedule_id, None))
+            await self._engine.keep(lambda batch: batch.schedules.__setitem__(schedule_id, None), received)
             entry.deleted = True
             if entry.alarm is not None:
                 entry.alarm.cancel()
@@ -311,7 +333,12 @@ class Schedules:
 
     # -- changes -----------------------------------------------------------------------------------------
 
-    async def _change(self, schedule_id: str, change: Callable[[Kept, datetime], list[Decision]]) -> None:
+    async def _change(
+        self,
+        schedule_id: str,
+        change: Callable[[Kept, datetime], list[Decision]],
+        received: Receipt | None,
+    ) -> None:
         """Decide, commit, then act.
 
         Raises:
@@ -323,15 +350,17 @@ class Schedules:
             decided = _Decided(entry.kept)
             for decision in change(entry.kept, self._now()):
                 decided.add(decision)
-            starts = await self._keep(entry, entry.kept, decided)
+            starts = await self._keep(entry, entry.kept, decided, received)
         await _begun_soon(starts)
 
-    async def _keep(self, entry: _Entry, kept: Kept, decided: _Decided) -> list[asyncio.Task[None]]:
+    async def _keep(
+        self, entry: _Entry, kept: Kept, decided: _Decided, received: Receipt | None = None
+    ) -> list[asyncio.Task[None]]:
         """Commit, then act; the starts that were begun."""
         kept = kept.after(decided.decision)
         if kept != entry.kept or not entry.committed:
             data = kept.to_bytes()
-            await self._engine.keep(lambda batch: batch.schedules.__setitem__(kept.id, data))
+            await self._engine.keep(lambda batch: batch.schedules.__setitem__(kept.id, data), received)
             entry.committed = True
         known, entry.kept = entry.kept.wanted, kept
         starts = [
@@ -545,6 +574,17 @@ def _start_to_json(start: StartAction) -> dict[str, Any]:
         "overlap": int(start.overlap),
         "manual": start.manual,
     }
+
+
+def _check(schedule: Schedule) -> None:
+    """Refuse now what could not be started when its time comes.
+
+    Raises:
+        ValueError: the spec does not say when, or the retry policy contradicts itself.
+    """
+    validate(schedule.spec)
+    assert isinstance(schedule.action, ScheduleActionStartWorkflow)
+    rule_of(schedule.action.retry_policy)
 
 
 def _start_from_json(found: Mapping[str, Any]) -> StartAction:

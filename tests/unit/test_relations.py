@@ -163,7 +163,7 @@ async def test_a_parent_that_was_away_when_its_child_closed_hears_of_it_at_the_n
 ) -> None:
     """The child's end is committed; the process ends before the parent's history has it."""
     journal = FailingJournal("CompleteWorkflow")
-    gateway = Gateway(journal, gateway.clock)
+    gateway = Gateway(journal, gateway.clock, gateway.socket)
     async with failing(gateway, ALL) as client:
         await start_parent(client)
         journal.armed = True
@@ -179,7 +179,7 @@ async def test_a_start_of_a_child_that_was_committed_and_not_made_is_made_once_a
     gateway: Gateway,
 ) -> None:
     journal = FailingJournal("StartChild")
-    gateway = Gateway(journal, gateway.clock)
+    gateway = Gateway(journal, gateway.clock, gateway.socket)
     journal.armed = True
     async with failing(gateway, ALL) as client:
         with pytest.raises(RPCError):
@@ -216,7 +216,7 @@ async def test_what_happens_to_a_child_when_its_parent_closes(
     gateway: Gateway, policy: int, status: str, crash: bool
 ) -> None:
     journal = FailingJournal("WorkflowTerminated")
-    gateway = Gateway(journal, gateway.clock)
+    gateway = Gateway(journal, gateway.clock, gateway.socket)
     async with failing(gateway, ALL) as client:
         handle = await start_parent(client, policy)
         journal.armed = crash
@@ -252,7 +252,7 @@ async def test_a_signal_to_another_execution_arrives_once_also_when_the_process_
     gateway: Gateway,
 ) -> None:
     journal = FailingJournal("Signaled")
-    gateway = Gateway(journal, gateway.clock)
+    gateway = Gateway(journal, gateway.clock, gateway.socket)
     async with failing(gateway, ALL) as client:
         await client.start_workflow(Child.run, "valve", id="w", task_queue=QUEUE)
         journal.armed = True
@@ -391,6 +391,15 @@ async def test_a_cron_workflow_runs_again_and_again(gateway: Gateway) -> None:
 
         await until(runs, what="three runs")
         await client.get_workflow_handle("w").terminate()
+
+
+async def test_a_cron_schedule_that_is_never_due_again_ends_with_its_last_run(gateway: Gateway) -> None:
+    async with gateway.on(ALL) as client:
+        handle = await client.start_workflow(
+            Tick.run, id="w", task_queue=QUEUE, cron_schedule="0 0 1 1 * 2024"
+        )
+        gateway.advance(client, 50 * 86_400)  # The clock began in November 2023.
+        assert await handle.result() == 1
 
 
 # -- what a list finds -------------------------------------------------------------------------------------------

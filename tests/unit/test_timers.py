@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from overwinter import activity, workflow
+from overwinter.runtime.client import Client
 from overwinter.runtime.engine import EngineLimits
+from overwinter.runtime.live import LiveExecution
+from overwinter.runtime.worker import Worker
 from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, event_names, until
 
 
@@ -102,3 +107,33 @@ async def test_a_timer_beside_an_activity_fires_after_its_execution_has_left_mem
         gateway.advance(client, 11)
         async with asyncio.timeout(5):
             assert await handle.result() == 1
+
+
+async def test_a_delayed_start_that_nobody_serves_does_not_keep_the_gateway_busy(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async with gateway.on([Sleeps]) as client:
+        fire = client.engine.timekeeper._fire
+
+        def counted(live: LiveExecution) -> None:
+            nonlocal looks
+            looks += 1
+            fire(live)
+
+        monkeypatch.setattr(client.engine.timekeeper, "_fire", counted)
+        handle = await client.start_workflow(
+            Sleeps.run, 0.0, id="w", task_queue="elsewhere", start_delay=timedelta(seconds=10)
+        )
+        gateway.advance(client, 11)
+        await _settled()
+        assert 1 <= looks <= 2
+        async with Worker(client, task_queue="elsewhere", workflows=[Sleeps]):
+            await until(lambda: timer_started(client), what="it begins")
+            gateway.advance(client, 1)
+            assert await handle.result() == 1.0
+
+
+async def timer_started(client: Client) -> bool:
+    return "TimerStarted" in await event_names(client, "w")

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import AsyncIterator
+from datetime import timedelta
 
-from overwinter import workflow
-from overwinter.runtime.client import Client
-from overwinter.runtime.core.events import Signaled, WorkflowStarted
+import pytest
+
+from overwinter import activity, workflow
+from overwinter.runtime.client import Client, WorkflowUpdateFailedError, WorkflowUpdateStage
+from overwinter.runtime.common import WorkflowIDConflictPolicy
+from overwinter.runtime.core.events import Event, Signaled, WorkflowStarted
 from overwinter.runtime.frontend import EngineFrontend, Frontend
-from overwinter.runtime.journal import MemoryJournal
-from tests.unit.gateways import QUEUE, Gateway
+from overwinter.runtime.journal import MemoryJournal, StorageFull
+from overwinter.runtime.ports import Batch, ExecutionRecord
+from overwinter.runtime.service import RPCError, RPCStatusCode
+from tests.unit.gateways import QUEUE, Gateway, until
 
 
 @workflow.defn
@@ -26,6 +33,50 @@ class Collect:
     @workflow.signal
     def put(self, one: str) -> None:
         self.found.append(one)
+
+    @workflow.update
+    def add(self, one: str) -> int:
+        self.found.append(one)
+        return len(self.found)
+
+    @add.validator
+    def _check(self, one: str) -> None:
+        if not one:
+            raise ValueError("nothing to add")
+
+
+@activity.defn
+async def by_hand() -> str:
+    tokens.append(activity.info().task_token)
+    activity.raise_complete_async()
+
+
+tokens: list[bytes] = []
+
+
+@workflow.defn
+class Waits:
+    @workflow.run
+    async def run(self) -> str:
+        return await workflow.execute_activity(by_hand, start_to_close_timeout=timedelta(hours=1))
+
+
+class GatedJournal(MemoryJournal):
+    """While it is held, its commits wait until the test lets them go, one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = False
+        self._permits = asyncio.Semaphore(0)
+
+    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
+        if self.held:
+            await self._permits.acquire()
+        return await super().commit(batch)
+
+    def let(self, commits: int = 1) -> None:
+        for _ in range(commits):
+            self._permits.release()
 
 
 def test_an_engine_answers_every_call_with_the_ports_own_parameters() -> None:
@@ -74,3 +125,110 @@ async def test_a_follower_misses_no_commit_between_two_of_its_looks() -> None:
         await client.frontend.signal_workflow("w", None, Signaled("put", client.values.encode(("a",))))
         async with asyncio.timeout(5):
             assert await waiting
+
+
+async def test_who_joins_a_run_that_begins_is_answered_when_it_is_durable() -> None:
+    journal = GatedJournal()
+    async with Gateway(journal).on([Collect]) as client:
+        journal.held = True
+        starts = [
+            asyncio.create_task(
+                client.start_workflow(
+                    Collect.run,
+                    1,
+                    id="w",
+                    task_queue=QUEUE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                )
+            )
+            for _ in range(3)
+        ]
+        await asyncio.sleep(0.03)
+        assert not any(start.done() for start in starts)
+        journal.let(9)
+        handles = await asyncio.gather(*starts)
+        assert len({handle.result_run_id for handle in handles}) == 1
+
+
+async def test_who_joins_a_run_that_could_not_begin_begins_one() -> None:
+    journal = GatedJournal()
+    async with Gateway(journal).on([Collect]) as client:
+        journal.held = True
+        first = asyncio.create_task(client.start_workflow(Collect.run, 1, id="w", task_queue=QUEUE))
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(client.start_workflow(Collect.run, 1, id="w", task_queue=QUEUE))
+        await asyncio.sleep(0.01)
+        journal.fail_next = StorageFull("no room")
+        journal.let(9)
+        with pytest.raises(RPCError):
+            await first
+        assert (await second).id == "w"
+
+
+async def test_an_activity_that_was_completed_by_hand_is_so_durably_when_the_call_returns() -> None:
+    journal = GatedJournal()
+    tokens.clear()
+    async with Gateway(journal).on([Waits, Collect], [by_hand]) as client:
+        handle = await client.start_workflow(Waits.run, id="w", task_queue=QUEUE)
+        await until(lambda: bool(tokens))
+        journal.held = True
+        other = asyncio.create_task(client.start_workflow(Collect.run, 1, id="x", task_queue=QUEUE))
+        await asyncio.sleep(0.01)  # A commit is under way that has nothing of the activity.
+        completed = asyncio.create_task(client.get_async_activity_handle(task_token=tokens[0]).complete("ok"))
+        await asyncio.sleep(0.01)
+        journal.let()
+        await other
+        await asyncio.sleep(0.02)
+        assert not completed.done()
+        journal.let(9)
+        await completed
+        assert await handle.result() == "ok"
+
+
+async def test_an_activity_that_was_completed_by_hand_while_there_was_no_room_is_so_later() -> None:
+    journal = GatedJournal()
+    tokens.clear()
+    async with Gateway(journal).on([Waits], [by_hand]) as client:
+        handle = await client.start_workflow(Waits.run, id="w", task_queue=QUEUE)
+        await until(lambda: bool(tokens))
+        journal.fail_next = StorageFull("no room")
+        await client.get_async_activity_handle(task_token=tokens[0]).complete("ok")
+        assert await handle.result() == "ok"
+        assert len(tokens) == 1
+
+
+async def test_an_activity_that_has_ended_cannot_be_completed_again() -> None:
+    tokens.clear()
+    async with Gateway(MemoryJournal()).on([Waits], [by_hand]) as client:
+        handle = await client.start_workflow(Waits.run, id="w", task_queue=QUEUE)
+        await until(lambda: bool(tokens))
+        activity_handle = client.get_async_activity_handle(task_token=tokens[0])
+        ends = await asyncio.gather(
+            activity_handle.complete("ok"), activity_handle.complete("no"), return_exceptions=True
+        )
+        assert sorted(str(type(end).__name__) for end in ends) == ["NoneType", "RPCError"]
+        assert await handle.result() in ("ok", "no")
+
+
+async def test_a_rejected_update_is_so_also_for_who_waits_for_its_acceptance_only() -> None:
+    async with Gateway(MemoryJournal()).on([Collect]) as client:
+        handle = await client.start_workflow(Collect.run, 1, id="w", task_queue=QUEUE)
+        with pytest.raises(WorkflowUpdateFailedError):
+            await handle.start_update(Collect.add, "", wait_for_stage=WorkflowUpdateStage.ACCEPTED)
+
+
+async def test_a_follower_of_a_history_is_told_that_the_engine_stops() -> None:
+    async with Gateway(MemoryJournal()).on([Collect]) as client:
+        handle = await client.start_workflow(Collect.run, 1, id="w", task_queue=QUEUE)
+        events = handle.fetch_history_events(wait_new_event=True)
+        await anext(events)
+        following = asyncio.create_task(_to_the_end(events))
+        await asyncio.sleep(0.02)
+    with pytest.raises(RPCError) as told:
+        await asyncio.wait_for(following, 5)
+    assert told.value.status == RPCStatusCode.UNAVAILABLE
+
+
+async def _to_the_end(events: AsyncIterator[Event]) -> None:
+    async for _ in events:
+        pass
