@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import itertools
 import json
 import logging
 import os
-import socket
-import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -24,6 +21,8 @@ from typing import Any, Final, cast
 import anyio
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
+
+from overwinter.runtime.remote import sockets
 
 from .ports import BadRequest, GatewayOperations, Json, OperationRefused
 
@@ -36,7 +35,6 @@ TAIL_EVENTS_MAX: Final = 1000
 """Events that may wait for one slow reader of ``tail`` before it is dropped."""
 WRITE_BUFFER_BYTES: Final = 256 << 10
 FAREWELL_S: Final = 5.0
-_PATH_BYTES_MAX: Final = 107  # sun_path on Linux holds 108 bytes with the final zero
 
 _TEXT: Final = (str,)
 _OPTIONAL_TEXT: Final = (str, type(None))
@@ -116,10 +114,6 @@ LIMIT_MAX: Final = 10_000
 ID_CHARACTERS_MAX: Final = 1000
 
 
-class ControlSocketInUse(Exception):
-    """Another process answers on this control socket; stop it, or use another state directory."""
-
-
 class GatewayNotRunning(Exception):
     """Nobody answers on the control socket; start the gateway with `overwinter run`."""
 
@@ -188,10 +182,9 @@ async def serve(
     The socket file has mode 0600 before anyone can connect. A file that a dead process left is replaced.
 
     Raises:
-        ControlSocketInUse: another process answers there.
-        OSError: the socket cannot be made, for example since the path is over 107 bytes long.
+        SocketUnusable: another process answers there, or it cannot be made.
     """
-    listener = _listen_socket(path)
+    listener = sockets.listen(path)
     inode = path.stat().st_ino
     control = _ControlServer(operations, connections_max, tail_events_max)
     server = await asyncio.start_unix_server(control.accept, sock=listener, limit=REQUEST_BYTES_MAX)
@@ -205,45 +198,6 @@ async def serve(
                 path.unlink()
         with anyio.CancelScope(shield=True):
             await control.close()
-
-
-def _listen_socket(path: Path) -> socket.socket:
-    if len(os.fsencode(path)) > _PATH_BYTES_MAX:
-        raise OSError(
-            errno.ENAMETOOLONG,
-            f"the control socket's path has {len(os.fsencode(path))} bytes, the system allows "
-            f"{_PATH_BYTES_MAX}: choose a shorter state_dir",
-            str(path),
-        )
-    _remove_stale(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(os.fspath(path))
-        # Nobody can connect before listen(), so there is no moment with a wider mode.
-        path.chmod(0o600)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _remove_stale(path: Path) -> None:
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise ControlSocketInUse(f"{path} is not a socket: move it away, the gateway wants to listen there")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(2.0)
-        try:
-            probe.connect(os.fspath(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return
-        except OSError:
-            pass  # a full backlog or a timeout: somebody is there
-    raise ControlSocketInUse(f"another process answers on {path}: stop it, or use another state directory")
 
 
 class _ControlServer:

@@ -30,6 +30,8 @@ from overwinter.runtime.external_storage import FolderOfAnotherJournal
 from overwinter.runtime.external_storage.collecting import collecting
 from overwinter.runtime.journal import JournalError, SqliteJournal, StorageFailed
 from overwinter.runtime.ports import Batch
+from overwinter.runtime.remote import RemoteService, SocketUnusable
+from overwinter.runtime.remote import serve as serve_clients
 from overwinter.runtime.values import ConvertedValues
 from overwinter.runtime.worker import Worker
 
@@ -69,6 +71,7 @@ class Gateway:
         self.broker = broker
         self.began_us = engine.now_us()
         self.page_address: str | None = None
+        self._service: RemoteService | None = None
         self.client = Client(engine, data_converter=converter)
         self.triggers = Triggers(settings.triggers)
         self.answers = TopicFilter(settings.devices.answers) if settings.devices.answers else None
@@ -143,6 +146,7 @@ class Gateway:
                 "refused": dict(intake.refused),
                 **intake.counters,
             },
+            "clients": None if self._service is None else self._service.status(),
             "outbox": dict(self.outbox.counters),
             "engine": {
                 "cached": len(engine.cache),
@@ -160,7 +164,7 @@ class Gateway:
     async def serve(self, stop: asyncio.Event) -> None:
         """Connect to the world, until `stop` is set or the engine fails."""
         self.intake.recall(await self.engine.journal.received())
-        async with anyio.create_task_group() as group:
+        async with self._clients(), anyio.create_task_group() as group:
             socket = self.settings.gateway.state_dir / "control.sock"
             await group.start(control.serve, socket, self.operations)
             if self.session is not None:
@@ -178,6 +182,17 @@ class Gateway:
             await stop.wait()
             group.cancel_scope.cancel()
         await self.intake.close()
+
+    @asynccontextmanager
+    async def _clients(self) -> AsyncGenerator[None]:
+        """Within this block programs in other processes can connect, when the settings say so."""
+        clients = self.settings.clients
+        if not clients.enabled:
+            yield
+            return
+        path = clients.socket or self.settings.gateway.state_dir / "client.sock"
+        async with serve_clients(self.engine, path, clients.limits(), group=clients.group) as self._service:
+            yield
 
     async def _serve_page(self, group: anyio.abc.TaskGroup) -> None:
         try:
@@ -230,7 +245,7 @@ async def run(settings: GatewaySettings) -> int:
     with _signals(stop.set):
         try:
             return await _run(settings, stop)
-        except (JournalError, catalog.CatalogError, FolderOfAnotherJournal, KeyRingError) as error:
+        except (JournalError, catalog.CatalogError, FolderOfAnotherJournal, KeyRingError, SocketUnusable) as error:
             print(f"overwinter: {error}", file=sys.stderr)
             return STORAGE_FAILED if isinstance(error, StorageFailed) else FAILED
 

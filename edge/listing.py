@@ -111,6 +111,10 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
         refused = cast("Json", mqtt.get("refused") or {})
         if refused:
             yield "", "refused: " + ", ".join(f"{count} {reason}" for reason, count in refused.items())
+    clients = _part(answer, "clients")
+    if clients:
+        yield "clients", str(clients.get("socket"))
+        yield "", _numbers(clients, "connected", "calls", "refused_connections", "refused_frames")
     if _part(answer, "outbox"):
         yield "outbox", _numbers(_part(answer, "outbox"), "waiting", "sent")
     engine = _part(answer, "engine")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import grp
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from overwinter.runtime.plain_values import DEFAULT_LIMITS
+from overwinter.runtime.remote import RemoteLimits, frames
 
 from .mqtt_settings import MqttSettings, MqttSettingsError
 from .settings_reader import (
@@ -44,7 +46,7 @@ class General:
     """Who this gateway is and what it runs."""
 
     name: str = setting("gateway", TEXT, "its name, in logs and as part of its MQTT client id")
-    state_dir: Path = setting(REQUIRED, PATH, "the folder for the journal and the control socket")
+    state_dir: Path = setting(REQUIRED, PATH, "the folder for the journal and the sockets")
     modules: tuple[str, ...] = setting((), TEXTS, "Python modules with workflows and activities")
     python_path: tuple[Path, ...] = setting((), PATHS, "folders in which the modules are found")
     task_queue: str = setting("default", TEXT, "the task queue that this gateway serves")
@@ -199,6 +201,44 @@ class Page:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """Programs in other processes of this machine that start workflows and talk to them: `Client.connect("unix:...")`."""
+
+    enabled: bool = setting(True, SWITCH, "whether they can connect")
+    socket: Path | None = setting(
+        None, PATH, "the socket that they connect to; by default client.sock in state_dir"
+    )
+    group: str | None = setting(
+        None,
+        TEXT,
+        "a group of the system whose members may connect too; by default only the gateway's user may",
+    )
+    connections_max: int = setting(
+        32, whole(1, 10_000), "connections at a time; a program shares one among its tasks"
+    )
+    calls_max: int = setting(64, whole(1, 10_000), "calls of one connection that are under way at a time")
+    waits_max: int = setting(
+        1000, whole(1, 100_000), "the same for calls that wait for what is to happen, such as a result"
+    )
+    request_bytes_max: int = setting(
+        frames.REQUEST_BYTES_MAX, whole(1 << 16, 1 << 26), "the size of one request, with its arguments"
+    )
+    patience: float = setting(
+        30.0, duration(1.0, 3600.0), "how long a client may take to read an answer, or to complete a request"
+    )
+
+    def limits(self) -> RemoteLimits:
+        """The bounds, as the service takes them."""
+        return RemoteLimits(
+            connections_max=self.connections_max,
+            calls_max=self.calls_max,
+            waits_max=self.waits_max,
+            request_bytes_max=self.request_bytes_max,
+            patience_s=self.patience,
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """The GPU module."""
 
@@ -258,6 +298,7 @@ class GatewaySettings:
     mqtt: Mqtt
     devices: Devices
     page: Page
+    clients: Clients
     gpu: Gpu
     triggers: tuple[TriggerSettings, ...] = ()
 
@@ -271,6 +312,7 @@ _TABLES: Final[Mapping[str, type[Any]]] = {
     "mqtt": Mqtt,
     "devices": Devices,
     "page": Page,
+    "clients": Clients,
     "gpu": Gpu,
 }
 
@@ -294,6 +336,7 @@ def load(file: Path, overrides: Sequence[str] = ()) -> GatewaySettings:
     _check_devices(reader, found["devices"])
     _check_page(reader, found["page"])
     _check_payloads(reader, found["payloads"])
+    _check_clients(reader, found["clients"])
     reader.finish()
     return GatewaySettings(**found, triggers=tuple(triggers))
 
@@ -423,6 +466,15 @@ def _check_page(reader: Reader, page: Page | None) -> None:
             page.host,
             "a loopback address, or a token_file beside it: whoever can open the page can steer the gateway",
         )
+
+
+def _check_clients(reader: Reader, clients: Clients | None) -> None:
+    if clients is None or clients.group is None:
+        return
+    try:
+        grp.getgrnam(clients.group)
+    except KeyError:
+        reader.problem("clients.group", clients.group, "a group of this system: make it with `groupadd`")
 
 
 def render_reference() -> str:

@@ -32,6 +32,7 @@ from ._errors import (
     AsyncActivityCancelledError,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
+    within,
 )
 from ._execution import (
     WorkflowExecution,
@@ -95,7 +96,8 @@ class Calls(ScheduleCalls):
             args = await values.stored(input.start_signal_args)
             signal = ev.Signaled(input.start_signal, args, request.headers, "client")
             request = replace(request, signal=signal)
-        begun = await self._frontend.start_workflow(request, *_policies(input))
+        async with within(input.rpc_timeout):
+            begun = await self._frontend.start_workflow(request, *_policies(input))
         return self._handle(begun.record, input.start_signal is None, input.ret_type)
 
     def _handle(self, record: ExecutionRecord, known_run: bool, hint: Any) -> WorkflowHandle[Any, Any]:
@@ -155,7 +157,8 @@ class Calls(ScheduleCalls):
         args = await _stored(values, f"signal {input.signal}", input.args)
         headers = await self._headers(values, input.headers)
         signal = ev.Signaled(input.signal, args, headers, "client")
-        await self._frontend.signal_workflow(input.id, input.run_id, signal)
+        async with within(input.rpc_timeout):
+            await self._frontend.signal_workflow(input.id, input.run_id, signal)
 
     async def query_workflow(self, input: QueryWorkflowInput) -> Any:
         values = self._values.for_receiver(input.id, run_id=input.run_id).for_passing()
@@ -164,9 +167,10 @@ class Calls(ScheduleCalls):
         condition = None if input.reject_condition is None else int(input.reject_condition)
         patience_s = _QUERY_S if input.rpc_timeout is None else input.rpc_timeout.total_seconds()
         try:
-            payload = await self._frontend.query_workflow(
-                input.id, input.run_id, input.query, args, headers, condition, patience_s
-            )
+            async with within(input.rpc_timeout):
+                payload = await self._frontend.query_workflow(
+                    input.id, input.run_id, input.query, args, headers, condition, patience_s
+                )
         except QueryRejected as error:
             raise WorkflowQueryRejectedError(WorkflowExecutionStatus[error.status.upper()]) from None
         except QueryFailed as error:
@@ -223,20 +227,24 @@ class Calls(ScheduleCalls):
     # -- ending --------------------------------------------------------------------------------------------
 
     async def cancel_workflow(self, input: CancelWorkflowInput) -> None:
-        await self._frontend.cancel_workflow(
-            input.id, input.run_id, input.reason, input.first_execution_run_id
-        )
+        async with within(input.rpc_timeout):
+            await self._frontend.cancel_workflow(
+                input.id, input.run_id, input.reason, input.first_execution_run_id
+            )
 
     async def terminate_workflow(self, input: TerminateWorkflowInput) -> None:
         details = await self._values.for_receiver(input.id, run_id=input.run_id).stored(input.args)
-        await self._frontend.terminate_workflow(
-            input.id, input.run_id, input.reason or "", details, input.first_execution_run_id
-        )
+        async with within(input.rpc_timeout):
+            await self._frontend.terminate_workflow(
+                input.id, input.run_id, input.reason or "", details, input.first_execution_run_id
+            )
 
     # -- reading -------------------------------------------------------------------------------------------
 
     async def describe_workflow(self, input: DescribeWorkflowInput) -> WorkflowExecutionDescription:
-        return description_of(await self._frontend.describe_workflow(input.id, input.run_id), self._values)
+        async with within(input.rpc_timeout):
+            details = await self._frontend.describe_workflow(input.id, input.run_id)
+        return description_of(details, self._values)
 
     def fetch_workflow_history_events(
         self, input: FetchWorkflowHistoryEventsInput
@@ -245,7 +253,7 @@ class Calls(ScheduleCalls):
 
     def list_workflows(self, input: ListWorkflowsInput) -> WorkflowExecutionAsyncIterator:
         return WorkflowExecutionAsyncIterator(
-            lambda before, size: self._page(input.query, before, size),
+            lambda before, size: self._page(input, before, size),
             page_size=input.page_size,
             limit=input.limit,
             history=self._history,
@@ -253,9 +261,10 @@ class Calls(ScheduleCalls):
         )
 
     async def _page(
-        self, query: str | None, before: int | None, size: int
+        self, input: ListWorkflowsInput, before: int | None, size: int
     ) -> tuple[list[WorkflowExecution], int | None]:
-        page = await self._frontend.list_workflows(query or "", before, size)
+        async with within(input.rpc_timeout):
+            page = await self._frontend.list_workflows(input.query or "", before, size)
         return [execution_of(found, self._values) for found in page.executions], page.before_key
 
     async def _history(self, execution: WorkflowExecution) -> WorkflowHistory:
@@ -263,7 +272,8 @@ class Calls(ScheduleCalls):
         return await handle.fetch_history()
 
     async def count_workflows(self, input: CountWorkflowsInput) -> WorkflowExecutionCount:
-        counted = await self._frontend.count_workflows(input.query or "")
+        async with within(input.rpc_timeout):
+            counted = await self._frontend.count_workflows(input.query or "")
         groups = [
             WorkflowExecutionCountAggregationGroup(group.count, list(group.values))
             for group in counted
@@ -276,25 +286,29 @@ class Calls(ScheduleCalls):
     async def heartbeat_async_activity(self, input: HeartbeatAsyncActivityInput) -> None:
         details = await self._values_for(input).stored(input.details)
         try:
-            await self._frontend.heartbeat_activity(_place(input.id_or_token), details)
+            async with within(input.rpc_timeout):
+                await self._frontend.heartbeat_activity(_place(input.id_or_token), details)
         except ActivityCancelled:
             raise AsyncActivityCancelledError from None
 
     async def complete_async_activity(self, input: CompleteAsyncActivityInput) -> None:
         result = None if input.result is arg_unset else input.result
         (outcome,) = await self._values_for(input).stored([result])
-        await self._frontend.end_activity(_place(input.id_or_token), outcome, ())
+        async with within(input.rpc_timeout):
+            await self._frontend.end_activity(_place(input.id_or_token), outcome, ())
 
     async def fail_async_activity(self, input: FailAsyncActivityInput) -> None:
         values = self._values_for(input)
         heartbeat = await values.stored(input.last_heartbeat_details)
         failure = await values.stored_failure(input.error)
-        await self._frontend.end_activity(_place(input.id_or_token), failure, heartbeat)
+        async with within(input.rpc_timeout):
+            await self._frontend.end_activity(_place(input.id_or_token), failure, heartbeat)
 
     async def report_cancellation_async_activity(self, input: ReportCancellationAsyncActivityInput) -> None:
         details = await self._values_for(input).stored(input.details)
         failure = Failure(kind="canceled", message="Cancelled", details=details)
-        await self._frontend.end_activity(_place(input.id_or_token), failure, ())
+        async with within(input.rpc_timeout):
+            await self._frontend.end_activity(_place(input.id_or_token), failure, ())
 
     async def _update(
         self,

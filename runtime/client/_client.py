@@ -37,6 +37,7 @@ from ..workflow._continuing import workflow_name_of, workflow_result_type
 from ..workflow._definition import update_definition
 from ._activities import AsyncActivityHandle, AsyncActivityIDReference
 from ._calls import Calls
+from ._connecting import engine_at
 from ._control import Control
 from ._errors import WorkflowContinuedAsNewError, WorkflowFailureError
 from ._execution import WorkflowExecutionAsyncIterator, WorkflowExecutionCount
@@ -59,6 +60,7 @@ from ._schedules import ScheduleAsyncIterator, ScheduleHandle
 from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage
 
 if TYPE_CHECKING:
+    from ..remote import RemoteEngine
     from ..runtime import Runtime
     from ..schedules import Schedule, ScheduleBackfill
 
@@ -72,7 +74,7 @@ class Client(Control):
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | RemoteEngine,
         *,
         namespace: str = "default",
         data_converter: DataConverter = DataConverter.default,
@@ -94,8 +96,8 @@ class Client(Control):
         for plugin in plugins:
             config = plugin.configure_client(config)
         self._config = config
-        self.engine = engine
-        self.frontend: Frontend = EngineFrontend(engine)
+        self._engine = engine
+        self.frontend: Frontend = EngineFrontend(engine) if isinstance(engine, Engine) else engine.frontend
         """What its calls ask."""
         self.namespace = namespace = config.get("namespace", namespace)
         self.runtime: Runtime | None = None
@@ -117,6 +119,25 @@ class Client(Control):
         self.calls = calls
         """Where the methods of this client and its handles go."""
 
+    @property
+    def engine(self) -> Engine:
+        """The engine of this process that the client is of.
+
+        Raises:
+            RuntimeError: it is in another process.
+        """
+        if isinstance(self._engine, Engine):
+            return self._engine
+        raise RuntimeError(
+            f"this client talks to a gateway in another process ({self._engine.path}), and workflows and activities run "
+            "there: name their modules in its settings ([gateway] modules), or run a worker where the engine is"
+        )
+
+    async def close(self) -> None:
+        """Hang up, when the engine is in another process; an engine of this process goes on."""
+        if not isinstance(self._engine, Engine):
+            await self._engine.close()
+
     def config(self, *, active_config: bool = False) -> ClientConfig:
         """The options that this client was made with, or (`active_config`) what its plugins have made of them.
 
@@ -129,7 +150,7 @@ class Client(Control):
     @classmethod
     async def connect(
         cls,
-        target_host: str = "",
+        target_host: str | os.PathLike[str] = "",
         *,
         namespace: str = "default",
         data_converter: DataConverter = DataConverter.default,
@@ -139,21 +160,21 @@ class Client(Control):
         header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC,
         **server_options: Any,
     ) -> Client:
-        """A client with an engine in this process, for programs that connect to a server elsewhere.
+        """A client of the gateway behind a socket, or with an engine in this process.
 
-        There is no server: the engine is this process's, on the journal named by ``OVERWINTER_JOURNAL`` (by default
-        ``overwinter.db`` in the working directory), which it holds until the process ends. `target_host` and what
-        describes a server is accepted and not used. Every `connect` of a process gives a client of the same engine.
+        `target_host` is the path of the socket that a gateway serves, such as ``unix:/var/lib/overwinter/client.sock``.
+        With ``lazy=True`` it is opened by the first call. The client comes back by itself when the gateway was away.
+
+        Any other address, as of a server elsewhere, is not used, for there is no server: the engine is this process's, on
+        the journal named by ``OVERWINTER_JOURNAL`` (by default ``overwinter.db`` in the working directory), which it holds
+        until the process ends. Every such `connect` of a process gives a client of the same engine.
 
         Raises:
+            RPCError: no gateway answers at the socket, or it refuses.
             JournalHeld: another process runs an engine on that journal.
         """
-        del target_host
-        unknown = sorted(server_options.keys() - SERVER_OPTIONS)
-        if unknown:
-            raise TypeError(f"Client.connect() got an unexpected keyword argument {unknown[0]!r}")
         return cls(
-            await _engine_of_this_process(),
+            await engine_at(target_host, plugins, server_options),
             namespace=namespace,
             data_converter=data_converter,
             plugins=plugins,
@@ -610,32 +631,6 @@ class WithStartWorkflowOperation(Generic[S, R]):
         """There is none."""
         if not self._handle.done():
             self._handle.set_exception(error)
-
-
-SERVER_OPTIONS = frozenset(
-    {
-        "api_key", "tls", "retry_config", "keep_alive_config", "connect_timeout", "rpc_metadata", "identity", "lazy",
-        "runtime", "http_connect_proxy_config", "dns_load_balancing_config", "grpc_compression", "payload_limits",
-    }
-)  # fmt: skip
-
-
-_engines: dict[asyncio.AbstractEventLoop, tuple[Path, Engine]] = {}
-"""The engines that `Client.connect` has started, by the event loop on which they run."""
-
-
-async def _engine_of_this_process() -> Engine:
-    loop = asyncio.get_running_loop()
-    path = Path(os.environ.get("OVERWINTER_JOURNAL", "overwinter.db")).resolve()
-    for other, (_, engine) in list(_engines.items()):
-        if other.is_closed():
-            del _engines[other]
-            await engine.journal.close()  # Its loop is gone; the file and its lock are free for this one.
-    if loop not in _engines:
-        engine = Engine(await SqliteJournal.open(path), SystemClock(), SystemEntropy())
-        await engine.__aenter__()
-        _engines[loop] = (path, engine)
-    return _engines[loop][1]
 
 
 def _target(workflow: Any, result_type: type | None) -> tuple[str, Any]:

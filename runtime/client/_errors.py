@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
 from ..exceptions import TemporalError
+from ..service import RPCError, RPCStatusCode
 from ._execution import WorkflowExecutionStatus
 
 
@@ -73,6 +76,29 @@ class WorkflowUpdateFailedError(TemporalError):
         """What the validator or the handler raised."""
         assert self.__cause__ is not None
         return self.__cause__
+
+
+class within:  # noqa: N801 - used as a statement
+    """Within this block a call has so long; what was asked may still happen afterwards.
+
+    Raises:
+        RPCError: DEADLINE_EXCEEDED, when it took longer.
+    """
+
+    def __init__(self, timeout: timedelta | None) -> None:
+        self._timer = None if timeout is None else asyncio.timeout(timeout.total_seconds())
+
+    async def __aenter__(self) -> None:
+        if self._timer is not None:
+            await self._timer.__aenter__()
+
+    async def __aexit__(self, *raised: Any) -> None:
+        if self._timer is None:
+            return
+        try:
+            await self._timer.__aexit__(*raised)
+        except TimeoutError:
+            raise RPCError("Timeout expired", RPCStatusCode.DEADLINE_EXCEEDED) from None
 
 
 class RPCTimeoutOrCancelledError(TemporalError):

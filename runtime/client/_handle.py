@@ -12,7 +12,7 @@ from ..common import QueryRejectCondition, arg_unset
 from ..resets import ResetPoint, ResetRequest
 from ..workflow._arguments import arguments
 from ..workflow._definition import query_definition, signal_name, update_definition
-from ._errors import RPCTimeoutOrCancelledError
+from ._errors import RPCTimeoutOrCancelledError, within
 from ._execution import WorkflowExecutionDescription, WorkflowHistoryEventFilterType
 from ._histories import WorkflowHistory, WorkflowHistoryEventAsyncIterator, history_of
 from ._interceptors import (
@@ -314,19 +314,19 @@ class WorkflowHandle(Generic[S, R]):
         Raises:
             RPCError: there is no such run or point, a full journal, or an engine that stops.
         """
-        del rpc_metadata, rpc_timeout
-        record = await self._client.frontend.reset_workflow(
-            ResetRequest(
-                workflow_id=self._id,
-                run_id=self._run_id,
-                point=ResetPoint.at_event(to) if isinstance(to, int) else to,
-                reason=reason,
-                identity=self._client.identity,
-                request_id=str(uuid.uuid4()) if request_id is None else request_id,
-                signals=reapply_signals,
-                updates=reapply_updates,
-            )
+        del rpc_metadata
+        request = ResetRequest(
+            workflow_id=self._id,
+            run_id=self._run_id,
+            point=ResetPoint.at_event(to) if isinstance(to, int) else to,
+            reason=reason,
+            identity=self._client.identity,
+            request_id=str(uuid.uuid4()) if request_id is None else request_id,
+            signals=reapply_signals,
+            updates=reapply_updates,
         )
+        async with within(rpc_timeout):
+            record = await self._client.frontend.reset_workflow(request)
         return WorkflowHandle(
             self._client,
             self._id,
@@ -344,8 +344,9 @@ class WorkflowHandle(Generic[S, R]):
         Raises:
             RPCError: it is open, it is still to be replicated, or there is none.
         """
-        del rpc_metadata, rpc_timeout
-        await self._client.frontend.delete_workflow(self._id, self._run_id)
+        del rpc_metadata
+        async with within(rpc_timeout):
+            await self._client.frontend.delete_workflow(self._id, self._run_id)
 
     async def pause(
         self, *, reason: str = "", rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
@@ -357,10 +358,11 @@ class WorkflowHandle(Generic[S, R]):
         Raises:
             RPCError: it is paused already, no open execution, a full journal, or an engine that stops.
         """
-        del rpc_metadata, rpc_timeout
-        await self._client.frontend.pause_workflow(
-            self._id, self._run_id, self._client.identity, reason, str(uuid.uuid4())
-        )
+        del rpc_metadata
+        async with within(rpc_timeout):
+            await self._client.frontend.pause_workflow(
+                self._id, self._run_id, self._client.identity, reason, str(uuid.uuid4())
+            )
 
     async def unpause(
         self, *, reason: str = "", rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None
@@ -370,10 +372,11 @@ class WorkflowHandle(Generic[S, R]):
         Raises:
             RPCError: it is not paused by itself, no open execution, a full journal, or an engine that stops.
         """
-        del rpc_metadata, rpc_timeout
-        await self._client.frontend.unpause_workflow(
-            self._id, self._run_id, self._client.identity, reason, str(uuid.uuid4())
-        )
+        del rpc_metadata
+        async with within(rpc_timeout):
+            await self._client.frontend.unpause_workflow(
+                self._id, self._run_id, self._client.identity, reason, str(uuid.uuid4())
+            )
 
     async def describe(
         self, *, rpc_metadata: Metadata = NO_METADATA, rpc_timeout: timedelta | None = None

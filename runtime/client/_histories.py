@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 from ..api._json import from_json_dict, to_json_dict
 from ..core.events import Event, WorkflowStarted
 from ..histories import FORMAT, event_from_json, from_lines
+from ._errors import within
 from ._execution import WorkflowHistoryEventFilterType
 
 if TYPE_CHECKING:
@@ -192,9 +193,10 @@ class WorkflowHistoryEventAsyncIterator:
 
     async def _fetch(self) -> Sequence[Event]:
         after = self._records[-1].sequence if self._records else 0
-        page = await self._frontend.workflow_events(
-            self._input.id, self._run_id, after, self._input.wait_new_event, False
-        )
+        async with within(self._input.rpc_timeout):
+            page = await self._frontend.workflow_events(
+                self._input.id, self._run_id, after, self._input.wait_new_event, False
+            )
         self._run_id, self._more, self._blocked = page.run_id, page.more, page.blocked
         self._records += page.events
         return page.events

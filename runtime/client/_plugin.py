@@ -11,13 +11,14 @@ from ..converter import DataConverter
 
 if TYPE_CHECKING:
     from ..engine import Engine
+    from ..remote import RemoteEngine
     from ._interceptors import Interceptor
 
 
 class ClientConfig(TypedDict, total=False):
     """The options of a client, as plugins see and change them."""
 
-    engine: Engine
+    engine: Engine | RemoteEngine
     namespace: str
     data_converter: DataConverter
     plugins: Sequence[Plugin]

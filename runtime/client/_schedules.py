@@ -30,6 +30,7 @@ from ..schedules import (
 from ..search_attributes import attributes_of, typed, untyped
 from ..service import RPCError, RPCStatusCode
 from ..values import ConvertedValues
+from ._errors import within
 from ._execution import instant
 from ._interceptors import (
     NO_METADATA,
@@ -180,7 +181,8 @@ class ScheduleAsyncIterator:
         """
         size = page_size or self._input.page_size
         after = self._token.decode() if self._token else ""
-        page = await self._client.frontend.list_schedules(self._input.query or "", after, size)
+        async with within(self._input.rpc_timeout):
+            page = await self._client.frontend.list_schedules(self._input.query or "", after, size)
         self._page = [_listed(self._client, found) for found in page.schedules]
         self._token = None if page.after_id is None else page.after_id.encode()
         self._index = 0
@@ -218,34 +220,44 @@ class ScheduleCalls(OutboundInterceptor):
         memo = await _stored_each(self._client.values, input.memo or {})
         schedule = await self._prepared(input.schedule)
         attributes = attributes_of(input.search_attributes)
-        await self._frontend.create_schedule(
-            input.id, schedule, memo, attributes, input.trigger_immediately, tuple(input.backfill)
-        )
+        async with within(input.rpc_timeout):
+            await self._frontend.create_schedule(
+                input.id, schedule, memo, attributes, input.trigger_immediately, tuple(input.backfill)
+            )
         return ScheduleHandle(self._client, input.id)
 
     def list_schedules(self, input: ListSchedulesInput) -> ScheduleAsyncIterator:
         return ScheduleAsyncIterator(self._client, input)
 
     async def backfill_schedule(self, input: BackfillScheduleInput) -> None:
-        await self._frontend.backfill_schedule(input.id, tuple(input.backfills))
+        async with within(input.rpc_timeout):
+            await self._frontend.backfill_schedule(input.id, tuple(input.backfills))
 
     async def delete_schedule(self, input: DeleteScheduleInput) -> None:
-        await self._frontend.delete_schedule(input.id)
+        async with within(input.rpc_timeout):
+            await self._frontend.delete_schedule(input.id)
 
     async def describe_schedule(self, input: DescribeScheduleInput) -> ScheduleDescription:
-        return await _described(self._client, await self._frontend.describe_schedule(input.id))
+        async with within(input.rpc_timeout):
+            found = await self._frontend.describe_schedule(input.id)
+        return await _described(self._client, found)
 
     async def pause_schedule(self, input: PauseScheduleInput) -> None:
-        await self._frontend.pause_schedule(input.id, input.note or "Paused via Python SDK")
+        async with within(input.rpc_timeout):
+            await self._frontend.pause_schedule(input.id, input.note or "Paused via Python SDK")
 
     async def trigger_schedule(self, input: TriggerScheduleInput) -> None:
-        await self._frontend.trigger_schedule(input.id, input.overlap)
+        async with within(input.rpc_timeout):
+            await self._frontend.trigger_schedule(input.id, input.overlap)
 
     async def unpause_schedule(self, input: UnpauseScheduleInput) -> None:
-        await self._frontend.unpause_schedule(input.id, input.note or "Unpaused via Python SDK")
+        async with within(input.rpc_timeout):
+            await self._frontend.unpause_schedule(input.id, input.note or "Unpaused via Python SDK")
 
     async def update_schedule(self, input: UpdateScheduleInput) -> None:
-        description = await _described(self._client, await self._frontend.describe_schedule(input.id))
+        async with within(input.rpc_timeout):
+            described = await self._frontend.describe_schedule(input.id)
+        description = await _described(self._client, described)
         found = input.updater(ScheduleUpdateInput(description))
         update = await found if inspect.isawaitable(found) else found
         if update is None:
@@ -253,7 +265,9 @@ class ScheduleCalls(OutboundInterceptor):
         attributes: Mapping[str, Attribute] | None = None
         if update.search_attributes is not None:
             attributes = attributes_of(update.search_attributes)
-        await self._frontend.update_schedule(input.id, await self._prepared(update.schedule), attributes)
+        schedule = await self._prepared(update.schedule)
+        async with within(input.rpc_timeout):
+            await self._frontend.update_schedule(input.id, schedule, attributes)
 
     async def _prepared(self, schedule: Schedule) -> Schedule:
         """A copy of its own, with payloads for values."""

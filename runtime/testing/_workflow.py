@@ -11,7 +11,7 @@ from typing import Any
 
 from ..api.common.v1 import TimeSkippingInfo
 from ..client import Client, Interceptor, Plugin, WorkflowHandle
-from ..client._client import SERVER_OPTIONS
+from ..client._connecting import SERVER_OPTIONS
 from ..clock import SystemClock
 from ..common import QueryRejectCondition, SearchAttributeKey
 from ..converter import DataConverter

@@ -129,6 +129,7 @@ class Worker:
         check(config)
         self._config = config
         self._client = config.get("client", client)
+        _ = self._client.engine  # A remote client has none, and says so here.
         self._workflows = workflows_by_name(config.get("workflows", ()))
         self._activities = activities_by_name(config.get("activities", ()))
         self._check_versioning_behaviors()

@@ -18,6 +18,7 @@ from overwinter.runtime.core.events import event_name
 from overwinter.runtime.engine import Engine, EngineLimits
 from overwinter.runtime.journal import MemoryJournal, SqliteJournal, StorageFailed
 from overwinter.runtime.ports import Batch, Clock, ExecutionRecord, Journal
+from overwinter.runtime.remote import RemoteEngine, serve
 from overwinter.runtime.worker import Worker
 
 QUEUE = "tests"
@@ -25,11 +26,29 @@ QUEUE = "tests"
 
 @asynccontextmanager
 async def engine_on(
-    journal: Journal, clock: Clock, limits: EngineLimits | None = None
+    journal: Journal, clock: Clock, limits: EngineLimits | None = None, socket: Path | None = None
 ) -> AsyncIterator[Client]:
-    """A client of an engine that ends with this block."""
+    """A client of an engine that ends with this block; with a socket, one that reaches the engine through it only."""
     async with Engine(journal, clock, SystemEntropy(), limits) as engine:
-        yield Client(engine)
+        if socket is None:
+            yield Client(engine)
+            return
+        async with serve(engine, socket):
+            client = ClientThroughSocket(engine, RemoteEngine(socket))
+            yield client
+            await client.close()
+
+
+class ClientThroughSocket(Client):
+    """A remote client whose test may look at the engine, and run workers on it, since both are in one process."""
+
+    def __init__(self, behind: Engine, engine: RemoteEngine, **options: Any) -> None:
+        super().__init__(engine, **options)
+        self._behind = behind
+
+    @property
+    def engine(self) -> Engine:
+        return self._behind
 
 
 @asynccontextmanager
@@ -52,7 +71,8 @@ async def served(worker: Worker) -> AsyncIterator[None]:
 class Gateway:
     """One journal and one clock, with an engine on them as often as the test starts one."""
 
-    def __init__(self, journal: Journal, clock: Clock | None = None) -> None:
+    def __init__(self, journal: Journal, clock: Clock | None = None, socket: Path | None = None) -> None:
+        self.socket = socket
         self.journal = journal
         self.clock = clock or ManualClock()
 
@@ -66,7 +86,7 @@ class Gateway:
         grace: timedelta = timedelta(),
     ) -> AsyncIterator[Client]:
         """An engine with a worker; leaving the block is a shutdown, after which it can be entered again."""
-        async with engine_on(self.journal, self.clock, limits) as client:
+        async with engine_on(self.journal, self.clock, limits, self.socket) as client:
             worker = Worker(
                 client,
                 task_queue=QUEUE,
@@ -87,8 +107,8 @@ class Gateway:
 class SqliteGateway(Gateway):
     """A gateway whose journal is closed with the engine and read from the disk again."""
 
-    def __init__(self, path: Path, clock: Clock | None = None) -> None:
-        super().__init__(MemoryJournal(), clock)
+    def __init__(self, path: Path, clock: Clock | None = None, socket: Path | None = None) -> None:
+        super().__init__(MemoryJournal(), clock, socket)
         self.path = path
 
     @asynccontextmanager

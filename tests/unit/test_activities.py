@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,9 +50,9 @@ def _forget() -> Any:
 
 
 @pytest.fixture
-def real() -> Gateway:
+def real(socket: Path | None) -> Gateway:
     """In memory, on the machine's clock."""
-    return Gateway(MemoryJournal(), SystemClock())
+    return Gateway(MemoryJournal(), SystemClock(), socket)
 
 
 # One workflow runs any activity with any options, so that a test is its activity and its options.

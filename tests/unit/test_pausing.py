@@ -97,8 +97,9 @@ WORKFLOWS = [Collect, Nap, Work]
 
 @pytest.fixture(autouse=True)
 def _forget() -> None:
+    global gate
     ran.clear()
-    gate.clear()
+    gate = asyncio.Event()  # The last one belongs to the loop of another test.
 
 
 async def collecting(client: Client, count: int = 2, id: str = "w") -> WorkflowHandle[Collect, list[str]]:

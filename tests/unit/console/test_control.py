@@ -18,11 +18,11 @@ from anyio.abc import TaskStatus
 from overwinter.edge import control
 from overwinter.edge.control import (
     ControlClient,
-    ControlSocketInUse,
     GatewayNotRunning,
     OperationFailed,
     serve,
 )
+from overwinter.runtime.remote import SocketInUse, SocketUnusable
 
 Json = dict[str, Any]
 
@@ -176,20 +176,20 @@ async def test_a_socket_file_of_a_dead_process_is_replaced(tmp_path: Path, gatew
 
 async def test_a_socket_that_someone_answers_on_is_refused(tmp_path: Path, gateway: Any) -> None:
     async with serving(tmp_path / "s", gateway) as client:
-        with pytest.raises(ControlSocketInUse, match="another process answers"):
+        with pytest.raises(SocketInUse, match="another process answers"):
             await serve(tmp_path / "s", gateway)
         assert (await client.call("status"))["pid"] == 4242
 
 
 async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path, gateway: Any) -> None:
     (tmp_path / "s").write_text("precious")
-    with pytest.raises(ControlSocketInUse, match="not a socket"):
+    with pytest.raises(SocketInUse, match="not a socket"):
         await serve(tmp_path / "s", gateway)
     assert (tmp_path / "s").read_text() == "precious"
 
 
 async def test_a_path_that_is_too_long_says_what_to_do(tmp_path: Path, gateway: Any) -> None:
-    with pytest.raises(OSError, match="choose a shorter state_dir"):
+    with pytest.raises(SocketUnusable, match="choose a shorter directory"):
         await serve(tmp_path / ("x" * 120), gateway)
 
 

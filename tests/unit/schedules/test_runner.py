@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +34,7 @@ from overwinter.runtime.client import (
 from overwinter.runtime.common import (
     ConcurrencyKey,
     ConcurrencyPolicy,
+    RetryPolicy,
     SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
@@ -105,10 +105,9 @@ async def started(client: Client, count: int) -> list[str]:
     [(ConcurrencyPolicy.WAIT, True), (ConcurrencyPolicy.JOIN, False), (ConcurrencyPolicy.REFUSE, False)],
 )
 async def test_what_it_starts_counts_under_the_concurrency_key_of_its_action(
-    policy: ConcurrencyPolicy, begun: bool, caplog: pytest.LogCaptureFixture
+    gateway: Gateway, policy: ConcurrencyPolicy, begun: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "overwinter.runtime.schedules.runner")
-    gateway = Gateway(MemoryJournal())
     key = ConcurrencyKey("valve", policy=policy)
     async with gateway.on([Water]) as client:
         other = await client.start_workflow(
@@ -135,8 +134,7 @@ async def test_what_it_starts_counts_under_the_concurrency_key_of_its_action(
         assert await waiting.result() == "first"
 
 
-async def test_it_acts_at_its_times_and_hands_on_the_last_result() -> None:
-    gateway = Gateway(MemoryJournal())
+async def test_it_acts_at_its_times_and_hands_on_the_last_result(gateway: Gateway) -> None:
     async with gateway.on([Water]) as client:
         handle = await client.create_schedule("irrigation", hourly())
         for hour in range(1, 4):
@@ -161,8 +159,8 @@ async def _ended(handle: Any) -> bool:
     return not (await handle.describe()).info.running_actions
 
 
-async def test_what_was_due_while_nothing_ran_is_made_up_for_and_no_more(tmp_path: Path) -> None:
-    gateway = SqliteGateway(tmp_path / "journal.db")
+async def test_what_was_due_while_nothing_ran_is_made_up_for_and_no_more(durable: SqliteGateway) -> None:
+    gateway = durable
     policy = {"overlap": ScheduleOverlapPolicy.ALLOW_ALL, "catchup_window": timedelta(hours=3, minutes=30)}
     async with gateway.on([Water]) as client:
         await client.create_schedule("irrigation", hourly(**policy))
@@ -190,8 +188,9 @@ async def _counted(handle: Any, times: int) -> bool:
         (ScheduleOverlapPolicy.ALLOW_ALL, {"running": 0, "skipped": 0, "started": 3}),
     ],
 )
-async def test_overlap_policies(overlap: ScheduleOverlapPolicy, after_two_hours: dict[str, int]) -> None:
-    gateway = Gateway(MemoryJournal())
+async def test_overlap_policies(
+    gateway: Gateway, overlap: ScheduleOverlapPolicy, after_two_hours: dict[str, int]
+) -> None:
     async with gateway.on([Water]) as client:
         handle = await client.create_schedule("irrigation", hourly("when told", overlap=overlap))
         count = 0
@@ -219,8 +218,7 @@ async def _settled(handle: Any, running: int) -> bool:
     return len((await handle.describe()).info.running_actions) == running
 
 
-async def test_a_failure_pauses_it_with_a_note_and_unpausing_goes_on_from_now() -> None:
-    gateway = Gateway(MemoryJournal())
+async def test_a_failure_pauses_it_with_a_note_and_unpausing_goes_on_from_now(gateway: Gateway) -> None:
     async with gateway.on([Water]) as client:
         handle = await client.create_schedule("irrigation", hourly("fail", pause_on_failure=True))
         gateway.advance(client, HOUR)
@@ -241,8 +239,7 @@ async def test_a_failure_pauses_it_with_a_note_and_unpausing_goes_on_from_now() 
         assert len(await started(client, 2)) == 2
 
 
-async def test_trigger_and_backfill_are_done_when_they_return() -> None:
-    gateway = Gateway(MemoryJournal())
+async def test_trigger_and_backfill_are_done_when_they_return(gateway: Gateway) -> None:
     async with gateway.on([Water]) as client:
         paused = replace(hourly(), state=ScheduleState(paused=True, note="winter"))
         handle = await client.create_schedule("irrigation", paused, trigger_immediately=True)
@@ -256,8 +253,7 @@ async def test_trigger_and_backfill_are_done_when_they_return() -> None:
             await handle.backfill()
 
 
-async def test_update_delete_and_list() -> None:
-    gateway = Gateway(MemoryJournal())
+async def test_update_delete_and_list(gateway: Gateway) -> None:
     north = TypedSearchAttributes([SearchAttributePair(FIELD, "north")])
     async with gateway.on([Water]) as client:
         handle = await client.create_schedule(
@@ -295,8 +291,7 @@ async def test_update_delete_and_list() -> None:
         assert error.value.status == RPCStatusCode.NOT_FOUND
 
 
-async def test_bad_input_says_what_to_write() -> None:
-    gateway = Gateway(MemoryJournal())
+async def test_bad_input_says_what_to_write(gateway: Gateway) -> None:
     async with gateway.on([Water]) as client:
         await client.create_schedule("irrigation", hourly())
         with pytest.raises(ScheduleAlreadyRunningError):
@@ -313,6 +308,11 @@ async def test_bad_input_says_what_to_write() -> None:
             with pytest.raises(RPCError, match=words) as error:
                 await client.create_schedule("other", replace(hourly(), spec=spec))
             assert error.value.status == RPCStatusCode.INVALID_ARGUMENT
+        shrinks = ScheduleActionStartWorkflow(
+            Water.run, id="water", task_queue=QUEUE, retry_policy=RetryPolicy(backoff_coefficient=0.5)
+        )
+        with pytest.raises(RPCError, match="cannot be less than 1, found 0.5"):
+            await client.create_schedule("other", replace(hourly(), action=shrinks))
         with pytest.raises(RPCError, match="invalid query"):
             _ = [each async for each in await client.list_schedules("Crop = 'rye'")]
         assert [each.id async for each in await client.list_schedules()] == ["irrigation"]
