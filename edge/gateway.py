@@ -245,7 +245,13 @@ async def run(settings: GatewaySettings) -> int:
     with _signals(stop.set):
         try:
             return await _run(settings, stop)
-        except (JournalError, catalog.CatalogError, FolderOfAnotherJournal, KeyRingError, SocketUnusable) as error:
+        except (
+            JournalError,
+            catalog.CatalogError,
+            FolderOfAnotherJournal,
+            KeyRingError,
+            SocketUnusable,
+        ) as error:
             print(f"overwinter: {error}", file=sys.stderr)
             return STORAGE_FAILED if isinstance(error, StorageFailed) else FAILED
 

@@ -117,6 +117,10 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
         yield "", _numbers(clients, "connected", "calls", "refused_connections", "refused_frames")
     if _part(answer, "outbox"):
         yield "outbox", _numbers(_part(answer, "outbox"), "waiting", "sent")
+    yield from _engine_rows(answer)
+
+
+def _engine_rows(answer: Json) -> Iterator[tuple[str, str]]:
     engine = _part(answer, "engine")
     if engine:
         yield "engine", _numbers(engine, "open", "blocked", "paused", "cached", "activities_running")
