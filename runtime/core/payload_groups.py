@@ -49,11 +49,6 @@ def changed(body: B, change: Change, *, headers: bool = False) -> B:
     return dataclasses.replace(cast("Any", body), **replaced) if replaced else body
 
 
-def has_payloads(body: Body) -> bool:
-    """Whether this kind of event or command can have payloads at all."""
-    return bool(_FIELDS[type(body)])
-
-
 def changed_failure(failure: Failure, change: Change) -> Failure:
     """The failure with the details in it, and in its causes, replaced; itself if none was."""
     details = failure.details
