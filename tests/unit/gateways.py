@@ -19,6 +19,8 @@ from overwinter.runtime.engine import Engine, EngineLimits
 from overwinter.runtime.journal import MemoryJournal, SqliteJournal, StorageFailed
 from overwinter.runtime.ports import Batch, Clock, ExecutionRecord, Journal
 from overwinter.runtime.remote import RemoteEngine, serve
+from overwinter.runtime.requests import EngineClosed
+from overwinter.runtime.service import RPCError
 from overwinter.runtime.worker import Worker
 
 QUEUE = "tests"
@@ -145,13 +147,33 @@ class FailingJournal(MemoryJournal):
         return refused
 
 
+class BreaksAfter(MemoryJournal):
+    """The power goes right after the commit of this number, unless the journal is `whole`."""
+
+    def __init__(self, commits: int) -> None:
+        super().__init__()
+        self.left, self.whole = commits, False
+
+    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
+        if not self.left and not self.whole:
+            raise StorageFailed("the power is gone")
+        self.left -= 1
+        return await super().commit(batch)
+
+
 @asynccontextmanager
-async def failing(gateway: Gateway, workflows: Sequence[type]) -> AsyncIterator[Client]:
-    """A gateway that may stop by itself."""
+async def failing(
+    gateway: Gateway,
+    workflows: Sequence[type],
+    activities: Sequence[Callable[..., Any]] = (),
+    *,
+    limits: EngineLimits | None = None,
+) -> AsyncIterator[Client]:
+    """A gateway that may stop by itself, in the middle of what is asked of it."""
     try:
-        async with gateway.on(workflows) as client:
+        async with gateway.on(workflows, activities, limits=limits) as client:
             yield client
-    except AssertionError:
+    except (AssertionError, RPCError, EngineClosed, TimeoutError):
         pass
 
 

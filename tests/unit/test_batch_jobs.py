@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -29,10 +27,9 @@ from overwinter.runtime.client import (
 from overwinter.runtime.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from overwinter.runtime.engine import EngineLimits
 from overwinter.runtime.exceptions import ApplicationError
-from overwinter.runtime.journal import MemoryJournal, StorageFailed, StorageFull
+from overwinter.runtime.journal import MemoryJournal, StorageFull
 from overwinter.runtime.ports import Batch, ExecutionRecord
-from overwinter.runtime.requests import EngineClosed
-from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, event_names, until
+from tests.unit.gateways import QUEUE, BreaksAfter, Gateway, SqliteGateway, event_names, failing, until
 
 FIELD = SearchAttributeKey.for_keyword("Field")
 NORTH = "Field = 'north'"
@@ -422,41 +419,18 @@ async def test_with_a_full_journal_a_job_waits_for_room(monkeypatch: pytest.Monk
             assert await heard(client, workflow_id) == ["x"]
 
 
-class _BreaksAfter(MemoryJournal):
-    """The power goes right after the commit of this number."""
-
-    def __init__(self, commits: int) -> None:
-        super().__init__()
-        self.left, self.whole = commits, False
-
-    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
-        if not self.left and not self.whole:
-            raise StorageFailed("the power is gone")
-        self.left -= 1
-        return await super().commit(batch)
-
-
-@asynccontextmanager
-async def _until_the_power_goes(gateway: Gateway) -> AsyncIterator[Client]:
-    try:
-        async with gateway.on([Valve], limits=FAST) as client:
-            yield client
-    except (AssertionError, RPCError, EngineClosed):
-        pass
-
-
 async def _after_a_power_cut(
     commits: int, operation: BatchOperation
 ) -> tuple[dict[str, int], BatchJob | None]:
     """How often each execution was told, and the job, after a power cut and a restart."""
-    journal = _BreaksAfter(0)
+    journal = BreaksAfter(0)
     journal.whole = True
     gateway = Gateway(journal)
     begun = False
     async with gateway.on([Valve], limits=FAST) as client:
         ids = await valves(client, 4)
     journal.left, journal.whole = commits, False
-    async with _until_the_power_goes(gateway) as client:
+    async with failing(gateway, [Valve], limits=FAST) as client:
         job = await client.start_batch_operation(operation, query=NORTH, job_id="j")
         begun = True
         await job.result()
@@ -507,13 +481,13 @@ async def test_the_test_above_sees_progress_that_is_kept_apart(monkeypatch: pyte
 )
 async def test_other_operations_are_done_once_too(operation: BatchOperation) -> None:
     for commits in range(0, 12, 2):
-        journal = _BreaksAfter(0)
+        journal = BreaksAfter(0)
         journal.whole = True
         gateway = Gateway(journal)
         async with gateway.on([Valve], limits=FAST) as client:
             await valves(client, 4)
         journal.left, journal.whole = commits, False
-        async with _until_the_power_goes(gateway) as client:
+        async with failing(gateway, [Valve], limits=FAST) as client:
             await (await client.start_batch_operation(operation, query=NORTH, job_id="j")).result()
         journal.whole = True
         async with gateway.on([Valve], limits=FAST) as client:
@@ -528,14 +502,14 @@ async def test_other_operations_are_done_once_too(operation: BatchOperation) -> 
 async def test_a_deletion_that_left_nothing_to_find_is_completed_after_a_crash() -> None:
     """The attribute that its query names is known no more."""
     for commits in range(5, 9):
-        journal = _BreaksAfter(0)
+        journal = BreaksAfter(0)
         journal.whole = True
         gateway = Gateway(journal)
         async with gateway.on([Valve], limits=FAST) as client:
             await valves(client, 4, ends="end")
             await until(lambda: _completed(client, 4))
         journal.left, journal.whole = commits - 3, False
-        async with _until_the_power_goes(gateway) as client:
+        async with failing(gateway, [Valve], limits=FAST) as client:
             await (
                 await client.start_batch_operation(BatchOperationDeletion(), query=NORTH, job_id="j")
             ).result()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -14,12 +13,11 @@ from overwinter.runtime.client import Client, RPCError, RPCStatusCode, WorkflowF
 from overwinter.runtime.common import RetryPolicy
 from overwinter.runtime.core import events as ev
 from overwinter.runtime.engine import EngineLimits
-from overwinter.runtime.journal import MemoryJournal, StorageFailed, StorageFull
+from overwinter.runtime.journal import MemoryJournal, StorageFull
 from overwinter.runtime.pausing import Pauses
-from overwinter.runtime.ports import Batch, ExecutionRecord, Pause
-from overwinter.runtime.requests import EngineClosed
+from overwinter.runtime.ports import ExecutionRecord, Pause
 from overwinter.runtime.worker import Worker
-from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, event_names, until
+from tests.unit.gateways import QUEUE, BreaksAfter, Gateway, SqliteGateway, event_names, failing, until
 
 ran: list[str] = []
 """What workflow code and activities have done."""
@@ -473,29 +471,6 @@ async def test_a_pause_that_finds_no_room_changes_nothing() -> None:
         assert await handle.result() == ["a"]
 
 
-class _BreaksAfter(MemoryJournal):
-    """The power goes right after the commit of this number."""
-
-    def __init__(self, commits: int) -> None:
-        super().__init__()
-        self.left, self.whole = commits, False
-
-    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
-        if not self.left and not self.whole:
-            raise StorageFailed("the power is gone")
-        self.left -= 1
-        return await super().commit(batch)
-
-
-@asynccontextmanager
-async def _until_the_power_goes(gateway: Gateway) -> AsyncIterator[Client]:
-    try:
-        async with gateway.on(WORKFLOWS, [work]) as client:
-            yield client
-    except (AssertionError, RPCError, EngineClosed):
-        pass
-
-
 Step = tuple[str, Callable[[Client], Awaitable[None]]]
 
 
@@ -531,11 +506,11 @@ def _steps(own: bool) -> list[Step]:
 async def _what_goes_wrong(commits: int, own: bool) -> list[str]:
     """What a power cut after so many commits breaks: each step that returned counts, and is not made again."""
     ran.clear()
-    journal = _BreaksAfter(commits)
+    journal = BreaksAfter(commits)
     gateway = Gateway(journal)
     done: list[str] = []
     problems: list[str] = []
-    async with _until_the_power_goes(gateway) as client:
+    async with failing(gateway, WORKFLOWS, [work]) as client:
         for name, step in _steps(own):
             if name == "unpause" and ran != ["a"]:
                 problems.append(f"code ran in spite of the pause: {ran}")

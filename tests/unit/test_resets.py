@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -31,12 +30,10 @@ from overwinter.runtime.core import events as ev
 from overwinter.runtime.core.events import Event, event_name
 from overwinter.runtime.engine import Engine
 from overwinter.runtime.exceptions import ApplicationError, ConcurrencyKeyTakenError, TerminatedError
-from overwinter.runtime.journal import MemoryJournal, StorageFailed, StorageFull
-from overwinter.runtime.ports import Batch, ExecutionRecord
-from overwinter.runtime.requests import EngineClosed
+from overwinter.runtime.journal import MemoryJournal, StorageFull
 from overwinter.runtime.resets import Resets
 from overwinter.runtime.worker import Worker
-from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, until
+from tests.unit.gateways import QUEUE, BreaksAfter, Gateway, SqliteGateway, failing, until
 
 ran: list[str] = []
 keys: dict[str, list[str]] = {}
@@ -924,36 +921,13 @@ async def test_a_reset_that_finds_no_room_changes_nothing() -> None:
         assert await handle.result() == ["first", "second", "a", "third"]
 
 
-class _BreaksAfter(MemoryJournal):
-    """The power goes right after the commit of this number."""
-
-    def __init__(self, commits: int) -> None:
-        super().__init__()
-        self.left, self.whole = commits, False
-
-    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
-        if not self.left and not self.whole:
-            raise StorageFailed("the power is gone")
-        self.left -= 1
-        return await super().commit(batch)
-
-
-@asynccontextmanager
-async def _until_the_power_goes(gateway: Gateway) -> AsyncIterator[Client]:
-    try:
-        async with gateway.on(WORKFLOWS, [work]) as client:
-            yield client
-    except (AssertionError, RPCError, EngineClosed, TimeoutError):
-        pass
-
-
 async def _after_a_power_cut(commits: int) -> tuple[list[str], bool]:
     """The result of a workflow that was reset, and whether the power went before the reset had returned."""
     ran.clear()
-    journal = _BreaksAfter(commits)
+    journal = BreaksAfter(commits)
     gateway = Gateway(journal)
     progress = ""
-    async with _until_the_power_goes(gateway) as client:
+    async with failing(gateway, WORKFLOWS, [work]) as client:
         handle = await client.start_workflow(Collect.run, 2, id="w", task_queue=QUEUE)
         progress = "started"
         await until(lambda: ran == ["first", "second"] or client.engine.failed.is_set())

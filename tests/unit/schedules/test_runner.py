@@ -40,12 +40,12 @@ from overwinter.runtime.common import (
     TypedSearchAttributes,
 )
 from overwinter.runtime.exceptions import ApplicationError
-from overwinter.runtime.journal import MemoryJournal, StorageFailed, StorageFull
+from overwinter.runtime.journal import MemoryJournal, StorageFull
 from overwinter.runtime.ports import Batch, ExecutionRecord
 from overwinter.runtime.requests import EngineClosed
 from overwinter.runtime.schedules.runner import Kept
 from overwinter.runtime.service import RPCStatusCode
-from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, until
+from tests.unit.gateways import QUEUE, BreaksAfter, Gateway, SqliteGateway, until
 
 FIELD = SearchAttributeKey.for_keyword("Field")
 HOUR = 3600.0
@@ -321,23 +321,9 @@ async def test_bad_input_says_what_to_write(gateway: Gateway) -> None:
 # -- faults ----------------------------------------------------------------------------------------------
 
 
-class _BreaksAfter(MemoryJournal):
-    """The power goes right after the commit of this number."""
-
-    def __init__(self, commits: int) -> None:
-        super().__init__()
-        self.left, self.whole = commits, False
-
-    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
-        if not self.left and not self.whole:
-            raise StorageFailed("the power is gone")
-        self.left -= 1
-        return await super().commit(batch)
-
-
 async def _lost_over_a_crash(commits: int) -> tuple[int, bool]:
     """How many of three actions were not taken, and whether the power went meanwhile."""
-    journal = _BreaksAfter(commits)
+    journal = BreaksAfter(commits)
     gateway = Gateway(journal)
     policy = {"overlap": ScheduleOverlapPolicy.ALLOW_ALL}
     crashed, hour = False, 0
