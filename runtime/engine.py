@@ -644,10 +644,13 @@ class Engine:
             self.make_ready(live)
 
     def _evict_some(self) -> None:
+        if self._committing:
+            return  # What is being written cannot be read again yet; the end of the commit looks here too.
         self.counters.evictions += self.cache.evict(self._needs_memory, self._may_leave)
 
     def _needs_memory(self, live: LiveExecution) -> bool:
-        return live.record.key in self._touched or not live.recorded
+        key = live.record.key
+        return key in self._touched or key in self.batch.changes or not live.recorded
 
     def _may_leave(self, live: LiveExecution) -> bool:
         """Whether nothing of it runs on: it is idle, or paused."""

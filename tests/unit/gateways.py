@@ -131,6 +131,26 @@ class SqliteGateway(Gateway):
             await self.journal.close()
 
 
+class GatedJournal(MemoryJournal):
+    """While it is held, its commits wait until the test lets them go, one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = self.waiting = False
+        self._permits = asyncio.Semaphore(0)
+
+    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
+        if self.held:
+            self.waiting = True
+            await self._permits.acquire()
+            self.waiting = False
+        return await super().commit(batch)
+
+    def let(self, commits: int = 1) -> None:
+        for _ in range(commits):
+            self._permits.release()
+
+
 class FailingJournal(MemoryJournal):
     """Fails after the commit that holds an event of this kind."""
 

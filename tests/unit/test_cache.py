@@ -19,8 +19,9 @@ from overwinter.runtime.core.instance import Instance
 from overwinter.runtime.engine import EngineLimits
 from overwinter.runtime.live import LiveExecution
 from overwinter.runtime.ports import ExecutionRecord
+from overwinter.runtime.service import RPCError
 from overwinter.runtime.worker import Worker
-from tests.unit.gateways import QUEUE, Gateway, engine_on, served, until
+from tests.unit.gateways import QUEUE, GatedJournal, Gateway, engine_on, event_names, served, until
 
 SMALL = 20_000
 """More than an execution without large values counts for."""
@@ -315,3 +316,24 @@ def test_what_can_be_forgotten_is_forgotten_though_much_else_stays() -> None:
     for _ in range(100):
         cache.evict(nobody, lambda live: live.record.key >= 900)
     assert len(cache) == 900
+
+
+async def test_what_is_being_written_stays_in_memory_until_it_can_be_read_again() -> None:
+    journal = GatedJournal()
+    async with Gateway(journal).on([Keeps], limits=EngineLimits(cached_executions_max=0)) as client:
+        ends = await client.start_workflow(Keeps.run, id="ends", task_queue=QUEUE)
+        stays = await client.start_workflow(Keeps.run, id="stays", task_queue=QUEUE)
+        await until(lambda: not len(client.engine.cache), what="both leave memory")
+        journal.held = True
+        end = asyncio.create_task(ends.signal(Keeps.end))
+        await until(lambda: journal.waiting, what="the end of one is being written")
+        other = asyncio.create_task(stays.signal(Keeps.keep, "a"))
+        await until(lambda: client.engine.cache.open_run("stays") is not None, what="the other is read")
+        late = asyncio.create_task(ends.signal(Keeps.keep, "too late"))
+        await asyncio.sleep(0.01)
+        journal.held = False
+        journal.let()
+        await asyncio.gather(end, other)
+        with pytest.raises(RPCError, match="already completed"):
+            await late
+        assert await event_names(client, "ends") == ["WorkflowStarted", "Signaled", "WorkflowCompleted"]

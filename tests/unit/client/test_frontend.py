@@ -15,9 +15,8 @@ from overwinter.runtime.common import WorkflowIDConflictPolicy
 from overwinter.runtime.core.events import Event, Signaled, WorkflowStarted
 from overwinter.runtime.frontend import EngineFrontend, Frontend
 from overwinter.runtime.journal import MemoryJournal, StorageFull
-from overwinter.runtime.ports import Batch, ExecutionRecord
 from overwinter.runtime.service import RPCError, RPCStatusCode
-from tests.unit.gateways import QUEUE, Gateway, until
+from tests.unit.gateways import QUEUE, GatedJournal, Gateway, until
 
 
 @workflow.defn
@@ -59,24 +58,6 @@ class Waits:
     @workflow.run
     async def run(self) -> str:
         return await workflow.execute_activity(by_hand, start_to_close_timeout=timedelta(hours=1))
-
-
-class GatedJournal(MemoryJournal):
-    """While it is held, its commits wait until the test lets them go, one by one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.held = False
-        self._permits = asyncio.Semaphore(0)
-
-    async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
-        if self.held:
-            await self._permits.acquire()
-        return await super().commit(batch)
-
-    def let(self, commits: int = 1) -> None:
-        for _ in range(commits):
-            self._permits.release()
 
 
 def test_an_engine_answers_every_call_with_the_ports_own_parameters() -> None:
