@@ -933,7 +933,7 @@ async def _after_a_power_cut(commits: int) -> tuple[list[str], bool]:
         await until(lambda: ran == ["first", "second"] or client.engine.failed.is_set())
         await handle.signal(Collect.put, "a")
         progress = "signaled"
-        await asyncio.wait_for(handle.reset(ResetPoint.first_workflow_task(), request_id="r"), 2)
+        await asyncio.wait_for(handle.reset(ResetPoint.first_workflow_task(), request_id="r"), 15)
         progress = "reset"
         await until(lambda: ran == ["first", "second"] * 2 or client.engine.failed.is_set())
     journal.whole = True
@@ -948,7 +948,7 @@ async def _after_a_power_cut(commits: int) -> tuple[list[str], bool]:
         await until(lambda: _seen(client, ["a"] if progress in ("signaled", "reset") else None))
         while len(await handle.query(Collect.seen)) < 2:
             await handle.signal(Collect.put, "b")
-        return await asyncio.wait_for(handle.result(), 5), progress != "reset"
+        return await asyncio.wait_for(handle.result(), 15), progress != "reset"
 
 
 async def _seen(client: Client, wanted: list[str] | None) -> bool:
