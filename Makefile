@@ -52,8 +52,8 @@ format: $(VENV)/.dev ## put format and imports right
 bench: $(VENV)/.dev ## measure, beside the limit of this disk
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
-faults: $(VENV)/.dev ## the fault tests with their full samples; KILLS=1000 sets how many kills
-	@OVERWINTER_KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest tests/faults --timeout 3600
+faults: $(VENV)/.dev ## the fault tests with their full samples; KILLS=1000 CUTS=10000 say how large
+	@OVERWINTER_KILLS=$(or $(KILLS),200) OVERWINTER_CUTS=$(or $(CUTS),10000) $(BIN)/python -m pytest tests/faults --timeout 3600
 
 docs: $(VENV)/.dev ## the reference pages that are made from code
 	@$(BIN)/python -m overwinter.edge.settings > docs/reference/settings.md
