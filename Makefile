@@ -53,7 +53,7 @@ bench: $(VENV)/.dev ## measure, beside the limit of this disk
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 faults: $(VENV)/.dev ## the fault tests with their full samples; KILLS=1000 CUTS=10000 say how large
-	@OVERWINTER_KILLS=$(or $(KILLS),200) OVERWINTER_CUTS=$(or $(CUTS),10000) $(BIN)/python -m pytest tests/faults --timeout 3600
+	@OVERWINTER_KILLS=$(or $(KILLS),200) OVERWINTER_CUTS=$(or $(CUTS),10000) OVERWINTER_CALLS=$(or $(CALLS),all) $(BIN)/python -m pytest tests/faults --timeout 3600
 
 docs: $(VENV)/.dev ## the reference pages that are made from code
 	@$(BIN)/python -m overwinter.edge.settings > docs/reference/settings.md

@@ -8,120 +8,16 @@ system's own view of itself. ``OVERWINTER_KILLS=1000`` for a long run; the seed 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
-import signal
-import sys
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from overwinter.runtime.core.events import ActivityCompleted, WorkflowStarted
-from overwinter.runtime.journal import SqliteJournal
-from tests.faults.crew import SIGNALS, STEPS
+from tests.faults.crew import SIGNALS
+from tests.faults.crews import Checker, Crew, done_again, finish, note_recorded, seed
 
-CREW = Path(__file__).with_name("crew.py")
-ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("OVERWINTER_KILLS", "12"))
-
-
-@dataclass
-class Checker:
-    """What the crew has promised."""
-
-    started: set[str] = field(default_factory=set)
-    signaled: dict[str, set[int]] = field(default_factory=dict)
-    results: dict[str, dict[str, object]] = field(default_factory=dict)
-    lost: list[str] = field(default_factory=list)
-
-    def hear(self, line: str) -> None:
-        match line.split(maxsplit=2):
-            case ["started", name]:
-                self.started.add(name)
-            case ["signaled", name, number]:
-                self.signaled.setdefault(name, set()).add(int(number))
-            case ["result", name, result]:
-                self.results[name] = json.loads(result)
-            case ["lost", name, why]:
-                self.lost.append(f"{name}: {why}")
-            case _:
-                pass
-
-    def problems(self) -> list[str]:
-        found = [f"acknowledged start lost: {what}" for what in self.lost]
-        for name in sorted(self.started - self.results.keys()):
-            found.append(f"acknowledged start {name} has no result")
-        for name, result in self.results.items():
-            expected = {"name": name, "results": [10 * n for n in range(STEPS)], "timers": STEPS}
-            for key, value in expected.items():
-                if result[key] != value:
-                    found.append(f"{name}: {key} is {result[key]}, expected {value}")
-            missing = self.signaled.get(name, set()) - set(result["signals"])  # type: ignore[call-overload]
-            if missing:
-                found.append(f"{name}: acknowledged signals {sorted(missing)} are missing")
-        return found
-
-
-class Crew:
-    """One life of the process."""
-
-    def __init__(self, folder: Path, checker: Checker, *, lie: bool) -> None:
-        self._command = [sys.executable, str(CREW), str(folder / "journal.db"), str(folder / "effects")]
-        self._command += ["--lie"] if lie else []
-        self._checker = checker
-        self.process: asyncio.subprocess.Process | None = None
-        self._listener: asyncio.Task[None] | None = None
-        self.ready = asyncio.Event()
-
-    async def start(self) -> None:
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        }
-        self.process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment
-        )
-        self._listener = asyncio.create_task(self._listen())
-        await asyncio.wait_for(self.ready.wait(), 10)
-
-    async def _listen(self) -> None:
-        assert self.process is not None and self.process.stdout is not None
-        async for line in self.process.stdout:
-            text = line.decode().strip()
-            if text == "ready":
-                self.ready.set()
-            self._checker.hear(text)
-
-    def order(self, *words: object) -> None:
-        assert self.process is not None and self.process.stdin is not None
-        self.process.stdin.write((" ".join(map(str, words)) + "\n").encode())
-
-    async def kill(self) -> None:
-        assert self.process is not None and self._listener is not None
-        self.process.send_signal(signal.SIGKILL)
-        await self.process.wait()
-        await self._listener
-        self._close()
-
-    async def end(self) -> int:
-        assert self.process is not None and self.process.stdin is not None and self._listener is not None
-        self.process.stdin.close()
-        status = await asyncio.wait_for(self.process.wait(), 15)
-        await self._listener
-        self._close()
-        return status
-
-    def _close(self) -> None:
-        assert self.process is not None
-        self.process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - no public way to close its pipes
-
-
-def seed() -> int:
-    number = int(os.environ.get("OVERWINTER_SEED", str(random.SystemRandom().randrange(10**9))))
-    print(f"seed {number}: repeat with OVERWINTER_SEED={number}")
-    return number
 
 
 async def work_and_kill(
@@ -144,40 +40,8 @@ async def work_and_kill(
         await crew.kill()
         if not lie:
             await note_recorded(folder, recorded)
-    last = Crew(folder, checker, lie=lie)
-    await last.start()
-    for name in sorted(checker.started):
-        for number in range(SIGNALS):
-            last.order("signal", name, number)
-        last.order("result", name)
-    await last.end()
-    marks = Counter((folder / "effects").read_text().split())
-    again = [
-        f"{key} ran {marks[key]} times, {count} when it was recorded"
-        for key, count in recorded.items()
-        if marks[key] > count
-    ]
-    return checker, again
-
-
-async def note_recorded(folder: Path, recorded: dict[str, int]) -> None:
-    """Remember how often each activity had run when its completion was in the journal."""
-    marks = (
-        Counter((folder / "effects").read_text().split()) if (folder / "effects").exists() else Counter[str]()
-    )
-    journal = await SqliteJournal.open_read_only(folder / "journal.db")
-    runs: dict[str, str] = {}
-    after = 0
-    while page := await journal.changes(after, 5000):
-        for change in page:
-            body = change.event.body
-            if isinstance(body, WorkflowStarted):
-                runs[change.execution.workflow_id] = body.run_id
-            elif isinstance(body, ActivityCompleted):
-                key = f"{change.execution.run_id}:{body.id}"
-                recorded.setdefault(key, marks[key])
-        after = page[-1].lsn
-    await journal.close()
+    await finish(folder, checker, lie=lie)
+    return checker, done_again(folder, recorded)
 
 
 @pytest.mark.timeout(60 + 2 * KILLS)

@@ -26,7 +26,7 @@ from paho.mqtt.properties import Properties
 from overwinter.edge.control import ControlClient, GatewayNotRunning
 from overwinter.runtime.journal import SqliteJournal
 from tests.brokers import MosquittoBroker
-from tests.faults.test_kill import ROOT, seed
+from tests.faults.crews import ROOT, seed
 
 KILLS = int(os.environ.get("OVERWINTER_KILLS", "8"))
 LYING = Path(__file__).with_name("lying_gateway.py")
