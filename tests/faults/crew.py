@@ -1,7 +1,7 @@
 """The process that the kill tests kill: an engine that takes orders on stdin and acknowledges them on stdout.
 
-``python crew.py JOURNAL EFFECTS [--lie]``. With ``--lie`` its journal says that a commit is done before it is written:
-the protection switched off, which the checker must find.
+``python crew.py JOURNAL EFFECTS [--lie] [--files]``. With ``--lie`` its journal says that a commit is done before it is written:
+the protection switched off, which the checker must find. With ``--files`` all payloads are files beside the journal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from overwinter import activity, workflow
 from overwinter.runtime.client import Client
 from overwinter.runtime.clock import SystemClock, SystemEntropy
+from overwinter.runtime.converter import DataConverter, ExternalStorage, FileStorageDriver
 from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import SqliteJournal
 from overwinter.runtime.ports import Batch, ExecutionRecord
@@ -91,12 +92,19 @@ class LyingJournal:
             await self._journal.commit(batch)
 
 
+def converter(folder: Path) -> DataConverter:
+    """Every value is a file in a folder of this one."""
+    driver = FileStorageDriver(folder / "payloads")
+    return DataConverter(external_storage=ExternalStorage(drivers=[driver], payload_size_threshold=0))
+
+
 async def main() -> None:
     journal: Any = await SqliteJournal.open(Path(sys.argv[1]))
     if "--lie" in sys.argv:
         journal = LyingJournal(journal)
+    data = converter(Path(sys.argv[1]).parent) if "--files" in sys.argv else DataConverter()
     async with Engine(journal, SystemClock(), SystemEntropy()) as engine:
-        client = Client(engine)
+        client = Client(engine, data_converter=data)
         async with Worker(client, task_queue="crew", workflows=[Round], activities=[leave_a_mark]):
             say("ready")
             reader = asyncio.StreamReader()

@@ -69,12 +69,16 @@ class Crew:
     """One life of the process."""
 
     def __init__(
-        self, folder: Path, checker: Checker, *, lie: bool = False, under: Sequence[str] = ()
+        self,
+        folder: Path,
+        checker: Checker,
+        *,
+        lie: bool = False,
+        files: bool = False,
+        under: Sequence[str] = (),
     ) -> None:
-        self._command = [
-            *under, sys.executable, str(CREW), str(folder / "journal.db"), str(folder / "effects"),
-        ]  # fmt: skip
-        self._command += ["--lie"] if lie else []
+        crew = [sys.executable, str(CREW), str(folder / "journal.db"), str(folder / "effects")]
+        self._command = [*under, *crew, *(["--lie"] if lie else []), *(["--files"] if files else [])]
         self._checker = checker
         self.process: asyncio.subprocess.Process | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -130,9 +134,31 @@ class Crew:
         self.process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - no public way to close its pipes
 
 
-async def finish(folder: Path, checker: Checker, *, lie: bool = False) -> None:
+async def scenario(
+    folder: Path,
+    checker: Checker,
+    names: Iterable[str],
+    under: list[str],
+    *,
+    lie: bool = False,
+    files: bool = False,
+) -> int:
+    """Rounds from their start to their end, or to the end of the process; returns its status."""
+    crew = Crew(folder, checker, lie=lie, files=files, under=under)
+    await crew.start()
+    for name in names:
+        crew.order("start", name)
+    await crew.started(names)
+    for name in sorted(checker.started):
+        for number in range(SIGNALS):
+            crew.order("signal", name, number)
+        crew.order("result", name)
+    return await crew.end()
+
+
+async def finish(folder: Path, checker: Checker, *, lie: bool = False, files: bool = False) -> None:
     """A last life, in which everything that was started comes to its end."""
-    last = Crew(folder, checker, lie=lie)
+    last = Crew(folder, checker, lie=lie, files=files)
     await last.start()
     for name in sorted(checker.started):
         for number in range(SIGNALS):

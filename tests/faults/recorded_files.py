@@ -7,7 +7,9 @@ and named. `Recorder.connected` exchanges how `SqliteJournal` connects, and noth
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -187,8 +189,12 @@ def _translated() -> Iterator[None]:
 def put(folder: Path, files: dict[str, bytes]) -> None:
     """Nothing is in the folder but these files."""
     for path in folder.iterdir():
-        path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
 
 
@@ -197,6 +203,4 @@ def scratch(folder: Path) -> Path:
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         return folder
-    import tempfile
-
     return Path(tempfile.mkdtemp(prefix="overwinter-", dir=memory))

@@ -20,8 +20,7 @@ import pytest
 
 from overwinter.runtime.journal.errors import JournalUnusable
 from tests.brokers import require
-from tests.faults.crew import SIGNALS
-from tests.faults.crews import Checker, Crew, done_again, finish, note_recorded, seed
+from tests.faults.crews import Checker, done_again, finish, note_recorded, scenario, seed
 
 CALLS = os.environ.get("OVERWINTER_CALLS", "4")
 KINDS = ("fsync,fdatasync", "pwrite64", "write", "ftruncate,unlink")
@@ -46,27 +45,11 @@ def killed_at(place: Place, log: Path) -> list[str]:
     return strace(log, [kinds], "-e", f"inject={kinds}:signal=KILL:when={number}")
 
 
-async def scenario(
-    folder: Path, checker: Checker, names: Iterable[str], under: list[str], *, lie: bool
-) -> int:
-    """Rounds from their start to their end, or to the end of the process; returns its status."""
-    crew = Crew(folder, checker, lie=lie, under=under)
-    await crew.start()
-    for name in names:
-        crew.order("start", name)
-    await crew.started(names)
-    for name in sorted(checker.started):
-        for number in range(SIGNALS):
-            crew.order("signal", name, number)
-        crew.order("result", name)
-    return await crew.end()
-
-
 async def places(folder: Path) -> list[Place]:
     """Every place of the scenario at which it can be killed, as a run without a kill has them."""
     folder.mkdir()
     log = folder / "strace"
-    assert await scenario(folder, Checker(), NAMES[0], strace(log, KINDS), lie=False) == 0
+    assert await scenario(folder, Checker(), NAMES[0], strace(log, KINDS)) == 0
     calls: Counter[tuple[str, str]] = Counter()
     for thread, call in re.findall(r"^(\d+) +(\w+)\(", log.read_text(), re.MULTILINE):
         calls[next(kind for kind in KINDS if call in kind.split(",")), thread] += 1
