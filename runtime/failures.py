@@ -7,7 +7,6 @@ so that an error that grew too large does not become a second one.
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -136,8 +135,6 @@ def _fill(exception: BaseException, payloads: PayloadConverter, failure: Failure
             failure.canceled_failure_info.SetInParent()
             if exception.details:
                 failure.canceled_failure_info.details.payloads.extend(payloads.to_payloads(exception.details))
-        case asyncio.CancelledError():
-            failure.canceled_failure_info.SetInParent()
         case TerminatedError():
             failure.terminated_failure_info.SetInParent()
             if exception.details:
@@ -201,8 +198,6 @@ def _message(exception: BaseException) -> str:
             text = str(exception)
         except Exception as failed:  # an author's __str__ may do anything
             text = f"{type(exception).__name__}, whose text could not be made ({type(failed).__name__})"
-    if not text and isinstance(exception, asyncio.CancelledError):
-        return "Cancelled"
     # Lone surrogates have no place in stored text.
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     dropped = len(text) - _MESSAGE_CHARACTERS_MAX

@@ -12,6 +12,7 @@ from .converter import DataConverter, FailureConverter, PayloadConverter
 from .core.events import WorkflowStarted
 from .core.payload import Failure, Payload
 from .exceptions import (
+    CancelledError,
     ConcurrencyKeyTakenError,
     FailureError,
     WorkflowAlreadyStartedError,
@@ -112,6 +113,10 @@ class ConvertedValues:
     def failure_of(self, error: BaseException) -> Failure:
         """See `core.instance.Values`."""
         message = Message()
+        if isinstance(error, asyncio.CancelledError):  # As a cause it is an error like any other.
+            cancelled = CancelledError(str(error))
+            cancelled.__cause__ = error.__cause__
+            error = cancelled.with_traceback(error.__traceback__)
         self.failures.to_failure(error, self.payloads, message)
         return record_of(message)
 

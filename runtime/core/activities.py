@@ -127,11 +127,12 @@ class PendingActivity:
         if not withdrawn and self.cancellation != ActivityCancellationType.ABANDON:
             instance.give(-self.id, CancelActivity(self.id))
         if withdrawn or self.cancellation != ActivityCancellationType.WAIT_CANCELLATION_COMPLETED:
-            instance.forget_activity(self)
-            cause = Failure(
-                kind="canceled", message="Activity cancelled" if self.command.local else "Cancelled"
-            )
-            self.reject(self.values.error_of(self.failure(cause, "CANCEL_REQUESTED")))
+            instance.answer_later(lambda: self._give_up(instance))
+
+    def _give_up(self, instance: Instance) -> None:
+        instance.forget_activity(self)
+        cause = Failure(kind="canceled", message="Activity cancelled" if self.command.local else "Cancelled")
+        self.reject(self.values.error_of(self.failure(cause, "CANCEL_REQUESTED")))
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -122,12 +122,13 @@ class PendingChild:
             )
             self._instance.give(-self.id, CancelChild(self.id, reason))
         if withdrawn:
-            self._give_up("Child Workflow Execution cancelled before scheduled: ")
+            before = "Child Workflow Execution cancelled before scheduled: "
+            self._instance.answer_later(lambda: self._give_up(before))
         elif self.cancellation in (
             ChildWorkflowCancellationType.ABANDON,
             ChildWorkflowCancellationType.TRY_CANCEL,
         ):
-            self._give_up(_MESSAGES["canceled"])
+            self._instance.answer_later(lambda: self._give_up(_MESSAGES["canceled"]))
 
     def _give_up(self, message: str) -> None:
         self._instance.forget_child(self)

@@ -8,6 +8,8 @@ How an activation runs, in this order (Temporal's order, which histories rely on
    An update is validated and, when it is accepted, its handler makes its first step in the same place of the FIFO.
 3. While draining, conditions are tried only when nothing else is ready, all of them in one pass, in the order
    in which they were registered; those that hold wake their waiters together.
+4. What needs no event to be known (that a cancelled activity is not waited for, say) is told then, and the loop drained
+   again. An end of the same thing that is handed over in this activation comes before it.
 
 Whatever the code asks for is collected in `commands`. A command that is withdrawn in the activation that gave it
 leaves no trace. The first command that closes the workflow ends it: later ones in the same activation are dropped, but
@@ -199,6 +201,7 @@ class Instance:
         self._activities: dict[int, PendingActivity] = {}
         self._timers: dict[int, TimerHandle] = {}
         self._conditions: list[Condition] = []
+        self._answers: list[Callable[[], None]] = []
         self._buffered: deque[events.Signaled] = deque()
         self._context = contextvars.Context()
         self._object: Any = None
@@ -249,6 +252,7 @@ class Instance:
         with self.loop.entered():
             try:
                 self._hand_over(messages, inputs)
+                self._answer()
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -291,6 +295,13 @@ class Instance:
                 self._apply(body)
             self._drain()
 
+    def _answer(self) -> None:
+        while self._answers and not self.closed and self._bug is None:
+            answers, self._answers = self._answers, []
+            for answer in answers:
+                answer()
+            self._drain()
+
     def _drain(self) -> None:
         loop = self.loop
         while loop.has_ready():
@@ -330,6 +341,9 @@ class Instance:
             self._failure_types = (*self._failure_types, *(config.failure_exception_types or ()))
 
     def _apply(self, body: Happening) -> None:
+        if isinstance(body, _ENDS):
+            # A message of this activation may have cancelled it: there is nothing left to cancel.
+            self.withdraw(-body.id)
         match body:
             case events.ActivityCompleted():
                 self._resolve_activity(body)
@@ -771,6 +785,10 @@ class Instance:
         """Take back a command of this very activation; False when it was given in an earlier one."""
         return self._commands.pop(key, None) is not None
 
+    def answer_later(self, answer: Callable[[], None]) -> None:
+        """Do this when nothing else is ready in this activation, and drain the loop once more."""
+        self._answers.append(answer)
+
     def start_activity(self, pending: PendingActivity) -> ActivityHandle[Any]:
         """Schedule an activity; the handle is a task that ends with its outcome."""
         self.require_writable("start an activity")
@@ -790,6 +808,8 @@ class Instance:
     def start_timer(self, handle: TimerHandle, delay_s: float, summary: str = "") -> None:
         """See `loop.Timers`."""
         self.require_writable("start a timer")
+        if delay_s < 0:
+            raise RuntimeError("Attempting to schedule timer with negative delay")
         if not delay_s <= DELAY_S_MAX:  # also what is no number
             raise ValueError(f"a timer of {delay_s:g} s was asked for, expected at most {DELAY_S_MAX} s")
         handle.timer_id = self.next_id()
@@ -853,7 +873,7 @@ class Instance:
             if self.withdraw(command.id):
                 del self._externals[command.id]
                 failure = Failure(kind="canceled", message="Signal was cancelled before being sent")
-                future.set_exception(values.error_of(failure))
+                self.answer_later(lambda: future.set_exception(values.error_of(failure)))
 
         return until_done(future, withdraw)
 
@@ -885,6 +905,13 @@ class Instance:
         self._externals.clear()
 
 
+_ENDS = (
+    events.ActivityCompleted
+    | events.ActivityFailed
+    | events.TimerFired
+    | events.ChildStartFailed
+    | events.ChildClosed
+)
 _QUERY_YIELDS_MAX = 1000
 STACK_TRACE = "__stack_trace"
 BUILT_IN_QUERIES = ("__enhanced_stack_trace", STACK_TRACE, "__temporal_workflow_metadata")

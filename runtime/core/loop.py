@@ -249,12 +249,9 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> TimerHandle:
-        """Ask for a durable timer of `delay` seconds; without a delay the callback is queued at once."""
+        """Ask for a durable timer of `delay` seconds, which is run in a later activation also if that is none."""
         handle = TimerHandle(self.now_s + delay, callback, args, self, context)
-        if delay <= 0:
-            self._ready.append(handle)
-        else:
-            self._timers.start_timer(handle, delay)
+        self._timers.start_timer(handle, delay)
         return handle
 
     def call_at(
@@ -265,7 +262,8 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         context: contextvars.Context | None = None,
     ) -> TimerHandle:
         """Ask for a durable timer that is due at `when` on this loop's clock."""
-        return self.call_later(when - self.now_s, callback, *args, context=context)
+        # To the millisecond, since a sum with the time of day has lost what is smaller.
+        return self.call_later(round(when - self.now_s, 3), callback, *args, context=context)
 
     def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
         if handle.timer_id:

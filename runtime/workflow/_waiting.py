@@ -19,7 +19,7 @@ async def sleep(
     duration: float | timedelta, *, summary: str | None = None, event_groups: Sequence[Any] | None = None
 ) -> None:
     """Wait for `duration` (seconds or a timedelta), over restarts and power cuts."""
-    seconds = max(0.0, _seconds(duration))
+    seconds = _seconds(duration)
     instance = current()
     future: asyncio.Future[None] = instance.loop.create_future()
     handle = TimerHandle(instance.loop.time() + seconds, _wake, (future, None), instance.loop, None)
@@ -81,11 +81,13 @@ async def wait(
 ) -> tuple[list[F], list[F]]:
     """As `asyncio.wait`, but what is done and what is pending come as lists, in the order given."""
     given = list(dict.fromkeys(fs))
+    if not given:
+        raise ValueError("Sequence of Tasks/Futures must not be empty.")
     done, _ = await asyncio.wait(given, timeout=timeout, return_when=return_when)
     return [f for f in given if f in done], [f for f in given if f not in done]
 
 
 def as_completed(fs: Iterable[Awaitable[T]], *, timeout: float | None = None) -> Iterator[Awaitable[T]]:
-    """As `asyncio.as_completed`; the order of what completes together is the order given."""
+    """As `asyncio.as_completed`; nothing begins before the first is asked for; together means in the order given."""
     tasks = [asyncio.ensure_future(f) for f in dict.fromkeys(fs)]
-    return iter(asyncio.as_completed(tasks, timeout=timeout))
+    yield from asyncio.as_completed(tasks, timeout=timeout)

@@ -63,7 +63,7 @@ def names_of(history: Any) -> list[str]:
     if records is not None:
         names = _our_names([event.body for event in records])
     else:
-        names = [_their_name(event) for event in history.events]
+        names = _their_names(history.events)
     return [name for name in names if name not in _ALONE]
 
 
@@ -81,6 +81,22 @@ def _our_names(bodies: list[Any]) -> list[str]:
         elif not (of_local and isinstance(body, ScheduleActivity)):
             names.append(event_name(body))
     return names
+
+
+def _their_names(events: Any) -> list[str]:
+    """A child is cancelled like any other execution there; Overwinter has an event for it, and none for the answer."""
+    asked = "request_cancel_external_workflow_execution_initiated_event_attributes"
+    answered = "external_workflow_execution_cancel_requested_event_attributes"
+    children = {
+        event.event_id
+        for event in events
+        if event.HasField(asked) and getattr(event, asked).child_workflow_only
+    }
+    return [
+        "ChildCancelRequested" if event.event_id in children else _their_name(event)
+        for event in events
+        if not (event.HasField(answered) and getattr(event, answered).initiated_event_id in children)
+    ]
 
 
 def _their_name(event: Any) -> str:

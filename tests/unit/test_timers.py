@@ -12,7 +12,7 @@ from overwinter.runtime.client import Client
 from overwinter.runtime.engine import EngineLimits
 from overwinter.runtime.live import LiveExecution
 from overwinter.runtime.worker import Worker
-from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, event_names, until
+from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, engine_on, event_names, until
 
 
 @workflow.defn
@@ -137,3 +137,46 @@ async def test_a_delayed_start_that_nobody_serves_does_not_keep_the_gateway_busy
 
 async def timer_started(client: Client) -> bool:
     return "TimerStarted" in await event_names(client, "w")
+
+
+@workflow.defn
+class Stopped:
+    """A signal cancels what is waited for."""
+
+    def __init__(self) -> None:
+        self.handles: list[asyncio.Task[None]] = []
+
+    @workflow.run
+    async def run(self) -> list[str]:
+        self.handles = [asyncio.create_task(workflow.sleep(60)), asyncio.create_task(workflow.sleep(90))]
+        found = await asyncio.gather(*self.handles, return_exceptions=True)
+        await workflow.sleep(1)
+        return [type(each).__name__ for each in found]
+
+    @workflow.signal
+    def stop(self) -> None:
+        for handle in self.handles:
+            handle.cancel()
+
+
+async def test_a_timer_that_fires_in_the_activation_that_cancels_it_stays_cancelled(gateway: Gateway) -> None:
+    async with gateway.on([Stopped]) as client:
+        await client.start_workflow(Stopped.run, id="w", task_queue=QUEUE)
+        await until(lambda: _has(client, "TimerStarted"))
+    async with engine_on(
+        gateway.journal, gateway.clock
+    ) as client:  # without a worker: both are handed over together
+        await client.get_workflow_handle("w").signal(Stopped.stop)
+        gateway.advance(client, 60)
+        await until(lambda: _has(client, "TimerFired"))
+    async with gateway.on([Stopped]) as client:
+        await until(lambda: _has(client, "TimerCanceled"))
+        gateway.advance(client, 1)
+        assert await client.get_workflow_handle("w").result() == ["CancelledError", "CancelledError"]
+        names = await event_names(client, "w")
+    ends = [name for name in names if name in ("TimerFired", "TimerCanceled")]
+    assert ends == ["TimerFired", "TimerCanceled", "TimerFired"]
+
+
+async def _has(client: Client, name: str) -> bool:
+    return name in await event_names(client, "w")
