@@ -806,12 +806,13 @@ class Engine:
             return
         try:
             instance = self.instance_of(live, entry)
-            commands = live.activate(self.batch, at_us, inputs, instance, self.finisher(live, at_us))
+            commands = live.hand_over(at_us, inputs, instance, self.finisher(live, at_us))
+            self.note_asides(live, instance)
+            live.record_activation(self.batch, at_us, inputs, commands, instance.rejected)
         except (ActivationFailed, HistoryDiverged) as error:
             self.blocking.block(live, error, incoming, at_us)
             return
         self.activated(live, incoming, commands, at_us, instance.rejected)
-        self.note_asides(live.record, instance)
 
     def finisher(self, live: LiveExecution, at_us: int) -> Callable[[Command], Command]:
         """What an execution's commands go through last: one that ends its run names the run that follows."""
@@ -835,13 +836,20 @@ class Engine:
         live.failures = 0
         self._carry_out(live, commands, at_us)
 
-    def note_asides(self, record: ExecutionRecord, instance: Instance) -> None:
-        """Pass on what an activation left for others than its history."""
+    def note_asides(self, live: LiveExecution, instance: Instance) -> None:
+        """Pass on what an activation left for others than its history.
+
+        Raises:
+            ActivationFailed: somebody has made errors of the warnings about handlers that were cut off.
+        """
         if instance.unfinished:
             unfinished, instance.unfinished = instance.unfinished, []
-            self.unfinished_handlers(unfinished)
+            try:
+                self.unfinished_handlers(unfinished)
+            except Warning as warning:
+                raise ActivationFailed(str(warning)) from warning
         if instance.dropped_signals:
-            self._note_dropped_signals(record, instance)
+            self._note_dropped_signals(live.record, instance)
 
     def _runs_now(self, live: LiveExecution) -> ServingWorker | None:
         """The worker that runs its code; None when there is none, or while it is paused."""

@@ -232,23 +232,6 @@ class LiveExecution:
             return pending.command
         return None if self.instance is None else self.instance.asked(number)
 
-    def activate(
-        self,
-        batch: Batch,
-        at_us: int,
-        inputs: list[Happening],
-        instance: Instance,
-        finish: Callable[[Command], Command],
-    ) -> list[Command]:
-        """Hand everything over and record what the code asks for.
-
-        Raises:
-            ActivationFailed: the code has a bug; nothing was recorded, and the instance is gone.
-        """
-        commands = self.hand_over(at_us, inputs, instance, finish)
-        self.record_activation(batch, at_us, inputs, commands, instance.rejected)
-        return commands
-
     def hand_over(
         self,
         at_us: int,
@@ -256,7 +239,11 @@ class LiveExecution:
         instance: Instance,
         finish: Callable[[Command], Command],
     ) -> list[Command]:
-        """Hand everything over; what the code asks for is still to be recorded. Raises as `activate`."""
+        """Hand everything over; what the code asks for is still to be recorded.
+
+        Raises:
+            ActivationFailed: the code has a bug; the instance is gone.
+        """
         # As many as `record_activation` puts before the commands.
         admitted = self.state.updates_admitted
         before = bool(self.state.unconsumed) + len(admitted)
@@ -285,7 +272,11 @@ class LiveExecution:
         commands: Sequence[Command],
         rejected: Sequence[RejectedUpdate],
     ) -> None:
-        """Add what was handed over, and what the code asked for, to the history and to the batch. Raises as `activate`."""
+        """Add what was handed over, and what the code asked for, to the history and to the batch.
+
+        Raises:
+            ActivationFailed: it cannot be written; nothing was recorded, and the instance is gone.
+        """
         bodies: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
         bodies += [_accepted(update) for update in self.state.updates_admitted.values()]
         bodies += inputs

@@ -191,7 +191,7 @@ class Transit:
             instance = engine.instance_of(live, entry)
             inputs = [item.body for item in incoming]
             commands = live.hand_over(at_us, inputs, instance, engine.finisher(live, at_us))
-            engine.note_asides(live.record, instance)
+            engine.note_asides(live, instance)
             activated = Activated(at_us, incoming, commands, instance.rejected)
             sealed = self._sealed_now(live, sealing, activated)
         except (ActivationFailed, HistoryDiverged) as error:

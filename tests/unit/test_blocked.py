@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -326,3 +327,33 @@ async def test_a_local_activity_that_the_worker_does_not_have_blocks_and_is_name
         blocked = (await handle.describe()).blocked
     assert blocked is not None
     assert f"Activity function drain is not registered on this worker, {says}" in blocked.cause
+
+
+@workflow.defn
+class EndsBeforeItsHandler:
+    @workflow.run
+    async def run(self) -> str:
+        await workflow.wait_condition(lambda: not workflow.all_handlers_finished())
+        return "ended"
+
+    @workflow.signal
+    async def wait_for_ever(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_warning_that_is_made_an_error_blocks_the_execution_and_not_the_engine(
+    gateway: Gateway,
+) -> None:
+    """Tests commonly run with `error` for the warning of unfinished handlers, so as to see it."""
+    async with gateway.on([EndsBeforeItsHandler], [note]) as client:
+        handle = await client.start_workflow(EndsBeforeItsHandler.run, id="w", task_queue=QUEUE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", workflow.UnfinishedSignalHandlersWarning)
+            await handle.signal(EndsBeforeItsHandler.wait_for_ever)
+            blocked = await _blocked(handle)
+        assert blocked.cause.startswith(
+            "UnfinishedSignalHandlersWarning: [TMPRL1102] Workflow finished while signal handlers are still running"
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", workflow.UnfinishedSignalHandlersWarning)
+            assert await handle.result() == "ended"
