@@ -67,6 +67,7 @@ from ._interceptors import (
 )
 from ._schedules import ScheduleCalls
 from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage, patiently
+from ._worker_versioning import NoWorkerVersioning
 
 if TYPE_CHECKING:
     from ..ports import ExecutionRecord
@@ -80,7 +81,7 @@ _CONFLICT = {
 }
 
 
-class Calls(ScheduleCalls):
+class Calls(NoWorkerVersioning, ScheduleCalls):
     """What a client's methods do."""
 
     def __init__(self, client: Client) -> None:
@@ -194,13 +195,13 @@ class Calls(ScheduleCalls):
         values = self._values.for_receiver(start.id)
         try:
             request, update = await self.request_of(start), await self._update(values, send)
-            async with patiently(send.rpc_timeout, values):
+            async with patiently(input.rpc_timeout, values):
                 begun = await self._frontend.start_workflow_with_update(request, update, *_policies(start))
         except BaseException as error:
             input._on_start_error(error)  # noqa: SLF001 - its users give it
             raise
         input._on_start(self._handle(begun.record, True, start.ret_type))  # noqa: SLF001 - as above
-        async with patiently(send.rpc_timeout, values):
+        async with patiently(input.rpc_timeout, values):
             if begun.rejection is not None:
                 raise UpdateRejected(begun.rejection)
             assert begun.progress is not None

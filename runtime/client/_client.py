@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .. import interceptors as worker_interceptors
-from ..clock import SystemClock, SystemEntropy
 from ..common import (
     ConcurrencyKey,
     HeaderCodecBehavior,
@@ -27,17 +22,15 @@ from ..common import (
 from ..converter import DataConverter
 from ..core import commands as cmd
 from ..core.events import WorkflowTerminated
-from ..engine import Engine, EngineLimits
-from ..frontend import EngineFrontend, Frontend
-from ..journal import SqliteJournal
+from ..engine import Engine
 from ..relations import closing_failure
-from ..values import ConvertedValues
+from ..service import ServiceClient
 from ..workflow._arguments import arguments
 from ..workflow._continuing import workflow_name_of, workflow_result_type
 from ..workflow._definition import update_definition
 from ._activities import AsyncActivityHandle, AsyncActivityIDReference
 from ._calls import Calls
-from ._connecting import engine_at
+from ._connection import Metadata
 from ._control import Control
 from ._errors import WorkflowContinuedAsNewError, WorkflowFailureError
 from ._execution import WorkflowExecutionAsyncIterator, WorkflowExecutionCount
@@ -55,26 +48,25 @@ from ._interceptors import (
     UpdateWithStartStartWorkflowInput,
     UpdateWithStartUpdateWorkflowInput,
 )
-from ._plugin import ClientConfig, Plugin
+from ._plugin import Plugin
 from ._schedules import ScheduleAsyncIterator, ScheduleHandle
 from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage
+from ._worker_versioning import WorkerVersioning
 
 if TYPE_CHECKING:
     from ..remote import RemoteEngine
-    from ..runtime import Runtime
     from ..schedules import Schedule, ScheduleBackfill
 
 S = TypeVar("S")
 R = TypeVar("R")
-Metadata = Mapping[str, str | bytes]
 
 
-class Client(Control):
+class Client(Control, WorkerVersioning):
     """Starts workflows in an engine, and talks to them."""
 
     def __init__(
         self,
-        engine: Engine | RemoteEngine,
+        service_client: ServiceClient | Engine | RemoteEngine,
         *,
         namespace: str = "default",
         data_converter: DataConverter = DataConverter.default,
@@ -83,8 +75,8 @@ class Client(Control):
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
         header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC,
     ) -> None:
-        config = ClientConfig(
-            engine=engine,
+        super().__init__(
+            service_client,
             namespace=namespace,
             data_converter=data_converter,
             plugins=plugins,
@@ -92,120 +84,11 @@ class Client(Control):
             default_workflow_query_reject_condition=default_workflow_query_reject_condition,
             header_codec_behavior=header_codec_behavior,
         )
-        self._initial_config = config.copy()
-        for plugin in plugins:
-            config = plugin.configure_client(config)
-        self._config = config
-        self._engine = engine
-        self.frontend: Frontend = EngineFrontend(engine) if isinstance(engine, Engine) else engine.frontend
-        """What its calls ask."""
-        self.namespace = namespace = config.get("namespace", namespace)
-        self.runtime: Runtime | None = None
-        """What the measurements of its workers go through; None for the default."""
-        self.identity = f"{uuid.getnode():x}@overwinter"
-        self.data_converter = config.get("data_converter", data_converter)
-        self.header_codec_behavior = config.get("header_codec_behavior", header_codec_behavior)
-        self.default_workflow_query_reject_condition = config.get("default_workflow_query_reject_condition")
-        self.values = ConvertedValues(self.data_converter, namespace)
-        found = list(config.get("interceptors", ()))
-        self.worker_interceptors = [i for i in found if isinstance(i, worker_interceptors.Interceptor)]
-        """Client interceptors that are worker interceptors too: each worker of this client has them."""
-        self.worker_plugins: list[object] = [
-            plugin for plugin in plugins if hasattr(plugin, "configure_worker")
-        ]
         calls: OutboundInterceptor = Calls(self)
-        for interceptor in reversed(found):
+        for interceptor in reversed(list(self._config.get("interceptors", ()))):
             calls = interceptor.intercept_client(calls)
         self.calls = calls
         """Where the methods of this client and its handles go."""
-
-    @property
-    def engine(self) -> Engine:
-        """The engine of this process that the client is of.
-
-        Raises:
-            RuntimeError: it is in another process.
-        """
-        if isinstance(self._engine, Engine):
-            return self._engine
-        raise RuntimeError(
-            f"this client talks to a gateway in another process ({self._engine.path}), and workflows and activities run "
-            "there: name their modules in its settings ([gateway] modules), or run a worker where the engine is"
-        )
-
-    async def close(self) -> None:
-        """Hang up, when the engine is in another process; an engine of this process goes on."""
-        if not isinstance(self._engine, Engine):
-            await self._engine.close()
-
-    def config(self, *, active_config: bool = False) -> ClientConfig:
-        """The options that this client was made with, or (`active_config`) what its plugins have made of them.
-
-        Made again with `Client(**config)` of the former it is the same.
-        """
-        config = (self._config if active_config else self._initial_config).copy()
-        config["interceptors"] = list(config.get("interceptors", ()))
-        return config
-
-    @classmethod
-    async def connect(
-        cls,
-        target_host: str | os.PathLike[str] = "",
-        *,
-        namespace: str = "default",
-        data_converter: DataConverter = DataConverter.default,
-        plugins: Sequence[Plugin] = (),
-        interceptors: Sequence[Interceptor] = (),
-        default_workflow_query_reject_condition: QueryRejectCondition | None = None,
-        header_codec_behavior: HeaderCodecBehavior = HeaderCodecBehavior.NO_CODEC,
-        **server_options: Any,
-    ) -> Client:
-        """A client of the gateway behind a socket, or with an engine in this process.
-
-        `target_host` is the path of the socket that a gateway serves, such as ``unix:/var/lib/overwinter/client.sock``.
-        With ``lazy=True`` it is opened by the first call. The client comes back by itself when the gateway was away.
-
-        Any other address, as of a server elsewhere, is not used, for there is no server: the engine is this process's, on
-        the journal named by ``OVERWINTER_JOURNAL`` (by default ``overwinter.db`` in the working directory), which it holds
-        until the process ends. Every such `connect` of a process gives a client of the same engine.
-
-        Raises:
-            RPCError: no gateway answers at the socket, or it refuses.
-            JournalHeld: another process runs an engine on that journal.
-        """
-        return cls(
-            await engine_at(target_host, plugins, server_options),
-            namespace=namespace,
-            data_converter=data_converter,
-            plugins=plugins,
-            interceptors=interceptors,
-            default_workflow_query_reject_condition=default_workflow_query_reject_condition,
-            header_codec_behavior=header_codec_behavior,
-        )
-
-    @classmethod
-    @asynccontextmanager
-    async def open(
-        cls,
-        journal: str | Path,
-        *,
-        data_converter: DataConverter = DataConverter.default,
-        interceptors: Sequence[Interceptor] = (),
-        plugins: Sequence[Plugin] = (),
-        limits: EngineLimits | None = None,
-    ) -> AsyncGenerator[Client]:
-        """A client with an engine of its own in this process, on the journal at this path; it is made if need be.
-
-        Raises:
-            JournalHeld: another process runs an engine on it.
-            JournalError: it cannot be used; the message says why and what to do.
-        """
-        opened = await SqliteJournal.open(Path(journal))
-        try:
-            async with Engine(opened, SystemClock(), SystemEntropy(), limits) as engine:
-                yield cls(engine, data_converter=data_converter, interceptors=interceptors, plugins=plugins)
-        finally:
-            await opened.close()
 
     async def start_workflow(
         self,
@@ -391,9 +274,9 @@ class Client(Control):
                     wait_for_stage=wait_for_stage,
                     headers={},
                     ret_type=result_type or hint,
-                    rpc_metadata=rpc_metadata,
-                    rpc_timeout=rpc_timeout,
                 ),
+                rpc_metadata=rpc_metadata,
+                rpc_timeout=rpc_timeout,
                 _on_start=operation.started,
                 _on_start_error=operation.failed,
             )

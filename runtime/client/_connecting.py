@@ -1,46 +1,61 @@
-"""The engine that `Client.connect` is given: behind a socket, or of this process."""
+"""The engine that `Client.connect` is given: behind a socket, of a test environment, or of this process."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..clock import SystemClock, SystemEntropy
 from ..engine import Engine
 from ..journal import SqliteJournal
-from ..service import ConnectConfig
-from ._plugin import Plugin
+from ..service import ConnectConfig, RPCError, RPCStatusCode, TLSConfig
 
 if TYPE_CHECKING:
     from ..remote import RemoteEngine
 
-SERVER_OPTIONS = frozenset(
-    {
-        "api_key", "tls", "retry_config", "keep_alive_config", "connect_timeout", "rpc_metadata", "identity", "lazy",
-        "runtime", "http_connect_proxy_config", "dns_load_balancing_config", "grpc_compression", "payload_limits",
-    }
-)  # fmt: skip
 
-
-async def engine_at(
-    target: str | os.PathLike[str], plugins: Sequence[Plugin], options: Mapping[str, Any]
-) -> Engine | RemoteEngine:
+async def engine_at(config: ConnectConfig) -> Engine | RemoteEngine:
     """The engine at an address; see `Client.connect`.
 
     Raises:
-        TypeError: an option that `temporalio` does not have either.
+        RPCError: no gateway answers at the socket, or it refuses.
+        ValueError: half of a client's certificate is given.
+        JournalHeld: another process runs an engine on this process's journal.
     """
-    unknown = sorted(options.keys() - SERVER_OPTIONS)
-    if unknown:
-        raise TypeError(f"Client.connect() got an unexpected keyword argument {unknown[0]!r}")
-    path = socket_path(target)
-    if path is None:
-        return await _engine_of_this_process()
-    return await _engine_behind(path, plugins, lazy=bool(options.get("lazy", False)))
+    if isinstance(config.tls, TLSConfig):
+        tls = config.tls
+        if (tls.client_cert is None) != (tls.client_private_key is None):
+            raise ValueError("Must have both client cert and private key or neither")
+    path = socket_path(config.target_host)
+    if path is not None:
+        return await _engine_behind(path, lazy=config.lazy)
+    known = _known.get(_plain(config.target_host))
+    if known is not None and not known.closing:
+        return known
+    return await _engine_of_this_process()
+
+
+async def is_healthy(engine: Engine | RemoteEngine, timeout: timedelta | None) -> bool:
+    """Whether an engine takes calls.
+
+    Raises:
+        RPCError: no gateway answers.
+    """
+    if isinstance(engine, Engine):
+        return engine.failure is None and not engine.closing
+    try:
+        async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
+            await engine.connect()
+    except TimeoutError as error:
+        raise RPCError(
+            f"no gateway answers at {engine.path} in time", RPCStatusCode.DEADLINE_EXCEEDED
+        ) from error
+    return True
 
 
 def socket_path(target: str | os.PathLike[str]) -> Path | None:
@@ -52,20 +67,37 @@ def socket_path(target: str | os.PathLike[str]) -> Path | None:
     return Path(text) if text.startswith(("/", "./", "../")) or not isinstance(target, str) else None
 
 
-async def _engine_behind(path: Path, plugins: Sequence[Plugin], *, lazy: bool) -> RemoteEngine:
+async def _engine_behind(path: Path, *, lazy: bool) -> RemoteEngine:
     from ..remote import RemoteEngine  # Only who connects to a gateway needs it.
 
-    async def connect(_config: Any) -> RemoteEngine:
-        engine = RemoteEngine(path)
-        if not lazy:
-            await engine.connect()
-        return engine
+    engine = RemoteEngine(path)
+    if not lazy:
+        await engine.connect()
+    return engine
 
-    call: Callable[[Any], Awaitable[RemoteEngine]] = connect
-    for plugin in reversed(plugins):
-        call = partial(plugin.connect_service_client, next=call)
-    return await call(ConnectConfig(target_host=str(path), lazy=lazy))
 
+# -- engines of this process by their addresses ----------------------------------------------------------------
+
+_known: WeakValueDictionary[str, Engine] = WeakValueDictionary()
+_addresses: WeakKeyDictionary[Engine | RemoteEngine, str] = WeakKeyDictionary()
+_ports = itertools.count(49152)
+
+
+def address_of(engine: Engine | RemoteEngine, host: str = "127.0.0.1", port: int | None = None) -> str:
+    """The address at which `Client.connect` finds an engine. Nothing listens there when it is of this process."""
+    if not isinstance(engine, Engine):
+        return f"unix:{engine.path}"
+    if engine not in _addresses:
+        address = f"{host}:{port or next(_ports)}"
+        _addresses[engine], _known[_plain(address)] = address, engine
+    return _addresses[engine]
+
+
+def _plain(address: str) -> str:
+    return address.replace("localhost", "127.0.0.1", 1)
+
+
+# -- the engine of this process --------------------------------------------------------------------------------
 
 _engines: dict[asyncio.AbstractEventLoop, tuple[Path, Engine]] = {}
 """The engines that `Client.connect` has started, by the event loop on which they run."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..values import ConvertedValues
 from ..workflow._continuing import workflow_name_of
 from ._batches import (
     BatchOperation,
@@ -14,18 +13,12 @@ from ._batches import (
     BatchOperationHandle,
     BatchOperationPreview,
 )
+from ._connection import Connected
 from ._execution import WorkflowPause
 
-if TYPE_CHECKING:
-    from ..frontend import Frontend
 
-
-class Control:
+class Control(Connected):
     """The part of a client that steers executions without naming each."""
-
-    frontend: Frontend
-    identity: str
-    values: ConvertedValues
 
     async def pause_workflows(
         self,

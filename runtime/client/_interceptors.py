@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from ._handle import WorkflowHandle
     from ._schedules import ScheduleAsyncIterator, ScheduleHandle, Updater
     from ._updates import WorkflowUpdateHandle, WorkflowUpdateStage
+    from ._worker_versioning import (
+        BuildIdOp,
+        TaskReachabilityType,
+        WorkerBuildIdVersionSets,
+        WorkerTaskReachability,
+    )
 
 Headers = Mapping[str, Payload]
 Metadata = Mapping[str, str | bytes]
@@ -206,8 +212,6 @@ class UpdateWithStartUpdateWorkflowInput:
     wait_for_stage: WorkflowUpdateStage
     headers: Headers
     ret_type: type | None
-    rpc_metadata: Metadata
-    rpc_timeout: timedelta | None
 
 
 @dataclass
@@ -246,6 +250,8 @@ class StartWorkflowUpdateWithStartInput:
 
     start_workflow_input: UpdateWithStartStartWorkflowInput
     update_workflow_input: UpdateWithStartUpdateWorkflowInput
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
     _on_start: Any
     _on_start_error: Any
 
@@ -388,6 +394,37 @@ class UpdateScheduleInput:
     rpc_timeout: timedelta | None
 
 
+@dataclass
+class UpdateWorkerBuildIdCompatibilityInput:
+    """A change of build ids."""
+
+    task_queue: str
+    operation: BuildIdOp
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass
+class GetWorkerBuildIdCompatibilityInput:
+    """A question for build ids."""
+
+    task_queue: str
+    max_sets: int | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
+@dataclass
+class GetWorkerTaskReachabilityInput:
+    """A question for where build ids are needed."""
+
+    build_ids: Sequence[str]
+    task_queues: Sequence[str]
+    reachability: TaskReachabilityType | None
+    rpc_metadata: Metadata
+    rpc_timeout: timedelta | None
+
+
 class OutboundInterceptor:
     """Stands behind a client's methods. Each default hands the call on."""
 
@@ -491,3 +528,21 @@ class OutboundInterceptor:
     async def update_schedule(self, input: UpdateScheduleInput) -> None:
         """Change a schedule."""
         await self.next.update_schedule(input)
+
+    async def update_worker_build_id_compatibility(
+        self, input: UpdateWorkerBuildIdCompatibilityInput
+    ) -> None:
+        """Change the build ids of a task queue."""
+        await self.next.update_worker_build_id_compatibility(input)
+
+    async def get_worker_build_id_compatibility(
+        self, input: GetWorkerBuildIdCompatibilityInput
+    ) -> WorkerBuildIdVersionSets:
+        """Ask for the build ids of a task queue."""
+        return await self.next.get_worker_build_id_compatibility(input)
+
+    async def get_worker_task_reachability(
+        self, input: GetWorkerTaskReachabilityInput
+    ) -> WorkerTaskReachability:
+        """Ask where build ids are needed."""
+        return await self.next.get_worker_task_reachability(input)

@@ -11,12 +11,14 @@ from typing import Any
 
 from ..api.common.v1 import TimeSkippingInfo
 from ..client import Client, Interceptor, Plugin, WorkflowHandle
-from ..client._connecting import SERVER_OPTIONS
+from ..client._connecting import address_of
 from ..clock import SystemClock
 from ..common import QueryRejectCondition, SearchAttributeKey
 from ..converter import DataConverter
 from ..journal import MemoryJournal, SqliteJournal
 from ..ports import Clock, Journal
+from ..runtime import Runtime
+from ..service import ConnectConfig, RetryConfig, ServiceClient, TLSConfig
 from ._assertions import AssertionsFail
 from ._engine import EngineUnderTest
 from ._skipping import Skipper, SkippingClock
@@ -46,23 +48,49 @@ class WorkflowEnvironment:
         interceptors: Sequence[Interceptor] = (),
         plugins: Sequence[Plugin] = (),
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
+        retry_config: RetryConfig | None = None,
         rpc_metadata: Mapping[str, str | bytes] = {},
         identity: str | None = None,
+        tls: bool | TLSConfig = False,
+        ip: str = "127.0.0.1",
+        port: int | None = None,
+        download_dest_dir: str | None = None,
+        ui: bool = False,
+        runtime: Runtime | None = None,
         search_attributes: Sequence[SearchAttributeKey[Any]] = (),
+        dev_server_existing_path: str | None = None,
         dev_server_database_filename: str | None = None,
-        **server_options: Any,
+        dev_server_log_format: str = "pretty",
+        dev_server_log_level: str | None = "warn",
+        dev_server_download_version: str = "default",
+        dev_server_extra_args: Sequence[str] = (),
+        dev_server_download_ttl: timedelta | None = None,
+        dev_server_startup_timeout: timedelta | None = None,
+        ui_port: int | None = None,
     ) -> WorkflowEnvironment:
-        """An engine on real time, in memory or on a journal in a file. Options that tune a server have no meaning here.
+        """An engine on real time, in memory or on a journal in a file.
+
+        `ip` and `port` are a name by which `Client.connect` finds it, nothing listens there. The other options of a server
+        have no effect.
 
         Raises:
-            TypeError: an option that `temporalio` does not have either.
             JournalHeld: another engine has the file.
         """
-        del rpc_metadata, identity, search_attributes
-        _check(server_options, _SERVER_OPTIONS)
+        del search_attributes, download_dest_dir, ui, ui_port, dev_server_existing_path, dev_server_extra_args
+        del dev_server_log_format, dev_server_log_level, dev_server_download_version, dev_server_download_ttl
+        del dev_server_startup_timeout
         engine = await _started(SystemClock(), dev_server_database_filename)
+        config = ConnectConfig(
+            target_host=address_of(engine, ip, port),
+            tls=tls,
+            retry_config=retry_config,
+            rpc_metadata=rpc_metadata,
+            identity=identity or "",
+            runtime=runtime,
+        )
         return WorkflowEnvironment._of(
             engine,
+            config,
             namespace=namespace,
             data_converter=data_converter,
             interceptors=interceptors,
@@ -78,25 +106,41 @@ class WorkflowEnvironment:
         interceptors: Sequence[Interceptor] = (),
         plugins: Sequence[Plugin] = (),
         default_workflow_query_reject_condition: QueryRejectCondition | None = None,
+        retry_config: RetryConfig | None = None,
         rpc_metadata: Mapping[str, str | bytes] = {},
         identity: str | None = None,
+        port: int | None = None,
+        download_dest_dir: str | None = None,
+        runtime: Runtime | None = None,
+        test_server_existing_path: str | None = None,
+        test_server_download_version: str = "default",
+        test_server_extra_args: Sequence[str] = (),
+        test_server_download_ttl: timedelta | None = None,
+        test_server_startup_timeout: timedelta | None = None,
         journal: str | Path | None = None,
-        **server_options: Any,
     ) -> WorkflowEnvironment:
         """An engine whose time skips to the next timer while a result is awaited and no activity runs.
 
-        It is in memory, or on a journal in a file: then the clock begins where real time is all the same.
+        It is in memory, or on a journal in a file: then the clock begins where real time is all the same. Options of a
+        server have no effect; see `start_local`.
 
         Raises:
-            TypeError: an option that `temporalio` does not have either.
             JournalHeld: another engine has the file.
         """
-        del rpc_metadata, identity
-        _check(server_options, _TEST_SERVER_OPTIONS)
+        del download_dest_dir, test_server_existing_path, test_server_download_version, test_server_extra_args
+        del test_server_download_ttl, test_server_startup_timeout
         clock = SkippingClock()
         engine = await _started(clock, journal)
+        config = ConnectConfig(
+            target_host=address_of(engine, port=port),
+            retry_config=retry_config,
+            rpc_metadata=rpc_metadata,
+            identity=identity or "",
+            runtime=runtime,
+        )
         return _SkippingEnvironment._of(  # noqa: SLF001 - of this module
             engine,
+            config,
             Skipper(engine, clock),
             data_converter=data_converter,
             interceptors=interceptors,
@@ -118,8 +162,10 @@ class WorkflowEnvironment:
         return environment
 
     @classmethod
-    def _of(cls, engine: EngineUnderTest, *args: Any, **client_options: Any) -> WorkflowEnvironment:
-        environment = cls(_with_assertions(Client(engine, **client_options)), *args)
+    def _of(
+        cls, engine: EngineUnderTest, config: ConnectConfig, *args: Any, **client_options: Any
+    ) -> WorkflowEnvironment:
+        environment = cls(_with_assertions(Client(ServiceClient(config, engine), **client_options)), *args)
         environment._engine = engine
         return environment
 
@@ -137,12 +183,18 @@ class WorkflowEnvironment:
     async def connect_client(self, **options: Any) -> Client:
         """Another client of this environment's engine, with the options of `Client.connect`.
 
-        It has none of the first client's interceptors: a failed assertion in workflow code of its workers blocks.
+        It has the namespace and the connection's options of this environment's client where others are not given, and
+        none of its interceptors: a failed assertion in workflow code of its workers blocks.
         """
-        known: dict[str, Any] = {"namespace": self._client.namespace, **options}
-        return Client(
-            self._client.engine, **{n: option for n, option in known.items() if n not in SERVER_OPTIONS}
-        )
+        config = self._client.service_client.config
+        inherited: dict[str, Any] = {
+            "namespace": self._client.namespace,
+            "api_key": config.api_key,
+            "tls": config.tls,
+            "rpc_metadata": config.rpc_metadata,
+            "runtime": config.runtime or Runtime.default(),
+        }
+        return await Client.connect(config.target_host, **inherited | options)
 
     async def shutdown(self) -> None:
         """End the engine, where this environment has started one."""
@@ -318,21 +370,3 @@ def _with_assertions(client: Client) -> Client:
 
 def _seconds(duration: timedelta | float) -> float:
     return duration.total_seconds() if isinstance(duration, timedelta) else duration
-
-
-_COMMON_OPTIONS = frozenset({"port", "download_dest_dir", "runtime"})
-_SERVER_OPTIONS = _COMMON_OPTIONS | {
-    "retry_config", "tls", "ip", "ui", "dev_server_existing_path",
-    "dev_server_log_format", "dev_server_log_level", "dev_server_download_version", "dev_server_extra_args",
-    "dev_server_download_ttl", "dev_server_startup_timeout", "ui_port",
-}  # fmt: skip
-_TEST_SERVER_OPTIONS = _COMMON_OPTIONS | {
-    "retry_config", "test_server_existing_path", "test_server_download_version", "test_server_extra_args",
-    "test_server_download_ttl", "test_server_startup_timeout",
-}  # fmt: skip
-
-
-def _check(given: Mapping[str, Any], known: frozenset[str]) -> None:
-    unknown = sorted(given.keys() - known)
-    if unknown:
-        raise TypeError(f"got an unexpected keyword argument {unknown[0]!r}")

@@ -209,6 +209,8 @@ class Worker:
             raise ValueError(
                 "New client is not on the same runtime as the existing client: it has another engine"
             )
+        if _runtime_of(client) is not _runtime_of(self._client):
+            raise ValueError("New client is not on the same runtime as the existing client")
         self._client = self._config["client"] = client
         if self._functions is not None:
             self._functions.client = client
@@ -303,7 +305,7 @@ class Worker:
             )
             self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"activity {self.task_queue}")
         values = self._client.values
-        self._meter = (self._client.runtime or Runtime.default()).metric_meter
+        self._meter = _runtime_of(self._client).metric_meter
         codec = self._client.header_codec_behavior
         self._functions = Functions(
             self._activities,
@@ -424,6 +426,10 @@ class Worker:
                 self._run_task.cancel()
         if exc_type is asyncio.CancelledError and self._run_error is not None:
             raise self._run_error
+
+
+def _runtime_of(client: Client) -> Runtime:
+    return client.service_client.config.runtime or Runtime.default()
 
 
 def _metered(meter: RecordingMeter, namespace: str, instance: Instance) -> RecordingMeter:

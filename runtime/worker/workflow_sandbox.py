@@ -8,6 +8,28 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..core.loop import DeterminismViolation as RestrictedWorkflowAccessError
+from ..exceptions import TemporalError
+from ..workflow._unsafe import SandboxImportNotificationPolicy
+
+__all__ = [
+    "RestrictedWorkflowAccessError",
+    "SandboxMatcher",
+    "SandboxRestrictions",
+    "SandboxedWorkflowRunner",
+    "UnintentionalPassthroughError",
+    "UnsandboxedWorkflowRunner",
+    "WorkflowRunner",
+]
+
+
+class UnintentionalPassthroughError(TemporalError):
+    """Never raised: no module is imported again for a run."""
+
+    def __init__(self, qualified_name: str) -> None:
+        super().__init__(f"Module {qualified_name} was not intentionally passed through to the sandbox.")
+        self.qualified_name = qualified_name
+
 
 def _no_children() -> Mapping[str, SandboxMatcher]:
     return {}
@@ -31,6 +53,17 @@ class SandboxMatcher:
     none: ClassVar[SandboxMatcher]
     all_uses: ClassVar[SandboxMatcher]
     all_uses_runtime: ClassVar[SandboxMatcher]
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            ValueError: a message or a warning for what does not match itself.
+        """
+        if self.leaf_message and not self.match_self:
+            raise ValueError("Cannot set leaf_message without match_self")
+        if self.leaf_warning and not self.match_self:
+            raise ValueError("Cannot set leaf_warning without match_self")
 
     @classmethod
     def nested_child(cls, path: Sequence[str], child: SandboxMatcher) -> SandboxMatcher:
@@ -92,8 +125,15 @@ class SandboxRestrictions:
     passthrough_modules: AbstractSet[str]
     invalid_modules: SandboxMatcher
     invalid_module_members: SandboxMatcher
+    import_notification_policy: SandboxImportNotificationPolicy = (
+        SandboxImportNotificationPolicy.WARN_ON_DYNAMIC_IMPORT
+    )
     passthrough_all_modules: bool = False
+    disable_lazy_sys_module_passthrough: bool = False
 
+    passthrough_modules_minimum: ClassVar[AbstractSet[str]]
+    passthrough_modules_with_temporal: ClassVar[AbstractSet[str]]
+    passthrough_modules_maximum: ClassVar[AbstractSet[str]]
     passthrough_modules_default: ClassVar[AbstractSet[str]]
     invalid_module_members_default: ClassVar[SandboxMatcher]
     default: ClassVar[SandboxRestrictions]
@@ -106,7 +146,14 @@ class SandboxRestrictions:
         """The same with every module passed through."""
         return dataclasses.replace(self, passthrough_all_modules=True)
 
+    def with_import_notification_policy(self, policy: SandboxImportNotificationPolicy) -> SandboxRestrictions:
+        """The same with this policy."""
+        return dataclasses.replace(self, import_notification_policy=policy)
 
+
+SandboxRestrictions.passthrough_modules_minimum = frozenset()
+SandboxRestrictions.passthrough_modules_with_temporal = frozenset()
+SandboxRestrictions.passthrough_modules_maximum = frozenset()
 SandboxRestrictions.passthrough_modules_default = frozenset()
 SandboxRestrictions.invalid_module_members_default = SandboxMatcher.none
 SandboxRestrictions.default = SandboxRestrictions(

@@ -40,6 +40,8 @@ MODULES = (
     "service",
     "runtime",
     "plugin",
+    "envconfig",
+    "worker.workflow_sandbox",
     "contrib.pydantic",
 )
 THEIRS, OURS = "temporalio", "overwinter.runtime"
@@ -62,7 +64,7 @@ class Finding:
 
     @property
     def module(self) -> str:
-        return next(name for name in MODULES if self.path.startswith(name + "."))
+        return max((name for name in MODULES if self.path.startswith(name + ".")), key=len)
 
     @property
     def name(self) -> str:
@@ -338,8 +340,8 @@ def _plain(value: Any) -> str:
         return "empty"
     if isinstance(value, type) or inspect.isroutine(value):
         return value.__name__
-    if type(value).__name__.endswith("WorkflowRunner"):
-        return type(value).__name__  # Its restrictions have no order that stays.
+    if type(value).__name__.endswith(("WorkflowRunner", "SandboxRestrictions")):
+        return type(value).__name__  # What there is no sandbox for.
     if dataclasses.is_dataclass(value):
         given = {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.init}
         fields = [f"{name}={_plain(each)}" for name, each in given.items() if each is not None]

@@ -79,7 +79,7 @@ class Irrigate:
 @asynccontextmanager
 async def measured(gateway: Gateway, runtime: Runtime) -> AsyncIterator[Client]:
     async with engine_on(gateway.journal, gateway.clock, EngineLimits(cached_executions_max=0)) as client:
-        client.runtime = runtime
+        client.service_client.config.runtime = runtime
         worker = Worker(client, task_queue=QUEUE, workflows=[Irrigate], activities=[pour, pour_in_a_thread])
         async with worker:
             yield client

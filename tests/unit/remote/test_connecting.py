@@ -149,7 +149,7 @@ async def test_interceptors_and_plugins_stand_around_the_calls(tmp_path: Path) -
     async with serving(tmp_path):
         plugin = Around()
         client = await Client.connect(f"unix:{tmp_path}/client.sock", plugins=[plugin])
-        assert plugin.seen == [f"{tmp_path}/client.sock"]
+        assert plugin.seen == [f"unix:{tmp_path}/client.sock"]
         handle = await client.start_workflow(Collect.run, 1, id="w", task_queue=QUEUE)
         await handle.signal(Collect.put, "a")
         assert await handle.result() == ["changed"]

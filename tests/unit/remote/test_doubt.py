@@ -335,7 +335,7 @@ async def test_a_change_is_not_begun_twice_while_it_is_under_way(
         signaling = asyncio.create_task(client.get_workflow_handle("w").signal(Collect.put, "a"))
         for _ in range(3):
             await asyncio.sleep(0.05)
-            engine: Any = client._engine
+            engine: Any = client.service_client.engine
             engine._connection._writer.transport.abort()
         await asyncio.sleep(0.05)
         gate.set()

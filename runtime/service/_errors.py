@@ -3,21 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from importlib.metadata import version
 
-from .api.common.v1 import GrpcStatus
-from .exceptions import TemporalError
-
-__version__ = version("overwinter")
-
-
-@dataclass(frozen=True)
-class ConnectConfig:
-    """How a client connects, as plugins see it."""
-
-    target_host: str
-    lazy: bool = False
+from ..api.common.v1 import GrpcStatus
+from ..exceptions import TemporalError
 
 
 class RPCStatusCode(enum.IntEnum):

@@ -1,0 +1,39 @@
+"""The way from a client to its engine, by the names of ``temporalio.service``."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from ._client import CloudService, HealthService, OperatorService, ServiceClient, TestService, WorkflowService
+from ._errors import RPCError, RPCStatusCode
+from ._options import (
+    ConnectConfig,
+    DnsLoadBalancingConfig,
+    GrpcCompression,
+    HttpConnectProxyConfig,
+    KeepAliveConfig,
+    PayloadLimitsConfig,
+    RetryConfig,
+    TLSConfig,
+)
+
+__all__ = [
+    "CloudService",
+    "ConnectConfig",
+    "DnsLoadBalancingConfig",
+    "GrpcCompression",
+    "HealthService",
+    "HttpConnectProxyConfig",
+    "KeepAliveConfig",
+    "OperatorService",
+    "PayloadLimitsConfig",
+    "RPCError",
+    "RPCStatusCode",
+    "RetryConfig",
+    "ServiceClient",
+    "TLSConfig",
+    "TestService",
+    "WorkflowService",
+]
+
+__version__ = version("overwinter")
