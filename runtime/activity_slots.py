@@ -19,6 +19,8 @@ from .attempts import (
     Attempt,
     AttemptRequest,
     CompletesLater,
+    Deadlines,
+    Outcome,
     Place,
     Reports,
     Timeouts,
@@ -61,11 +63,13 @@ class ActivitySlots:
         self._beat_interval_s = beat_interval_s
         self._now_us = now_us
         self._timeouts = timeouts
+        self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines(timeouts or self._loop)
         self._running: dict[Place, Attempt] = {}
         self._handed_over: dict[Place, Attempt] = {}
         """Attempts whose function has returned, and whose outcome someone else will report."""
         self._cut_off: list[AttemptRequest] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Attempt] = {}
 
     def renewed(self, reports: Reports) -> ActivitySlots:
         """Slots like these, all of them free, whose attempts tell someone else."""
@@ -112,28 +116,34 @@ class ActivitySlots:
             self._reports,
             self._beat_interval_s,
             started_at_us=self._now_us() + request.skipped_us,
-            timeouts=self._timeouts,
+            deadlines=self._deadlines,
         )
-        self._running[request.place] = attempt
-        self._used[request.command.local] += 1
-        if not request.command.local:
+        place, local = request.place, request.command.local
+        self._running[place] = attempt
+        self._used[local] += 1
+        if not local and self.pace.per_second is not None:
             self.pace.took_one()
-        task = asyncio.get_running_loop().create_task(self._run(attempt))
-        attempt.task = task
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, attempt))
+        attempt.task = self._loop.create_task(self._run(attempt, place))
+        self._tasks[attempt.task] = attempt
 
-    async def _run(self, attempt: Attempt) -> None:
-        place = attempt.request.place
+    async def _run(self, attempt: Attempt, place: Place) -> None:
         try:
-            outcome = await self._runner.run(attempt)
+            try:
+                outcome = await self._runner.run(attempt)
+            finally:
+                if self._running.get(place) is attempt:
+                    del self._running[place]
+            self._take(outcome, attempt, place)
         except asyncio.CancelledError:
             # The gateway stops: without an outcome the attempt is made again at the next start.
             attempt.silence()
             raise
+        except Exception:
+            _log.exception("an attempt ended in a way that no outcome describes")
         finally:
-            if self._running.get(place) is attempt:
-                del self._running[place]
+            self._ended(attempt)
+
+    def _take(self, outcome: Outcome | CompletesLater, attempt: Attempt, place: Place) -> None:
         if isinstance(outcome, CompletesLater):
             self._handed_over = {p: a for p, a in self._handed_over.items() if not a.reported}
             self._handed_over[place] = attempt
@@ -144,11 +154,11 @@ class ActivitySlots:
         else:
             attempt.report(outcome)
 
-    def _ended(self, attempt: Attempt, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def _ended(self, attempt: Attempt) -> None:
+        assert attempt.task is not None
+        if self._tasks.pop(attempt.task, None) is None:
+            return
         self._used[attempt.request.command.local] -= 1
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("an attempt ended in a way that no outcome describes", exc_info=error)
         if attempt.reported:
             self.over(attempt.request)
         else:  # someone else will report it
@@ -187,9 +197,13 @@ class ActivitySlots:
         for attempt in attempts:
             if not attempt.reported:
                 self._cut(attempt)
+        left = list(self._tasks.values())
         for task in list(self._tasks):
             task.cancel()
         await self._ended_within(_LAST_S)
+        for attempt in left:
+            if attempt.task is not None and attempt.task.done():
+                self._ended(attempt)  # One that was cancelled before its first step never came to say so.
 
     async def _ended_within(self, seconds: float) -> None:
         if self._tasks:

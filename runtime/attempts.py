@@ -101,6 +101,51 @@ class Reports(Protocol):
         ...
 
 
+class Deadlines:
+    """When attempts have taken too long. There is one timer for each length that is in use, however many attempts run."""
+
+    def __init__(self, clock: Timeouts) -> None:
+        self.clock = clock
+        self._lines: dict[float, _Line] = {}
+
+    def add(self, attempt: Attempt, limit_s: float, now_s: float) -> None:
+        """It times out so many seconds from now, unless it is removed before."""
+        line = self._lines.get(limit_s)
+        if line is None:
+            timer = self.clock.call_later(limit_s, self._look, limit_s)
+            line = self._lines[limit_s] = _Line({}, timer)
+        line.due[attempt] = now_s + limit_s
+
+    def remove(self, attempt: Attempt, limit_s: float) -> None:
+        """It has ended."""
+        line = self._lines.get(limit_s)
+        if line is not None and line.due.pop(attempt, None) is not None and not line.due:
+            line.timer.cancel()
+            del self._lines[limit_s]
+
+    def _look(self, limit_s: float) -> None:
+        line, now_s = self._lines.pop(limit_s), self.clock.time()
+        while line.due:
+            attempt, due_s = next(
+                iter(line.due.items())
+            )  # All of a line take the same time: the first began first.
+            if due_s > now_s:
+                line.timer = self.clock.call_later(due_s - now_s, self._look, limit_s)
+                self._lines[limit_s] = line
+                return
+            del line.due[attempt]
+            attempt.time_out("START_TO_CLOSE")
+
+
+@dataclass(slots=True)
+class _Line:
+    due: dict[Attempt, float]
+    timer: Cancellable
+
+
+_NEVER_S: Final = float("-inf")
+
+
 class Attempt:
     """An attempt that runs. The activity's context holds it to beat and to learn of its cancellation."""
 
@@ -111,7 +156,7 @@ class Attempt:
         beat_interval_s: float,
         *,
         started_at_us: int,
-        timeouts: Timeouts | None = None,
+        deadlines: Deadlines,
     ) -> None:
         self.request = request
         self.started_at_us = started_at_us
@@ -125,29 +170,24 @@ class Attempt:
         self.on_outcome: Callable[[], None] | None = None
         """Called when the outcome is known, or nobody wants it any more."""
         self._reports = reports
-        self._loop: Timeouts = timeouts or asyncio.get_running_loop()
-        self._reported = False
-        self._last_beat_s = self._loop.time()
+        self.reported = False
+        """Whether the engine has its outcome already."""
+        self._deadlines = deadlines
+        self._clock = deadlines.clock
+        self._last_beat_s = deadlines.clock.time()
         self.beat_interval_s = beat_interval_s
-        self._persisted_at_s = float("-inf")
+        self._persisted_at_s = _NEVER_S
         self._beat_later: Cancellable | None = None
-        self._timeouts: list[Cancellable] = []
+        self._silence_later: Cancellable | None = None
         command = request.command
         if command.start_to_close_s is not None:
-            self._timeouts.append(
-                self._loop.call_later(command.start_to_close_s, self._time_out, "START_TO_CLOSE")
-            )
+            deadlines.add(self, command.start_to_close_s, self._last_beat_s)
         if command.heartbeat_s is not None:
-            self._timeouts.append(self._loop.call_later(command.heartbeat_s, self._check_heartbeat))
-
-    @property
-    def reported(self) -> bool:
-        """Whether the engine has its outcome already."""
-        return self._reported
+            self._silence_later = self._clock.call_later(command.heartbeat_s, self._check_heartbeat)
 
     def beat(self, details: tuple[Payload, ...]) -> None:
         """Note a heartbeat; the journal gets the last one at most once an interval."""
-        if self._reported:
+        if self.reported:
             return
         now = self.alive()
         self.heartbeat = details
@@ -155,31 +195,34 @@ class Attempt:
         if wait <= 0:
             self._persist_beat()
         elif self._beat_later is None:
-            self._beat_later = self._loop.call_later(wait, self._persist_beat)
+            self._beat_later = self._clock.call_later(wait, self._persist_beat)
 
     def alive(self) -> float:
         """The heartbeat timeout begins again; returns the time."""
-        self._last_beat_s = self._loop.time()
+        self._last_beat_s = self._clock.time()
         return self._last_beat_s
 
     def _persist_beat(self) -> None:
         self._beat_later = None
-        if not self._reported:
-            self._persisted_at_s = self._loop.time()
+        if not self.reported:
+            self._persisted_at_s = self._clock.time()
             self._reports.attempt_beat(self.request, self.heartbeat)
 
     def report(self, outcome: Outcome, reporter: Reporter | None = None) -> None:
         """Tell the engine, once."""
-        if self._reported:
+        if self.reported:
             return
         self.silence()
         self._reports.attempt_ended(self.request, outcome, self.heartbeat, reporter)
 
     def silence(self) -> None:
         """Say nothing any more: the outcome is known, or nobody wants it."""
-        self._reported = True
-        for timeout in self._timeouts:
-            timeout.cancel()
+        self.reported = True
+        limit_s = self.request.command.start_to_close_s
+        if limit_s is not None:
+            self._deadlines.remove(self, limit_s)
+        if self._silence_later is not None:
+            self._silence_later.cancel()
         if self._beat_later is not None:
             self._beat_later.cancel()
         if self.on_outcome is not None:
@@ -193,7 +236,8 @@ class Attempt:
             if self.on_cancel is not None:
                 self.on_cancel()
 
-    def _time_out(self, kind: str) -> None:
+    def time_out(self, kind: str) -> None:
+        """It has taken too long: that is its outcome, and the function is asked to stop."""
         what = {"START_TO_CLOSE": "activity StartToClose timeout", "HEARTBEAT": "activity Heartbeat timeout"}[
             kind
         ]
@@ -206,12 +250,11 @@ class Attempt:
     def _check_heartbeat(self) -> None:
         limit = self.request.command.heartbeat_s
         assert limit is not None
-        left = self._last_beat_s + limit - self._loop.time()
+        left = self._last_beat_s + limit - self._clock.time()
         if left <= 0:
-            self._time_out("HEARTBEAT")
+            self.time_out("HEARTBEAT")
         else:
-            self._timeouts.append(self._loop.call_later(left, self._check_heartbeat))
-            del self._timeouts[:-2]
+            self._silence_later = self._clock.call_later(left, self._check_heartbeat)
 
 
 class ActivityRunner(Protocol):

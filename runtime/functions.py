@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -82,34 +82,39 @@ class Functions:
         if definition is None:
             return not_registered(name, self.known())
         values = self._values_of(attempt)
-        seal = None if self._sealing is None else AttemptSeal(self._sealing, attempt, values)
         try:
-            if seal is None:
-                return await self._run(
-                    definition, Call(attempt, attempt.request, values, attempt.beat, self._meter)
-                )
-            try:
-                call = Call(attempt, await seal.opened(), values, seal.beat, self._meter)
-            except Unopened as failed:
-                return failed.outcome
-            return await seal.sealed(await self._run(definition, call))
+            if self._sealing is not None:
+                return await self._run_sealed(definition, attempt, values, self._sealing)
+            if attempt.cancel_reason is not None:  # before it had begun
+                return _canceled(attempt)
+            return await self._running(
+                definition, Call(attempt, attempt.request, values, attempt.beat, self._meter)
+            )
         finally:
             attempt.on_cancel = None
 
-    async def _run(self, definition: ActivityDefinition, call: Call) -> Outcome | CompletesLater:
-        if call.attempt.cancel_reason is not None:  # before it had begun
-            return _canceled(call.attempt)
-        if self._interceptors:
-            return await self._run_intercepted(definition, call)
-        if definition.is_async:
-            return await self._run_here(definition, call)
-        if isinstance(self._executor, ProcessPool):
-            return await self._run_in_process(definition, call, self._executor)
-        return await self._run_in_thread(definition, call, self._executor)
+    async def _run_sealed(
+        self, definition: ActivityDefinition, attempt: Attempt, values: ConvertedValues, sealing: Sealing
+    ) -> Outcome | CompletesLater:
+        seal = AttemptSeal(sealing, attempt, values)
+        try:
+            call = Call(attempt, await seal.opened(), values, seal.beat, self._meter)
+        except Unopened as failed:
+            return failed.outcome
+        return await seal.sealed(await self._running(definition, call))
 
-    async def _run_here(self, definition: ActivityDefinition, call: Call) -> Outcome | CompletesLater:
-        context = Context(call, self.shutting_down, self.client)
-        return await self._awaited(context, lambda: definition.fn(*_arguments(definition, context)))
+    def _running(
+        self, definition: ActivityDefinition, call: Call
+    ) -> Coroutine[Any, Any, Outcome | CompletesLater]:
+        """The function's run. Not a coroutine by itself: each one more would be gone through at every step of it."""
+        if self._interceptors:
+            return self._run_intercepted(definition, call)
+        if definition.is_async:
+            context = Context(call, self.shutting_down, self.client)
+            return self._awaited(context, lambda: definition.fn(*_arguments(definition, context)))
+        if isinstance(self._executor, ProcessPool):
+            return self._run_in_process(definition, call, self._executor)
+        return self._run_in_thread(definition, call, self._executor)
 
     async def _run_intercepted(self, definition: ActivityDefinition, call: Call) -> Outcome | CompletesLater:
         context, innermost = self._innermost(definition, call)

@@ -144,11 +144,11 @@ class PendingActivities:
         live = self._engine.cache.get(request.execution)
         if live is not None and self._engine.pauses.holds_activity(live.record, request.command.task_queue):
             return  # `go_on` makes it.
-        queue, kind = self._workers.queue(request.command.task_queue), request.command.activity_type
-        if queue.knows(request):
-            self._workers.submit(request)
-        else:
-            self.attempt_ended(request, not_registered(kind, queue.known()), request.heartbeat)
+        if not self._workers.submit(request):
+            known = self._workers.queue(request.command.task_queue).known()
+            self.attempt_ended(
+                request, not_registered(request.command.activity_type, known), request.heartbeat
+            )
 
     def attempt_ended(
         self,

@@ -71,15 +71,18 @@ class ServingWorker:
         """The workflow of this type, or the dynamic one; None when there is neither."""
         return self.workflows.get(workflow_type) or self.workflows.get(None)
 
-    def knows(self, kind: _Kind) -> bool:
-        """Whether it has a function for attempts of this kind."""
-        return (kind.local or not self.local_only) and self.runner.knows(kind.activity_type)
+    def knows(self, activity_type: str, *, local: bool) -> bool:
+        """Whether it has a function for this type."""
+        return (local or not self.local_only) and self.runner.knows(activity_type)
 
-    def can_start(self, kind: _Kind) -> bool:
-        """Whether it takes an attempt of this kind now."""
+    def can_start(self, activity_type: str, *, local: bool) -> bool:
+        """Whether it takes an attempt of this type now."""
         slots = self.activities
         return (
-            slots.has_room(local=kind.local) and (kind.local or slots.pace.wait_s() <= 0) and self.knows(kind)
+            slots.has_room(local=local)
+            and (local or slots.pace.per_second is None or slots.pace.wait_s() <= 0)
+            and (local or not self.local_only)
+            and self.runner.knows(activity_type)
         )
 
 
@@ -130,33 +133,40 @@ class TaskQueue:
 
     def attempt(self, place: Place) -> Attempt | None:
         """The attempt of an activity that runs now, or None."""
-        found = (worker.activities.attempt(place) for worker in self.workers)
-        return next((attempt for attempt in found if attempt is not None), None)
+        for worker in self.workers:
+            attempt = worker.activities.attempt(place)
+            if attempt is not None:
+                return attempt
+        return None
 
-    def knows(self, request: AttemptRequest) -> bool:
+    def knows(self, activity_type: str, *, local: bool) -> bool:
         """Whether somebody has its function, or might come who has: there is nobody with activities at all."""
-        return self._knows(_kind_of(request))
-
-    def _knows(self, kind: _Kind) -> bool:
-        return any(worker.knows(kind) for worker in self.workers) or not self.known()
+        return any(worker.knows(activity_type, local=local) for worker in self.workers) or not self.known()
 
     def known(self) -> list[str]:
         """The types that its workers have."""
         serving = (worker for worker in self.workers if not worker.local_only)
         return sorted({name for worker in serving for name in worker.runner.known()})
 
-    def submit(self, request: AttemptRequest) -> None:
+    def begin(self, request: AttemptRequest) -> bool:
+        """Start it if it need not wait; returns whether it has started."""
+        command = request.command
+        worker = None if self._line else self._free(command.activity_type, local=command.local)
+        if worker is not None:
+            self._start(request, worker)
+        return worker is not None
+
+    def wait(self, request: AttemptRequest) -> None:
         """Start it as soon as a slot is free and the rates allow, in its turn."""
-        command, kind = request.command, _kind_of(request)
-        if not self._line and self._can_start(kind):
-            self._start(request, kind)
-            return
+        command = request.command
         if self.workers and not self.known():
             _log.warning(
-                "activity %s waits: no worker of task queue %r has activities", kind.activity_type, self.name
+                "activity %s waits: no worker of task queue %r has activities",
+                command.activity_type,
+                self.name,
             )
         claim = Claim(command.priority_key, command.fairness_key, command.fairness_weight)
-        self._line.put(request.place, request, kind, claim)
+        self._line.put(request.place, request, _Kind(command.activity_type, command.local), claim)
         self.start_some()
 
     def start_some(self) -> None:
@@ -166,17 +176,27 @@ class TaskQueue:
             if request is None:
                 self._come_back()
                 return
-            self._start(request, _kind_of(request))
+            worker = self._free(request.command.activity_type, local=request.command.local)
+            assert worker is not None, "it was taken because a worker is free for its kind"
+            self._start(request, worker)
 
     def _can_start(self, kind: Any) -> bool:
-        if not kind.local and self._pace.wait_s() > 0:
-            return False
-        return any(worker.can_start(kind) for worker in self.workers)
+        return self._free(kind.activity_type, local=kind.local) is not None
 
-    def _start(self, request: AttemptRequest, kind: _Kind) -> None:
-        able = [worker for worker in self.workers if worker.can_start(kind)]
-        worker = min(able, key=lambda able: able.activities.load(local=kind.local))
-        if not kind.local:
+    def _free(self, activity_type: str, *, local: bool) -> ServingWorker | None:
+        """Of the workers that take such an attempt now the one with the most room."""
+        if not local and self._pace.per_second is not None and self._pace.wait_s() > 0:
+            return None
+        free: ServingWorker | None = None
+        for worker in self.workers:
+            if worker.can_start(activity_type, local=local) and (
+                free is None or worker.activities.load(local=local) < free.activities.load(local=local)
+            ):
+                free = worker
+        return free
+
+    def _start(self, request: AttemptRequest, worker: ServingWorker) -> None:
+        if not request.command.local:
             self._pace.took_one()
         worker.activities.start(request)
 
@@ -197,7 +217,8 @@ class TaskQueue:
 
     def withdraw_unknown(self) -> list[AttemptRequest]:
         """Take back what waits and is of a type that none of the workers has."""
-        unknown = {kind for kind in self._line.kinds() if not self._knows(cast("_Kind", kind))}
+        kinds = [cast("_Kind", kind) for kind in self._line.kinds()]
+        unknown = {kind for kind in kinds if not self.knows(kind.activity_type, local=kind.local)}
         return self._line.remove_all(lambda request: _kind_of(request) in unknown) if unknown else []
 
     def withdraw_keyed(self) -> list[AttemptRequest]:
@@ -210,7 +231,7 @@ class TaskQueues:
 
     def __init__(self) -> None:
         self._queues: dict[str, TaskQueue] = {}
-        self._keys = ActivityKeys(lambda request: self.queue(request.command.task_queue).submit(request))
+        self._keys = ActivityKeys(self._admit)
 
     def __iter__(self) -> Iterator[ServingWorker]:
         return (worker for queue in self._queues.values() for worker in queue.workers)
@@ -242,12 +263,26 @@ class TaskQueues:
         worker.activities.over = self._keys.leave
         self.queue(task_queue).add(worker)
 
-    def submit(self, request: AttemptRequest) -> None:
-        """Start it in its turn, as soon as its concurrency key, a slot and the rates allow."""
-        queue = self.queue(request.command.task_queue)
+    def submit(self, request: AttemptRequest) -> bool:
+        """Start it in its turn, as soon as its concurrency key, a slot and the rates allow.
+
+        False when it never will: its queue is served, and nobody there has its function.
+        """
+        command = request.command
+        queue = self.queue(command.task_queue)
+        if not command.concurrency_key and queue.begin(request):
+            return True
+        if not queue.knows(command.activity_type, local=command.local):
+            return False
         # What nobody serves must not keep its key from others; `start_some` has it submitted again.
         if not queue.workers or self._keys.enter(request):
-            queue.submit(request)
+            self._admit(request)
+        return True
+
+    def _admit(self, request: AttemptRequest) -> None:
+        queue = self.queue(request.command.task_queue)
+        if not queue.begin(request):
+            queue.wait(request)
 
     def remove(self, task_queue: str, worker: ServingWorker) -> None:
         """The worker serves it no more."""
@@ -291,8 +326,11 @@ class TaskQueues:
 
     def attempt(self, place: Place) -> Attempt | None:
         """The attempt of an activity that runs now, or None."""
-        found = (queue.attempt(place) for queue in self._queues.values())
-        return next((attempt for attempt in found if attempt is not None), None)
+        for queue in self._queues.values():
+            attempt = queue.attempt(place)
+            if attempt is not None:
+                return attempt
+        return None
 
     def holds(self, place: Place) -> bool:
         """Whether an attempt of this activity runs or waits."""
