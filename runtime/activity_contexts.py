@@ -7,7 +7,6 @@ import ctypes
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from .activity import NO_CLIENT, Info
 from .attempts import Attempt, AttemptRequest
 from .converter import PayloadConverter
 from .core.payload import Payload
+from .core.records import record
 from .exceptions import CancelledError
 from .interceptors import ActivityOutboundInterceptor
 from .metrics import MetricMeter
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .client import Client
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """An attempt that is about to run its function."""
 

@@ -10,12 +10,13 @@ from typing import Any, Final, Protocol
 from .core.commands import ScheduleActivity
 from .core.events import WorkflowStarted
 from .core.payload import Failure, Payload
+from .core.records import record
 from .ports import Receipt
 
 Place = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class AttemptRequest:
     """One attempt of one activity, with all that its code may ask about itself. Instants are microseconds."""
 
@@ -74,7 +75,7 @@ LATER = CompletesLater()
 Outcome = Payload | Failure
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reporter:
     """Someone else who reports how such an attempt ended, and waits until that is durable."""
 

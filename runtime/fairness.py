@@ -17,6 +17,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
+from .core.records import record
+
 T = TypeVar("T")
 
 PRIORITY_USUAL: Final = 3
@@ -29,7 +31,7 @@ KEYS_MAX: Final = 10_000
 """Keys of a level that are remembered while they have nothing waiting; of more, those that took least are forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claim:
     """What something has to say for being taken soon."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .core.events import Event
 from .core.payload import Attribute
+from .core.records import record
 from .core.state import ExecutionState
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ HOT = 0
 """`wake_at_us` of an execution that has work to go on with as soon as the process starts."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Blocked:
     """Why an execution does not go on until its code, or its history, is mended."""
 
@@ -63,7 +64,7 @@ PauseKey = tuple[str, str]
 """What is paused: a scope, and a name within it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Pause:
     """Why executions do not go on until someone resumes them: what was paused, by whom, and why.
 
@@ -77,7 +78,7 @@ class Pause:
     since_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ExecutionRecord:
     """One execution as a journal lists it.
 
@@ -137,7 +138,7 @@ class EventRecord(NamedTuple):
     checksum: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExecutionChange:
     """New values of an execution's record; all of them are written."""
 
@@ -150,7 +151,7 @@ class ExecutionChange:
     paused: Pause | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConcurrencyLine:
     """The open executions of one concurrency key: how many have begun, the oldest of them, and the first that wait."""
 
@@ -159,7 +160,7 @@ class ConcurrencyLine:
     waiting: list[ExecutionRecord]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AttemptRecord:
     """How far the attempts of a pending activity have come; there is none while its first attempt runs silently."""
 
@@ -171,7 +172,7 @@ class AttemptRecord:
     heartbeat: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OutgoingMessage:
     """A message that a commit put into the outbox. `id` orders it among all others."""
 
@@ -186,7 +187,7 @@ class OutgoingMessage:
     expires_at_us: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParkedMessage:
     """An incoming message that was refused and is kept for a person to read."""
 
@@ -282,7 +283,7 @@ class Batch:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """One event in the order in which commits made them durable."""
 
@@ -291,7 +292,7 @@ class Change:
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class History:
     """A whole history that was checked, and the state that it adds up to."""
 
@@ -467,7 +468,7 @@ class Journal(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LastIds:
     """The highest numbers in a journal; 0 where there is none."""
 

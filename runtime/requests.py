@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from .common import ConcurrencyKey
 from .core import events as ev
 from .core.payload import Attribute, Failure, Payload
+from .core.records import record
 from .core.retry import RetryRule
 from .core.skipping import ClockStart
 from .ports import ExecutionRecord
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParentLink:
     """The execution that starts another as its child, and the command by which it does."""
 
@@ -55,7 +56,7 @@ class WithUpdate:
         self.ticket: UpdateTicket | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class StartRequest:
     """A workflow that shall begin."""
 
@@ -163,7 +164,7 @@ def answering(answer: asyncio.Future[T], result: Callable[[], T]) -> Callable[[B
     return answer_it
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Once:
     """A request that has its effect once, however often it is made: its id is committed with the effect."""
 

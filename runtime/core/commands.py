@@ -8,9 +8,10 @@ older histories still decode.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from .payload import Attribute, Failure, Payload
+from .records import record
 from .retry import RetryRule
 
 
@@ -18,7 +19,7 @@ def _no_headers() -> Mapping[str, Payload]:
     return {}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScheduleActivity:
     """Run an activity at least once, and record how it ended.
 
@@ -49,14 +50,14 @@ class ScheduleActivity:
     concurrency_limit: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelActivity:
     """Ask the activity `id` to stop; how it ended is still recorded."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StartTimer:
     """Fire once, `delay_us` microseconds after the activation that asked, by the wall clock."""
 
@@ -68,14 +69,14 @@ class StartTimer:
     """Which of the run's timers it is, from 1, with those that were withdrawn; Temporal's name of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelTimer:
     """The timer `id` must not fire any more."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublishMessage:
     """Send a message: it enters the outbox in the commit that records this command."""
 
@@ -87,7 +88,7 @@ class PublishMessage:
     expires_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StartChild:
     """Start another workflow whose end this one hears of."""
 
@@ -117,7 +118,7 @@ class StartChild:
     concurrency_policy: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelChild:
     """Ask the child `id` to end by itself."""
 
@@ -125,7 +126,7 @@ class CancelChild:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignalExternal:
     """Send a signal to another execution; the outcome is recorded."""
 
@@ -139,7 +140,7 @@ class SignalExternal:
     groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignalWithStart:
     """Send a signal to the open run of a workflow id, or start a workflow with it; the outcome is recorded."""
 
@@ -168,7 +169,7 @@ class SignalWithStart:
     groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelExternal:
     """Ask another execution to end by itself; the outcome is recorded."""
 
@@ -179,21 +180,21 @@ class CancelExternal:
     groups: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UpsertSearchAttributes:
     """From here on the execution is found by these."""
 
     attributes: Mapping[str, Attribute]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UpsertMemo:
     """From here on the memo has these; a ``binary/null`` value removes its key."""
 
     memo: Mapping[str, Payload]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RecordPatch:
     """The code has taken the new side of a change; replays take it again."""
 
@@ -201,7 +202,7 @@ class RecordPatch:
     deprecated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompleteUpdate:
     """The handler of an accepted update has ended: with `result`, or with `failure`."""
 
@@ -210,7 +211,7 @@ class CompleteUpdate:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompleteWorkflow:
     """The run returned. `new_run_id` is the run that a cron schedule begins next."""
 
@@ -218,7 +219,7 @@ class CompleteWorkflow:
     new_run_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FailWorkflow:
     """The run raised a failure. `new_run_id` is the run that tries again, by retry policy or cron schedule."""
 
@@ -227,14 +228,14 @@ class FailWorkflow:
     retry_state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelWorkflow:
     """The run ended by the cancellation that was asked of it."""
 
     details: tuple[Payload, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ContinueAsNew:
     """End this run and start the next one of the same workflow id."""
 

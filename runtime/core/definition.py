@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from .records import record
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@record(kw_only=True)
 class HandlerDefinition:
     """A signal, query or update handler. `name` None means that it takes every name without a handler of its own."""
 
@@ -24,7 +26,7 @@ class HandlerDefinition:
     """A dynamic one in the old form: the name, then decoded arguments."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class WorkflowDefinition:
     """A workflow class that an engine can run. `name` None means that it takes every type without one of its own."""
 

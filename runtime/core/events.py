@@ -10,7 +10,7 @@ activation 0, and a later `ActivationStarted` says when everything that had pile
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from .commands import (
@@ -35,6 +35,7 @@ from .commands import (
     UpsertSearchAttributes,
 )
 from .payload import Attribute, Failure, Payload
+from .records import record
 from .retry import RetryRule
 from .skipping import ClockStart, TimeSkipping
 
@@ -43,7 +44,7 @@ def _nothing() -> Mapping[str, Payload]:
     return {}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkflowStarted:
     """The execution exists. Everything that its first activation may read is here."""
 
@@ -98,7 +99,7 @@ class WorkflowStarted:
     """Its own clock, where that skips or is ahead."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ActivityCompleted:
     """An activity returned; its result is part of history from here on."""
 
@@ -107,7 +108,7 @@ class ActivityCompleted:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ActivityFailed:
     """An activity ended without a result and will not be tried again."""
 
@@ -117,7 +118,7 @@ class ActivityFailed:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimerFired:
     """The timer's instant had come; `due_us` is when that was, `Event.at_us` when it was noticed."""
 
@@ -125,7 +126,7 @@ class TimerFired:
     due_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signaled:
     """A signal was accepted."""
 
@@ -135,7 +136,7 @@ class Signaled:
     caused_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UpdateAccepted:
     """An update passed its validator; its handler runs. A rejected one is in no history."""
 
@@ -148,7 +149,7 @@ class UpdateAccepted:
     """How many commands of its activation the code had given before it was accepted."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChildStarted:
     """The child exists."""
 
@@ -156,7 +157,7 @@ class ChildStarted:
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChildStartFailed:
     """There is no child; `cause` says why. What is in its way has `run_id`, and is `workflow_id` if that is another."""
 
@@ -166,7 +167,7 @@ class ChildStartFailed:
     workflow_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChildClosed:
     """The last run of the child has ended: with a result, or with the failure that its parent gets."""
 
@@ -177,7 +178,7 @@ class ChildClosed:
     retry_state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExternalResolved:
     """What was asked of another execution is in its history, or `failure` says why not."""
 
@@ -187,7 +188,7 @@ class ExternalResolved:
     """The run that has it, where whoever asked did not know."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UpdateAdmitted:
     """The run that was reset had accepted this update: its validator decides again, and an `UpdateAccepted` follows."""
 
@@ -198,7 +199,7 @@ class UpdateAdmitted:
     caused_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkflowReset:
     """All before this is a copy of the history of `base_run_id`, which was cut before its event `base_event`.
 
@@ -213,14 +214,14 @@ class WorkflowReset:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelRequested:
     """Someone asked the workflow to end by itself."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkflowPaused:
     """Someone wants none of the workflow's code to run, and no attempt of its activities to begin, until it goes on."""
 
@@ -229,7 +230,7 @@ class WorkflowPaused:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkflowUnpaused:
     """The workflow goes on with whatever has come meanwhile."""
 
@@ -238,7 +239,7 @@ class WorkflowUnpaused:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimeSkipped:
     """The execution's own clock shows `to_us` from here on: there was nothing to do before."""
 
@@ -249,31 +250,31 @@ class TimeSkipped:
     """What the engine's clock shows."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimeSkippingChanged:
     """Someone said how the execution's own clock skips from here on."""
 
     skipping: TimeSkipping
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ActivationStarted:
     """Every earlier event of activation 0 is handed over in the activation that this event belongs to."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkflowAdmitted:
     """The execution has waited for its concurrency key, and runs from here on."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkflowWithdrawn:
     """The execution was cancelled while it waited for its concurrency key: its code has never run."""
 
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkflowTerminated:
     """Someone ended the execution without asking its code. `new_run_id` is the run that it was reset to."""
 
@@ -282,7 +283,7 @@ class WorkflowTerminated:
     new_run_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WorkflowTimedOut:
     """The execution or run timeout passed. `new_run_id` is the run that follows, as in `FailWorkflow`."""
 

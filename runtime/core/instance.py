@@ -24,7 +24,6 @@ import traceback
 import zlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from . import commands as cmd
@@ -39,6 +38,7 @@ from .inbound import Direct, Inbound
 from .loop import TimerHandle, WorkflowLoop
 from .patches import Patches
 from .payload import Attribute, Failure, Payload
+from .records import record
 from .retry import DELAY_S_MAX
 from .seed import seed_of
 
@@ -111,7 +111,7 @@ current_update: contextvars.ContextVar[tuple[str, str] | None] = contextvars.Con
 """Id and name of the update whose handler or validator runs, also in the tasks that it makes."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunningHandler:
     """A handler that has not finished. `update_id` is None for a signal's."""
 
@@ -120,7 +120,7 @@ class RunningHandler:
     update_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RejectedUpdate:
     """An update that its validator refused; it is in no history."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from . import wire
+from .records import record
 
 ENCODING: Final = "encoding"
 """The metadata key that names how a payload's bytes are to be read."""
@@ -146,7 +147,7 @@ Attribute = tuple[str, object]
 """A search attribute: the name of its type (``Keyword``, ``Int`` ...) and its plain value; None removes it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Failure:
     """What went wrong, as it is kept in a history: no Python object, only what a reader needs.
 

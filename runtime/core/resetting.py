@@ -7,10 +7,10 @@ handed over in it, but not what the code asked for in answer. That is asked of t
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from .commands import ScheduleActivity
 from .events import CLOSING, COMMANDS, PAUSES, ActivationStarted, ActivityFailed, Body, Event, UpdateAccepted
+from .records import record
 
 AFTER_THE_LAST = 1 << 62
 """Stands for the activation that has not come yet."""
@@ -20,7 +20,7 @@ class NoSuchPoint(ValueError):
     """The history has no such place to begin anew at; the message says what there is."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kept:
     """An event of a history as the new run has it."""
 

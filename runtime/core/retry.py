@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from .payload import Failure
+from .records import record
 
 DELAY_S_MAX: Final = 100 * 366 * 86_400
 """No timer, timeout or backoff is longer, in seconds: a hundred years. Instants must fit into 64 bits."""
@@ -16,7 +16,7 @@ def delay_us(seconds: float) -> int:
     return round(min(max(seconds, 0.0), DELAY_S_MAX) * 1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetryRule:
     """A retry policy as it is recorded. Defaults are Temporal's: 1 s, doubled, at most 100 s, for ever."""
 
@@ -30,14 +30,14 @@ class RetryRule:
 DEFAULT_RULE = RetryRule()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetryAt:
     """Attempt again at this instant (microseconds since the epoch)."""
 
     at_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoRetry:
     """The activity has failed; `state` says why no attempt follows (a `RetryState` name)."""
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from .records import record
+
 SKIPS_MAX: Final = 10_000
 """Skips until it stops by itself, where nothing else is said: a loop that waits for ever does not skip for ever."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimeSkipping:
     """Whether an execution's clock skips, and how far. With `forward_us` only so far, then it stops."""
 
@@ -26,7 +28,7 @@ class TimeSkipping:
     forward_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClockStart:
     """The clock that a run begins with: its own, its parent's, or that of the run before it."""
 

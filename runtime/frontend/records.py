@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ..core.commands import CompleteUpdate
 from ..core.events import Event
 from ..core.payload import Attribute, Failure, Payload
+from ..core.records import record
 from ..ports import Blocked, ExecutionRecord, Pause
 from ..schedules.runner import Kept
 from ..updates import UpdateRejected
@@ -37,7 +37,7 @@ __all__ = [
 # -- executions ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Begun:
     """The run that a start led to; `started` is false when it was open before."""
 
@@ -45,7 +45,7 @@ class Begun:
     started: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ExecutionSummary:
     """One execution, as a list needs it."""
 
@@ -58,7 +58,7 @@ class ExecutionSummary:
     """What keeps it from going on: a pause of its own, or of its type, its task queue or everything."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PendingActivity:
     """An activity that has not ended."""
 
@@ -67,7 +67,7 @@ class PendingActivity:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PendingChild:
     """A child that has not closed; without a run id it has not started."""
 
@@ -76,7 +76,7 @@ class PendingChild:
     workflow_type: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConcurrencyStanding:
     """Where an execution stands in the line of its concurrency key: 0 when it has begun, 1 when it is the next."""
 
@@ -87,7 +87,7 @@ class ConcurrencyStanding:
     """Those that have begun, the oldest first, no more than ten."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ExecutionDetails:
     """One execution, with what it waits for."""
 
@@ -101,7 +101,7 @@ class ExecutionDetails:
     concurrency: ConcurrencyStanding | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExecutionPage:
     """Executions, and the key before which the next page begins; None when there is none."""
 
@@ -109,7 +109,7 @@ class ExecutionPage:
     before_key: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CountedGroup:
     """How many executions have these values of the fields that a filter groups by; one without values has no groups."""
 
@@ -117,7 +117,7 @@ class CountedGroup:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EventPage:
     """Events of one run; `more` says whether there are others, or will be while it is open.
 
@@ -145,7 +145,7 @@ class QueryRejected(Exception):
 # -- updates -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UpdateProgress:
     """An update that was accepted; its outcome once it has one."""
 
@@ -155,7 +155,7 @@ class UpdateProgress:
     outcome: CompleteUpdate | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BegunWithUpdate:
     """The run that an update-with-start led to, and how its update fared: it was accepted, or rejected."""
 
@@ -167,7 +167,7 @@ class BegunWithUpdate:
 # -- activities ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ActivityById:
     """An activity by its id within an execution; of the open run without a run id."""
 
@@ -183,7 +183,7 @@ class ActivityCancelled(Exception):
 # -- schedules -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScheduleSnapshot:
     """A schedule as it was at this instant of the engine's clock."""
 
@@ -191,7 +191,7 @@ class ScheduleSnapshot:
     now_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SchedulePage:
     """Schedules by their ids, and the id after which the next page begins; None when there is none."""
 
