@@ -17,7 +17,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from .activity_slots import ActivitySlots
 from .admission import Admission
@@ -37,7 +37,7 @@ from .core.payload_groups import groups_of
 from .core.replay import HistoryDiverged
 from .deletions import Deletions
 from .follow_ups import Ending, next_request, with_next_run
-from .handover import first_handover, still_awaited, updates_last, waits_to_begin, withdrawn
+from .handover import first_handover, only_outcomes, still_awaited, updates_last, waits_to_begin, withdrawn
 from .journal.errors import HistoryDamaged, StorageFull
 from .lines import TracedInstance, with_lines
 from .live import Incoming, LiveExecution
@@ -773,22 +773,26 @@ class Engine:
         if served and not live.rebuildable and not live.failures:
             self.spawn(self.blocking.reload(live))
             return
-        runs = served and live.rebuildable and not waits_to_begin(live, live.clock_us(self.now_us()))
+        now_us = self.now_us()
+        runs = served and live.rebuildable and not waits_to_begin(live, live.clock_us(now_us))
         if entry is not None and entry.sealing is not None:
             runs = runs and self.transit.openable(live, entry.sealing)
         incoming, live.incoming = live.incoming, []
-        if runs:
-            incoming, live.held = updates_last(incoming, live.held), []
-        else:
-            live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
-            incoming = [item for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
-        if live.uncommitted and live.state.start is None and len(incoming) > 1:
-            incoming, live.incoming = first_handover(incoming)
-        at_us = live.instant_us(self.now_us())
-        incoming = self._fresh(live, withdrawn(live, incoming))
+        simple = only_outcomes(live, incoming)
+        if not simple:
+            if runs:
+                incoming, live.held = updates_last(incoming, live.held), []
+            else:
+                live.held += [item for item in incoming if isinstance(item.body, ev.UpdateAccepted)]
+                incoming = [item for item in incoming if not isinstance(item.body, ev.UpdateAccepted)]
+            if live.uncommitted and live.state.start is None and len(incoming) > 1:
+                incoming, live.incoming = first_handover(incoming)
+            incoming = withdrawn(live, incoming)
+        at_us = live.instant_us(now_us)
+        incoming = self._fresh(live, incoming)
         if not incoming and not (live.waiting and runs):
             return
-        end = next(filter(_ends_run, incoming), None)
+        end = None if simple else next(filter(_ends_run, incoming), None)
         if runs and end is None and entry is not None and entry.sealing is not None:
             self.transit.activate(live, entry, incoming, at_us)
             return
@@ -816,7 +820,7 @@ class Engine:
 
     def finisher(self, live: LiveExecution, at_us: int) -> Callable[[Command], Command]:
         """What an execution's commands go through last: one that ends its run names the run that follows."""
-        return partial(with_next_run, start=live.first_event(), now_us=at_us, new_run_id=self.entropy.run_id)
+        return lambda command: with_next_run(command, live.first_event(), at_us, self.entropy.run_id)
 
     def activated(
         self,
@@ -827,7 +831,8 @@ class Engine:
         rejected: Sequence[RejectedUpdate],
     ) -> None:
         """An activation is in the batch: what follows from it is too, or is queued for after the commit."""
-        self._effects += self.updates.decided(live, rejected, incoming)
+        if rejected or live.state.resets:
+            self._effects += self.updates.decided(live, rejected, incoming)
         self.touch(live, incoming)
         for item in incoming:
             if isinstance(item.body, ev.ChildStarted):
@@ -901,6 +906,8 @@ class Engine:
 
     def instance_of(self, live: LiveExecution, entry: ServingWorker) -> Instance:
         """The code of an execution, rebuilt if need be; raises as `LiveExecution.ensure_instance`."""
+        if live.instance is not None and live.worker is entry:
+            return live.instance
         definition = entry.definition(live.record.workflow_type)
         assert definition is not None
         if live.instance is None and live.history:
@@ -1232,8 +1239,11 @@ def _nothing_of(_batch: Batch) -> None:
     pass
 
 
+_ENDS: Final = (ev.WorkflowTerminated, ev.WorkflowTimedOut, ev.WorkflowWithdrawn)
+
+
 def _ends(body: Happening) -> bool:
-    return isinstance(body, ev.WorkflowTerminated | ev.WorkflowTimedOut | ev.WorkflowWithdrawn)
+    return isinstance(body, _ENDS)
 
 
 def _ends_run(item: Incoming) -> bool:

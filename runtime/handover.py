@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from .core import events as ev
 from .core.events import Happening, WorkflowStarted
 from .live import Incoming, LiveExecution
 
+_ENDS_OF_ACTIVITIES: Final = (ev.ActivityCompleted, ev.ActivityFailed)
+_OUTCOMES: Final = frozenset({ev.ActivityCompleted, ev.ActivityFailed, ev.TimerFired})
+_DECISIONS: Final = (ev.WorkflowAdmitted, ev.WorkflowWithdrawn)
+_OF_CHILDREN: Final = (ev.ChildStarted, ev.ChildStartFailed, ev.ChildClosed)
+
+
+def only_outcomes(live: LiveExecution, incoming: list[Incoming]) -> bool:
+    """Whether nothing came but ends of activities and timers: they need no order, and end no run."""
+    for item in incoming:  # a plain loop: it is gone through in every turn
+        if type(item.body) not in _OUTCOMES:
+            return False
+    return not live.held
+
 
 def waits_to_begin(live: LiveExecution, now_us: int) -> bool:
     """Whether its first activation is delayed, and nothing has come that brings it forward."""
+    if live.state.activation and live.state.admitted and not live.uncommitted:
+        return False
     start = live.state.start or live.incoming_start
     if start is not None and not _admitted(live, start, live.incoming):
         return True
@@ -67,11 +83,11 @@ def still_awaited(live: LiveExecution, incoming: list[Incoming]) -> list[Incomin
     state = live.state
     for item in incoming:
         body = item.body
-        if isinstance(body, ev.ActivityCompleted | ev.ActivityFailed):
+        if isinstance(body, _ENDS_OF_ACTIVITIES):
             if body.id not in state.activities or body.id in ended:
                 continue
             ended.add(body.id)
-        elif isinstance(body, ev.WorkflowAdmitted | ev.WorkflowWithdrawn):
+        elif isinstance(body, _DECISIONS):
             if state.admitted:
                 continue
         elif isinstance(body, ev.TimerFired):
@@ -88,7 +104,7 @@ def still_awaited(live: LiveExecution, incoming: list[Incoming]) -> list[Incomin
 
 def _is_awaited(live: LiveExecution, body: Happening, before: list[Incoming]) -> bool:
     """Whether what children and other executions say still has someone who waits for it, and was not said."""
-    if isinstance(body, ev.ChildStarted | ev.ChildStartFailed | ev.ChildClosed):
+    if isinstance(body, _OF_CHILDREN):
         child = live.state.children.get(body.id)
         said = [i.body for i in before if isinstance(i.body, type(body)) and i.body.id == body.id]
         closed = [i for i in before if isinstance(i.body, ev.ChildClosed) and i.body.id == body.id]

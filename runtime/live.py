@@ -278,7 +278,8 @@ class LiveExecution:
             ActivationFailed: it cannot be written; nothing was recorded, and the instance is gone.
         """
         bodies: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
-        bodies += [_accepted(update) for update in self.state.updates_admitted.values()]
+        if self.state.updates_admitted:
+            bodies += [_accepted(update) for update in self.state.updates_admitted.values()]
         bodies += inputs
         if rejected:
             bodies = _without(bodies, {update.update_id for update in rejected})

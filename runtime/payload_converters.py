@@ -310,7 +310,7 @@ class CompositePayloadConverter(PayloadConverter, WithSerializationContext):
     def _from_payload(self, payload: Payload, type_hint: Any) -> Any:
         if type_hint is RawValue:
             return RawValue(payload)
-        transfer = transfer_converter(type_hint)
+        transfer = None if type_hint is None else transfer_converter(type_hint)
         if transfer is not None:
             hint: Any = type_hint
             return transfer.from_transfer_type(self._from_payload(payload, transfer.transfer_type), hint)

@@ -70,7 +70,8 @@ class PendingActivities:
     def begin(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:
         """Go on with an activity that was recorded, now or in an earlier life of this process."""
         if command.id in live.state.activities:
-            self._watch_deadlines(live, command, scheduled_at_us)
+            if command.schedule_to_close_s is not None or command.schedule_to_start_s is not None:
+                self._watch_deadlines(live, command, scheduled_at_us)
             self._dispatch(live, command, scheduled_at_us)
 
     def _dispatch(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:

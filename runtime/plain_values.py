@@ -121,12 +121,14 @@ def pack(value: Any, limits: PayloadLimits = DEFAULT_LIMITS) -> bytes:
         except RecursionError:
             raise _too_deep(limits) from None
     try:
-        data = _msgpack.Packer(buf_size=_USUAL_BYTES).pack(value)  # `packb` would reserve 256 KiB each time
+        data: bytes = _msgpack.Packer(buf_size=_USUAL_BYTES).pack(
+            value
+        )  # `packb` would reserve 256 KiB each time
     except (OverflowError, UnicodeEncodeError):
         # Rare values take the slower call: wide integers, and text with lone surrogates as JSON allows it.
         data = _msgpack.packb(value, default=_wide_integer, unicode_errors="surrogatepass")
     require_size(len(data), limits)
-    return cast("bytes", data)
+    return data
 
 
 def unpack(data: bytes) -> Any:

@@ -101,10 +101,9 @@ class ConvertedValues:
 
     def decode(self, payloads: Sequence[Payload], hints: Sequence[Any] | None) -> list[Any]:
         """See `core.instance.Values`."""
-        fitting = None if hints is None else list(hints[: len(payloads)])
-        if fitting is not None and len(fitting) != len(payloads):
-            fitting = None
-        return self.payloads.from_payloads(payloads, fitting)
+        if hints is not None and len(hints) != len(payloads):
+            hints = None if len(hints) < len(payloads) else hints[: len(payloads)]
+        return self.payloads.from_payloads(payloads, None if hints is None else list(hints))
 
     def raw(self, payloads: Sequence[Payload]) -> list[Any]:
         """See `core.instance.Values`."""

@@ -191,7 +191,7 @@ def _plain(value: object) -> object:
             value.attempts_max,
             value.non_retryable_types,
         )
-    if isinstance(value, TimeSkipping | ClockStart):
+    if isinstance(value, (TimeSkipping, ClockStart)):
         return tuple(getattr(value, field.name) for field in dataclasses.fields(value))
     if isinstance(value, Mapping):
         return dict(cast("Mapping[object, object]", value))
@@ -200,13 +200,15 @@ def _plain(value: object) -> object:
 
 def _pack(fields: tuple[object, ...]) -> bytes:
     # Made here and not kept: one that calls back is not for two threads. `packb` would reserve 256 KiB each time.
-    return cast("bytes", _Packer(default=_plain, buf_size=_USUAL_BYTES).pack(fields))
+    data: bytes = _Packer(default=_plain, buf_size=_USUAL_BYTES).pack(fields)
+    return data
 
 
 def _unpack(data: bytes) -> list[Any]:
     if len(data) > BODY_BYTES_MAX:
         raise EventUnreadable(f"an event of {len(data)} bytes was found, at most {BODY_BYTES_MAX} are read")
-    return cast("list[Any]", _unpackb(data, strict_map_key=True, ext_hook=_no_extension))
+    fields: list[Any] = _unpackb(data, strict_map_key=True, ext_hook=_no_extension)
+    return fields
 
 
 def _no_extension(code: int, _data: bytes) -> object:

@@ -24,7 +24,7 @@ import traceback
 import zlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from . import commands as cmd
 from . import events
@@ -41,6 +41,8 @@ from .payload import Attribute, Failure, Payload
 from .records import record
 from .retry import DELAY_S_MAX
 from .seed import seed_of
+
+_MESSAGES: Final = (events.Signaled, events.UpdateAccepted)
 
 
 class Values(Protocol):
@@ -248,7 +250,7 @@ class Instance:
         self.loop.now_s = at_us / 1_000_000
         self._commands = {}
         self.rejected = []
-        messages = [body for body in inputs if isinstance(body, events.Signaled | events.UpdateAccepted)]
+        messages = [body for body in inputs if isinstance(body, _MESSAGES)]
         with self.loop.entered():
             try:
                 self._hand_over(messages, inputs)
@@ -281,7 +283,8 @@ class Instance:
         for body in inputs:
             if isinstance(body, events.WorkflowReset):
                 self.reseed(body.seed)
-        self._construct()
+        if self._object is None:
+            self._construct()
         if messages:
             for message in messages:
                 if isinstance(message, events.Signaled):
@@ -304,12 +307,12 @@ class Instance:
 
     def _drain(self) -> None:
         loop = self.loop
-        while loop.has_ready():
-            loop.drain()
-            if self._bug is not None:
+        loop.drain()
+        while self._conditions and self._bug is None:
+            self._try_conditions()
+            if not loop.has_ready():
                 return
-            if self._conditions:
-                self._try_conditions()
+            loop.drain()
 
     def _try_conditions(self) -> None:
         waiting: list[Condition] = []
@@ -327,8 +330,6 @@ class Instance:
         self._conditions = waiting
 
     def _construct(self) -> None:
-        if self._object is not None:
-            return
         if self.definition.name is None:
             self._args = [self.values.raw(self.start.args)]
         else:

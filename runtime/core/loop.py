@@ -53,26 +53,15 @@ class Timers(Protocol):
 
 
 class Handle(asyncio.Handle):
-    """A callback in the FIFO."""
+    """A callback in the FIFO; `WorkflowLoop.call_soon` makes them."""
 
     __slots__ = ()
     _callback: Callable[..., object]  # as asyncio has them; its stubs leave them out
     _context: contextvars.Context
-
-    def __init__(
-        self,
-        callback: Callable[..., object],
-        args: Sequence[Any],
-        loop: WorkflowLoop,
-        context: contextvars.Context | None,
-    ) -> None:
-        # What asyncio's own does, without its call of `get_debug`: there are several of these in each step.
-        self._context = contextvars.copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = self._source_traceback = None
+    _loop: WorkflowLoop
+    _args: Sequence[Any]
+    _repr: str | None
+    _source_traceback: object
 
 
 class TimerHandle(asyncio.TimerHandle):
@@ -177,8 +166,8 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         ready = self._ready
         while ready:
             handle = ready.popleft()
-            if not handle._cancelled:  # noqa: SLF001 - asyncio has no public name for what a handle calls
-                handle._context.run(handle._callback, *handle._args)  # noqa: SLF001 - as above
+            if not handle._cancelled:
+                handle._context.run(handle._callback, *handle._args)
 
     @property
     def ready_count(self) -> int:
@@ -238,7 +227,14 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> Handle:
         """Append to the FIFO."""
-        handle = Handle(callback, args, self, context)
+        # What the constructor of asyncio's own does, but for its call of `get_debug`: each step has several of these.
+        handle = Handle.__new__(Handle)
+        handle._context = contextvars.copy_context() if context is None else context
+        handle._loop = self
+        handle._callback = callback
+        handle._args = args
+        handle._cancelled = False
+        handle._repr = handle._source_traceback = None
         self._ready.append(handle)
         return handle
 
@@ -349,26 +345,26 @@ class _Entered:
         self._loop = loop
 
     def __enter__(self) -> WorkflowLoop:
-        self._host = host = events._get_running_loop()  # noqa: SLF001 - no public name tells it without raising
+        self._host = host = events._get_running_loop()
         self._host_task = _swap_current_task(host, None) if _CURRENT_TASK_IS_PER_THREAD and host else None
         self._asyncgen_hooks = sys.get_asyncgen_hooks()
         # The host would close abandoned generators on its own loop, at a moment that the collector chooses.
         sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
-        events._set_running_loop(self._loop)  # noqa: SLF001 - this is how a loop runs inside another
+        events._set_running_loop(self._loop)
         return self._loop
 
     def __exit__(self, *_exc: object) -> None:
-        events._set_running_loop(self._host)  # noqa: SLF001 - as above
+        events._set_running_loop(self._host)
         sys.set_asyncgen_hooks(*self._asyncgen_hooks)
         if self._host_task is not None:
             _swap_current_task(self._host, self._host_task)
 
 
 def _swap_current_task(loop: Any, task: Any) -> Any:
-    return asyncio.tasks._swap_current_task(loop, task)  # type: ignore[attr-defined]  # noqa: SLF001 - Python 3.12 and later
+    return asyncio.tasks._swap_current_task(loop, task)  # type: ignore[attr-defined]  # Python 3.12 and later
 
 
 def running_workflow_loop() -> WorkflowLoop | None:
     """The workflow loop that is running in this thread, or None outside workflow code."""
-    loop = events._get_running_loop()  # noqa: SLF001 - no public name tells it without raising
+    loop = events._get_running_loop()
     return loop if isinstance(loop, WorkflowLoop) else None

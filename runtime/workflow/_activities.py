@@ -107,21 +107,19 @@ def start_activity(
         activity,
         arguments(arg, args),
         result_type,
-        ActivityConfig(
-            task_queue=task_queue,
-            schedule_to_close_timeout=schedule_to_close_timeout,
-            schedule_to_start_timeout=schedule_to_start_timeout,
-            start_to_close_timeout=start_to_close_timeout,
-            heartbeat_timeout=heartbeat_timeout,
-            retry_policy=retry_policy,
-            cancellation_type=cancellation_type,
-            activity_id=activity_id,
-            versioning_intent=versioning_intent,
-            summary=summary,
-            event_groups=event_groups,
-            priority=priority,
-            concurrency=concurrency,
-        ),
+        task_queue=task_queue,
+        schedule_to_close_timeout=schedule_to_close_timeout,
+        schedule_to_start_timeout=schedule_to_start_timeout,
+        start_to_close_timeout=start_to_close_timeout,
+        heartbeat_timeout=heartbeat_timeout,
+        retry_policy=retry_policy,
+        cancellation_type=cancellation_type,
+        activity_id=activity_id,
+        versioning_intent=versioning_intent,
+        summary=summary,
+        event_groups=event_groups,
+        priority=priority,
+        concurrency=concurrency,
     )
 
 
@@ -172,21 +170,19 @@ async def execute_activity(
         activity,
         arguments(arg, args),
         result_type,
-        ActivityConfig(
-            task_queue=task_queue,
-            schedule_to_close_timeout=schedule_to_close_timeout,
-            schedule_to_start_timeout=schedule_to_start_timeout,
-            start_to_close_timeout=start_to_close_timeout,
-            heartbeat_timeout=heartbeat_timeout,
-            retry_policy=retry_policy,
-            cancellation_type=cancellation_type,
-            activity_id=activity_id,
-            versioning_intent=versioning_intent,
-            summary=summary,
-            event_groups=event_groups,
-            priority=priority,
-            concurrency=concurrency,
-        ),
+        task_queue=task_queue,
+        schedule_to_close_timeout=schedule_to_close_timeout,
+        schedule_to_start_timeout=schedule_to_start_timeout,
+        start_to_close_timeout=start_to_close_timeout,
+        heartbeat_timeout=heartbeat_timeout,
+        retry_policy=retry_policy,
+        cancellation_type=cancellation_type,
+        activity_id=activity_id,
+        versioning_intent=versioning_intent,
+        summary=summary,
+        event_groups=event_groups,
+        priority=priority,
+        concurrency=concurrency,
     )
 
 
@@ -198,33 +194,20 @@ execute_activity_class = execute_activity
 
 
 def _scheduled(
-    activity: Any, args: Sequence[Any], result_type: type | None, options: ActivityConfig
+    activity: Any, args: Sequence[Any], result_type: type | None, **options: Any
 ) -> ActivityHandle[Any]:
     instance = current()
     name, hint = _target(activity)
     instance.require_writable("start activity")
-    get: Callable[..., Any] = options.get
     return outbound_of(instance).start_activity(
         StartActivityInput(
             activity=name,
             args=args,
-            activity_id=get("activity_id"),
-            task_queue=get("task_queue"),
-            schedule_to_close_timeout=get("schedule_to_close_timeout"),
-            schedule_to_start_timeout=get("schedule_to_start_timeout"),
-            start_to_close_timeout=get("start_to_close_timeout"),
-            heartbeat_timeout=get("heartbeat_timeout"),
-            retry_policy=get("retry_policy"),
-            cancellation_type=get("cancellation_type", ActivityCancellationType.TRY_CANCEL),
             headers=NO_HEADERS,
             disable_eager_execution=False,
-            versioning_intent=get("versioning_intent"),
-            summary=get("summary"),
-            event_groups=get("event_groups"),
-            priority=get("priority", Priority.default),
-            concurrency=get("concurrency"),
             arg_types=None,
             ret_type=result_type if result_type is not None else hint,
+            **options,
         )
     )
 
@@ -262,8 +245,10 @@ def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[An
 
 
 def _key_and_limit(concurrency: ConcurrencyKey | None) -> tuple[str, int]:
+    if concurrency is None:
+        return "", 0
     key, limit, policy = parts_of(concurrency)
-    if concurrency is not None and policy != ConcurrencyPolicy.WAIT:
+    if policy != ConcurrencyPolicy.WAIT:
         raise ValueError(
             f"the concurrency policy of an activity is {concurrency.policy.name}, expected WAIT: only executions join, replace "
             "and are refused"
@@ -280,6 +265,8 @@ def _start(
     pending = PendingActivity(
         command, instance.loop, values, cancellation=input.cancellation_type, result_type=input.ret_type
     )
+    if not input.event_groups:
+        return instance.start_activity(pending)
     with belonging_to(input.event_groups):
         return instance.start_activity(pending)
 
