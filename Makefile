@@ -49,8 +49,13 @@ format: $(VENV)/.dev ## put format and imports right
 	@$(BIN)/ruff format --quiet $(SOURCES)
 	@$(BIN)/ruff check --quiet --fix --select I $(SOURCES)
 
-bench: $(VENV)/.dev ## measure, beside the limit of this disk
-	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "installing the engines that are measured beside ours"
+	@$(PIP) install -e '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.bench ## measure, beside other engines and the limit of this disk; QUICK=1, ONLY=W1,W3, ENGINES=overwinter,limit
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(ENGINES),--engines $(ENGINES))
 
 faults: $(VENV)/.dev ## the fault tests with their full samples; KILLS=1000 CUTS=10000 say how large
 	@OVERWINTER_KILLS=$(or $(KILLS),200) OVERWINTER_CUTS=$(or $(CUTS),10000) OVERWINTER_CALLS=$(or $(CALLS),all) $(BIN)/python -m pytest tests/faults --timeout 3600

@@ -1,1 +1,1 @@
-"""Measurements: ``python -m bench``. Each figure stands beside the raw limit of the same disk, taken in the same run."""
+"""Measurements: ``python -m bench``. Each engine takes its turn in the same run, beside the limit of this machine."""

@@ -1,72 +1,122 @@
-"""Run the measurements: ``make bench``, or ``python -m bench [--quick]``."""
+"""Run the measurements: ``make bench``, or ``python -m bench [--quick] [--only W1,W3] [--engines overwinter,dbos-sqlite]``.
+
+Each engine takes its turn at each workload in a process of its own with an empty store and a time limit; one that is not
+installed, fails or takes too long is named at the end, and the others go on.
+"""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import logging
-import os
+import json
+import subprocess
+import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
-from . import dispatch, engine, ingest, memory, raw
-from .results import Results, percentile
+from . import processes, run
+from .results import ENGINES, FILE, Result, Results
+from .screen import Screen, screen, show_result, show_results
+from .workloads import NAMES
 
 
-def main() -> None:
-    """Measure, print, keep."""
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, show, keep; 1 when our own engine failed at a workload."""
+    options = _options(arguments)
+    shown, results = screen(), Results()
+    began = time.perf_counter()
+    failed = False
+    with tempfile.TemporaryDirectory(dir=options.folder, ignore_cleanup_errors=True) as folder:
+        for workload in options.only:
+            shown.line(f"{workload}: {run.workload_module(workload).TITLE}", "bold")
+            for engine in _engines(workload, options.engines):
+                reason = take_turn(shown, results, Path(folder), workload, engine, quick=options.quick)
+                if reason is not None:
+                    results.skipped.append(f"{workload} {engine}: {reason}")
+                    shown.line(f"  {engine:<13} {reason}", "yellow")
+                    failed = failed or engine == "overwinter"
+        results.write(options.output, Path(folder))
+    show_results(shown, results)
+    shown.line(f"{time.perf_counter() - began:.0f} s, kept in {options.output}")
+    return int(failed)
+
+
+def take_turn(
+    shown: Screen, results: Results, folder: Path, workload: str, engine: str, *, quick: bool
+) -> str | None:
+    """One engine at one workload; why there are no figures, or not all."""
+    place = folder / f"{workload}-{engine}"
+    place.mkdir()
+    command = [sys.executable, "-m", "bench.run", workload, engine, "--folder", str(place)]
+    if quick:
+        command.append("--quick")
+    before = getattr(run.workload_module(workload), "command", None)
+    if before is not None:
+        command = before(command, place)
+    seconds = run.workload_module(workload).SECONDS
+    with shown.working(f"  {engine} …"), (place / "errors.txt").open("w+") as errors:
+        overdue = threading.Event()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+            timer = threading.Timer(seconds, lambda: (overdue.set(), processes.kill_tree(process)))
+            timer.start()
+            try:
+                _read_results(shown, results, process)
+                code = process.wait()
+            finally:
+                timer.cancel()
+                timer.join()
+                processes.kill_tree(process)
+        errors.seek(0)
+        said = errors.read().strip().splitlines()
+    if overdue.is_set():
+        return f"stopped after {seconds} s"
+    if code == run.MISSING:
+        return f"skipped: {said[-1] if said else 'not installed'}"
+    return None if code == 0 else f"failed ({code}): {said[-1] if said else 'it said nothing'}"
+
+
+def _read_results(shown: Screen, results: Results, process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            result = Result(**json.loads(line))
+            results.rows.append(result)
+            show_result(shown, result)
+
+
+def _engines(workload: str, wanted: list[str]) -> list[str]:
+    module = run.workload_module(workload)
+    able = getattr(
+        module, "ENGINES", [name for name in ENGINES if name != "limit" or hasattr(module, "limit")]
+    )
+    return [engine for engine in ENGINES if engine in wanted and engine in able]
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the work, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="a little of the work, to see that it runs")
+    parser.add_argument("--only", type=_names(NAMES), default=list(NAMES), help="W1,W3: these workloads")
+    parser.add_argument("--engines", type=_names(ENGINES), default=list(ENGINES), help="these engines")
     parser.add_argument(
         "--folder", type=Path, help="where the journals are written (default: the temporary folder)"
     )
-    options = parser.parse_args()
-    logging.disable(logging.WARNING)
-    os.environ.setdefault("OVERWINTER_LOG", "ERROR")
-    scale = 0.1 if options.quick else 1.0
-    results = Results()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        _limit(results, Path(folder), scale)
-        print("W1: 10 activities in sequence, 50 workflows at a time")
-        (Path(folder) / "50").mkdir()
-        asyncio.run(
-            engine.throughput(results, Path(folder) / "50", workflows=int(1500 * scale), concurrency=50)
-        )
-        print("W2: one activity, one workflow at a time")
-        asyncio.run(engine.latency(results, Path(folder), workflows=int(1000 * scale)))
-        print("MQTT: received, committed and acknowledged; then each starting a one-step workflow")
-        asyncio.run(ingest.ingest(results, Path(folder) / "mqtt", messages=int(20_000 * scale)))
-    print("dispatch: one of the activities that wait is taken, another one comes")
-    dispatch.dispatch(results, scale=scale)
-    print("memory: what executions at rest take, beside its bound")
-    memory.cached(results, scale=scale)
-    _ratios(results)
-    print(f"kept in {results.write()}")
+    parser.add_argument("--output", type=Path, default=FILE, help="where the figures are kept")
+    return parser.parse_args(arguments)
 
 
-def _limit(results: Results, folder: Path, scale: float) -> None:
-    print("limit: SQLite alone on this disk, rows of 120 bytes")
-    for batch in (1, 50, 500):
-        rate, times = raw.group_commit(folder, batch=batch, seconds=max(0.5, 3 * scale))
-        results.add("limit", "limit", f"rows_per_second_{batch}", rate, "1/s", engine.FULL)
-        if batch == 1:
-            results.add("limit", "limit", "commit_p50", percentile(times, 0.50) * 1e3, "ms", engine.FULL)
-            results.add("limit", "limit", "commit_p99", percentile(times, 0.99) * 1e3, "ms", engine.FULL)
+def _names(known: tuple[str, ...]):  # noqa: ANN202 - argparse takes any callable
+    def parse(text: str) -> list[str]:
+        wanted = text.split(",")
+        unknown = set(wanted) - set(known)
+        if unknown:
+            raise argparse.ArgumentTypeError(
+                f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(known)}"
+            )
+        return wanted
 
-
-def _ratios(results: Results) -> None:
-    steps = results.find("W1", "overwinter", "steps_per_second")
-    rows = results.find("limit", "limit", "rows_per_second_50")
-    p50 = results.find("W2", "overwinter", "start_to_result_p50")
-    commit = results.find("limit", "limit", "commit_p50")
-    print("beside the limit")
-    print(
-        f"  a step is two rows: {2 * steps / rows:.1%} of the rows a second that SQLite alone commits 50 at a time"
-    )
-    print(
-        f"  a one-step workflow is two commits: its p50 is {p50 / (2 * commit):.1f} times that of two bare commits"
-    )
+    return parse
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""One run's results: printed as they come, and kept with the machine's description."""
+"""One run's results, and the file that they are kept in."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import platform
 import sqlite3
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "results"
+FILE = Path(__file__).parent / "results" / "latest.json"
+ENGINES = ("overwinter", "limit", "dbos-sqlite", "restate", "temporal-dev")
+"""In the order in which they take their turns."""
+PEERS = ENGINES[2:]
 
 
 @dataclass(frozen=True)
@@ -28,47 +32,61 @@ class Result:
 
 @dataclass
 class Results:
-    """The figures of one run."""
+    """The figures of one run, and what was left out of it."""
 
     rows: list[Result] = field(default_factory=list[Result])
+    skipped: list[str] = field(default_factory=list[str])
 
-    def add(self, workload: str, engine: str, metric: str, value: float, unit: str, durability: str) -> None:
-        """Note a figure and show it."""
-        self.rows.append(Result(workload, engine, metric, value, unit, durability))
-        print(f"  {engine:<12} {metric:<34} {value:>12,.2f} {unit:<8} {durability}", flush=True)
+    def find(self, workload: str, engine: str, metric: str) -> float | None:
+        """A figure of this run, if it was taken."""
+        for row in self.rows:
+            if (row.workload, row.engine, row.metric) == (workload, engine, metric):
+                return row.value
+        return None
 
-    def find(self, workload: str, engine: str, metric: str) -> float:
-        """A figure of this run."""
-        return next(
-            r.value for r in self.rows if (r.workload, r.engine, r.metric) == (workload, engine, metric)
-        )
+    def of_peers(self, workload: str, metrics: Iterable[str]) -> list[float]:
+        """What the peers reached at these metrics of a workload."""
+        found = [self.find(workload, peer, metric) for peer in PEERS for metric in metrics]
+        return [value for value in found if value is not None]
 
-    def write(self) -> Path:
-        """Keep the run as `bench/results/latest.json`."""
-        FOLDER.mkdir(exist_ok=True)
-        path = FOLDER / "latest.json"
-        path.write_text(
-            json.dumps({"machine": machine(), "results": [asdict(row) for row in self.rows]}, indent=1) + "\n"
-        )
-        return path
+    def write(self, path: Path, folder: Path) -> None:
+        """Keep the run; `folder` is where its journals were."""
+        path.parent.mkdir(exist_ok=True)
+        kept = {"machine": machine(folder), "results": [asdict(row) for row in self.rows]}
+        path.write_text(json.dumps(kept, indent=1) + "\n")
 
 
-def machine() -> dict[str, object]:
+def machine(folder: Path) -> dict[str, object]:
     """What the figures were taken on."""
-    model = ""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
     return {
-        "cpu": model or platform.machine(),
+        "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1_000_000,
         "kernel": platform.release(),
-        "python": sys.version.split()[0],
+        "filesystem": filesystem(folder),
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
         "sqlite": sqlite3.sqlite_version,
         "load_at_end": os.getloadavg(),
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def filesystem(folder: Path) -> str:
+    """The kind of file system that a folder is on: on a tmpfs nothing is ever synced."""
+    kind, longest = "unknown", -1
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _device, place, found, *_rest = line.split()
+        if folder.resolve().is_relative_to(place) and len(place) >= longest:
+            kind, longest = found, len(place)
+    return kind
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -1,4 +1,4 @@
-"""The workflows that are measured."""
+"""Workflows of the measurements that only Overwinter takes part in."""
 
 from __future__ import annotations
 
@@ -14,18 +14,6 @@ LIMIT = timedelta(seconds=60)
 async def nothing(number: int) -> int:
     """An activity that costs nothing: what is measured is the engine."""
     return number
-
-
-@workflow.defn
-class Sequence:
-    """So many activities, one after another."""
-
-    @workflow.run
-    async def run(self, steps: int) -> int:
-        total = 0
-        for number in range(steps):
-            total += await workflow.execute_activity(nothing, number, start_to_close_timeout=LIMIT)
-        return total
 
 
 @workflow.defn

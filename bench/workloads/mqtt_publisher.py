@@ -1,4 +1,4 @@
-"""A process that publishes so many messages at QoS 1 and ends: ``python -m bench.publisher PORT TOPIC COUNT``."""
+"""A process that publishes so many messages at QoS 1 and ends: ``python -m bench.workloads.mqtt_publisher PORT TOPIC COUNT``."""
 
 from __future__ import annotations
 

@@ -15,8 +15,12 @@ from overwinter.runtime.client import Client
 from overwinter.runtime.engine import EngineLimits
 from overwinter.runtime.worker import Worker
 
-from .results import Results
-from .workflows import Keeper
+from ..run import Turn
+from ..workflows import Keeper
+
+TITLE = "memory of executions at rest, beside the bound that it was given"
+SECONDS = 180
+ENGINES = ("overwinter",)
 
 MIB = 1 << 20
 BOUNDS = (16, 64, 128)
@@ -25,19 +29,22 @@ KINDS = {"small": (12_000, 3, 100), "large": (1_500, 10, 10_000)}
 """Executions, signals of each, bytes of each signal."""
 
 
-def cached(results: Results, *, scale: float) -> None:
+async def measure(turn: Turn) -> None:
     """Each bound in a process of its own, with more executions than fit."""
+    turn.durability = ""
     for kind, (executions, signals, size) in KINDS.items():
         for bound in BOUNDS:
-            taken, held, estimate = _in_a_process(round(executions * scale), signals, size, bound)
-            what = f"{kind}, bound {bound} MiB"
-            results.add("memory", "overwinter", f"taken, {what}", taken / MIB, "MiB", "")
-            results.add("memory", "overwinter", f"estimate, {what}", estimate / MIB, "MiB", "")
-            results.add("memory", "overwinter", f"with code, {what}", held, "", "")
+            number = int(turn.scaled(executions, executions / 20))
+            taken, held, estimate = _in_a_process(turn.folder, number, signals, size, bound)
+            what = f"{kind}_bound_{bound}"
+            turn.add(f"taken_{what}", taken / MIB, "MiB")
+            turn.add(f"estimate_{what}", estimate / MIB, "MiB")
+            turn.add(f"with_code_{what}", held, "")
 
 
-def _in_a_process(executions: int, signals: int, size: int, bound: int) -> tuple[int, int, int]:
-    command = [sys.executable, "-m", "bench.memory", *map(str, (executions, signals, size, bound))]
+def _in_a_process(folder: Path, executions: int, signals: int, size: int, bound: int) -> tuple[int, int, int]:
+    command = [sys.executable, "-m", __name__, *map(str, (executions, signals, size, bound))]
+    command += ["--folder", str(folder)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     taken, held, estimate = json.loads(done.stdout)
     return taken, held, estimate
@@ -75,10 +82,11 @@ def _resident() -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="bench.memory", description=__doc__)
+    parser = argparse.ArgumentParser(prog="bench.workloads.memory", description=__doc__)
     for name in ("executions", "signals", "size", "bound"):
         parser.add_argument(name, type=int)
+    parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(dir=given.folder) as place:
         measured = _measure(Path(place), given.executions, given.signals, given.size, given.bound)
         print(json.dumps(asyncio.run(measured)))

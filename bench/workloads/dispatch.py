@@ -6,17 +6,20 @@ import time
 
 from overwinter.runtime.fairness import Claim, FairLine
 
-from .results import Results
+from ..run import Turn
+
+TITLE = "to take one of the activities that wait, and another one comes"
+SECONDS = 60
+ENGINES = ("overwinter",)
 
 
-def dispatch(results: Results, *, scale: float) -> None:
+async def measure(turn: Turn) -> None:
     """Each taken one is replaced by a new one, so that as many wait all the time."""
+    turn.durability = ""
     for keys in (1, 100, 10_000):
         for waiting in (1_000, 100_000):
-            seconds = _seconds(waiting, keys, takes=round(50_000 * scale))
-            results.add(
-                "dispatch", "overwinter", f"{waiting} wait, {keys} keys", seconds * 1e6, "us", "put and take"
-            )
+            seconds = _seconds(waiting, keys, takes=int(turn.scaled(50_000, 5_000)))
+            turn.add(f"take_of_{waiting}_of_{keys}_keys", seconds * 1e6, "us")
 
 
 def _seconds(waiting: int, keys: int, takes: int) -> float:

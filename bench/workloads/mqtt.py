@@ -13,8 +13,12 @@ from overwinter.edge.gateway import run
 from overwinter.edge.settings import load
 from tests.brokers import MosquittoBroker
 
-from .results import Results
+from ..engines.port import NotInstalled
+from ..run import Turn
 
+TITLE = "MQTT messages received, committed and acknowledged, from a real broker"
+SECONDS = 90
+ENGINES = ("overwinter",)
 FULL = "PUBACK after commit, WAL, synchronous=FULL"
 _SETTINGS = """
 [gateway]
@@ -44,34 +48,34 @@ id = "step-{{serial}}"
 """
 
 
-async def ingest(results: Results, folder: Path, *, messages: int) -> None:
+async def measure(turn: Turn) -> None:
     """Signals to one execution, then messages that each start a one-step workflow."""
     if shutil.which("mosquitto") is None and not Path("/usr/sbin/mosquitto").exists():
-        print("  skipped: there is no Mosquitto on this machine")
-        return
-    folder.mkdir()
-    broker = MosquittoBroker(folder, persistence=False)  # its own disk is not what is measured
+        raise NotInstalled("there is no Mosquitto on this machine")
+    turn.durability = FULL
+    broker = MosquittoBroker(turn.folder, persistence=False)  # its own disk is not what is measured
     await broker.start()
     try:
-        settings_file = folder / "gateway.toml"
+        settings_file = turn.folder / "gateway.toml"
         settings_file.write_text(_SETTINGS.format(port=broker.port))
         gateway = asyncio.create_task(run(load(settings_file)))
-        control = ControlClient(folder / "state" / "control.sock")
+        control = ControlClient(turn.folder / "state" / "control.sock")
         await _until_connected(control)
+        messages = int(turn.scaled(20_000, 500))
         await control.call("start", type="Collector", workflow_id="collector", args=[messages])
-        await _publish(results, control, broker.port, "signal", messages)
-        await _publish(results, control, broker.port, "start", messages // 4)
+        await _publish(turn, control, broker.port, "signal", messages)
+        await _publish(turn, control, broker.port, "start", messages // 4)
         gateway.cancel()
         await asyncio.gather(gateway, return_exceptions=True)
     finally:
         await broker.stop()
 
 
-async def _publish(results: Results, control: ControlClient, port: int, kind: str, messages: int) -> None:
+async def _publish(turn: Turn, control: ControlClient, port: int, kind: str, messages: int) -> None:
     before = (await control.call("status"))["mqtt"]["acknowledged"]
     began = time.perf_counter()
     publisher = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.publisher", str(port), f"bench/{kind}", str(messages)
+        sys.executable, "-m", "bench.workloads.mqtt_publisher", str(port), f"bench/{kind}", str(messages)
     )
     while (await control.call("status"))["mqtt"]["acknowledged"] - before < messages:
         await asyncio.sleep(0.02)
@@ -80,7 +84,7 @@ async def _publish(results: Results, control: ControlClient, port: int, kind: st
     refused = (await control.call("status"))["mqtt"]["refused"]
     if refused:
         raise AssertionError(f"messages were refused, so this measures nothing: {refused}")
-    results.add("MQTT", "overwinter", f"{kind}s_per_second", messages / seconds, "1/s", FULL)
+    turn.add(f"{kind}s_per_second", messages / seconds, "1/s")
 
 
 async def _until_connected(control: ControlClient) -> None:
