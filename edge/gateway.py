@@ -318,6 +318,8 @@ def _limits(settings: GatewaySettings) -> EngineLimits:
         cached_bytes_max=engine.cache_bytes,
         activities_max=engine.activities_max,
         batch_per_second=engine.batch_per_second,
+        commit_delay_s=engine.commit_delay,
+        lazy_window_s=engine.lazy_window,
         heartbeat_interval_s=engine.heartbeat_interval,
         replay_check_after_s=1.0 if engine.replay_check else None,
     )

@@ -113,6 +113,16 @@ class EngineSettings:
         "how many bytes the code of executions may hold, by estimate; what was used longest ago leaves first",
     )
     activities_max: int = setting(100, whole(1, 10_000), "activities that run at a time")
+    commit_delay: float = setting(
+        0.0,
+        duration(0.0, 10.0),
+        "how long a commit waits for more to come: fewer and larger ones wear the disk less; see [durability](../how-to/durability.md)",
+    )
+    lazy_window: float = setting(
+        1.0,
+        duration(0.001, 600.0),
+        "how much of what is of the class LAZY, in time, a power cut may take",
+    )
     batch_per_second: float = setting(
         50.0,
         number(0.1, 10_000.0),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast, overload
 
-from .common import Priority, RetryPolicy
+from .common import Durability, Priority, RetryPolicy
 from .metrics import MetricMeter
 from .signatures import takes_raw_values, types_of
 
@@ -47,13 +47,19 @@ class ActivityDefinition:
     arg_types: Sequence[Any] | None
     return_type: Any
     no_thread_cancel_exception: bool = False
+    durability: int = 0
+    """The number of a `common.Durability`; 0 for that of the workflow which asks for it."""
 
 
 @overload
 def defn(fn: F, /) -> F: ...
 @overload
 def defn(
-    *, name: str | None = None, no_thread_cancel_exception: bool = False, dynamic: bool = False
+    *,
+    name: str | None = None,
+    no_thread_cancel_exception: bool = False,
+    dynamic: bool = False,
+    durability: Durability | None = None,
 ) -> Callable[[F], F]: ...
 def defn(
     fn: F | None = None,
@@ -61,12 +67,14 @@ def defn(
     name: str | None = None,
     no_thread_cancel_exception: bool = False,
     dynamic: bool = False,
+    durability: Durability | None = None,
 ) -> F | Callable[[F], F]:
     """Make a function, a method, or an object with `__call__` an activity.
 
     An asynchronous one runs on the gateway's event loop and must not block it; any other runs in a thread, or in a
     process where the worker is given a process pool. `no_thread_cancel_exception` leaves a thread alone when its
-    activity is cancelled. A `dynamic` one takes every type that has none of its own.
+    activity is cancelled. A `dynamic` one takes every type that has none of its own. `durability` is for how it ended; without
+    one it is that of the workflow. It counts where a workflow asks for the function, and not for its name.
 
     Raises:
         ValueError: it is an activity already.
@@ -93,6 +101,7 @@ def defn(
             arg_types=arg_types,
             return_type=return_type,
             no_thread_cancel_exception=no_thread_cancel_exception,
+            durability=0 if durability is None else int(Durability(durability)),
         )
         setattr(fn, _DEFINITION, definition)
         return fn

@@ -38,6 +38,7 @@ __all__ = [
     "AutoUpgradeVersioningOverride",
     "ConcurrencyKey",
     "ConcurrencyPolicy",
+    "Durability",
     "HeaderCodecBehavior",
     "MetricAttributes",
     "MetricCommon",
@@ -253,6 +254,18 @@ class ConcurrencyPolicy(IntEnum):
     that wait are cancelled at once."""
     REFUSE = 4
     """Nothing is started; `ConcurrencyKeyTakenError` is raised."""
+
+
+class Durability(IntEnum):
+    """When what a workflow or an activity has done is safe from a power cut. A killed process loses nothing of any class."""
+
+    NOW = 1
+    """At once, in a commit of its own: it waits for no others."""
+    GROUPED = 2
+    """With what else is to be committed; the usual one. Nothing goes on before."""
+    LAZY = 3
+    """It goes on before. A power cut may lose what was done in the last moments, as long as the gateway's `lazy_window` says:
+    then it is done again, or comes again. Whoever is answered, is answered when it is safe."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -36,6 +37,7 @@ from .core.payload import Payload
 from .core.payload_groups import groups_of
 from .core.replay import HistoryDiverged
 from .deletions import Deletions
+from .durability import NOW, Flushing
 from .follow_ups import Ending, next_request, with_next_run
 from .handover import first_handover, only_outcomes, still_awaited, updates_last, waits_to_begin, withdrawn
 from .journal.errors import HistoryDamaged, StorageFull
@@ -111,6 +113,10 @@ class EngineLimits:
     """Executions that a batch job is carried out on in a second; it may ask for less."""
     look_ahead_s: float = 600.0
     """Timers that are due within this time are in memory; the journal knows of later ones."""
+    commit_delay_s: float = 0.0
+    """How long a commit waits for more to come, unless something of the class `NOW` is in it."""
+    lazy_window_s: float = 1.0
+    """How long what is of the class `LAZY` may be written and not flushed."""
     replay_check_after_s: float | None = 1.0
     """How long after a worker came the open executions of its task queue are replayed dry; None for not at all."""
 
@@ -160,6 +166,10 @@ class Engine:
         self.cache = Cache(self.limits.cached_executions_max, self.limits.cached_bytes_max)
         self.loading: dict[str, list[Callable[[LiveExecution | None], None]]] = {}
         self._ready: list[LiveExecution] = []
+        self._urgent: list[LiveExecution] = []
+        """Of the class `NOW`, or with an activity of it: a turn and a commit of their own."""
+        self._urgent_were_next = False
+        self._no_delay = asyncio.Event()
         self._first: list[Callable[[BaseException | None], None]] = []
         self.batch = Batch()
         self._effects: list[Callable[[], None]] = []
@@ -189,6 +199,7 @@ class Engine:
         self.resets = Resets(self)
         self.deletions = Deletions(self)
         self.batches = Batches(self)
+        self.flushing = Flushing(self, self.limits.lazy_window_s)
         self.replay_check = ReplayCheck(self)
         self._outbox_id = self._parked_id = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -216,6 +227,7 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.flushing.close()
         for live in self.cache:
             live.drop_instance()
         self._abandon(EngineClosed("the engine stopped; executions go on at the next start"))
@@ -451,7 +463,7 @@ class Engine:
             elif only_chain is not None and live.state.started.first_run_id != only_chain:
                 settle(_no_open_run(workflow_id, only_chain))
             elif isinstance(body, ev.CancelRequested) and live.state.cancel_requested:
-                settle(None)  # It was asked before, and is asked once.
+                self.flushing.answer(settle)  # It was asked before, and is asked once.
             else:
                 live.notes_came |= isinstance(body, ev.NOTES)
                 self.give(live, Incoming(body, settle, received, alongside=alongside))
@@ -514,6 +526,7 @@ class Engine:
             if self.cache.get(record.key) is None:
                 closing = (await self.journal.history(record)).state.closing
                 if closing is not None:
+                    await self.flushing.wait()
                     return closing
             return await waiter
         finally:
@@ -691,6 +704,7 @@ class Engine:
         first, self._first = self._first, []
         for settle in [*settlers, *first]:
             settle(error)
+        self.flushing.abandon(error)
         self.updates.abandon(error)
         self.batches.abandon(error)
         self.own_clocks.abandon(error)
@@ -707,6 +721,8 @@ class Engine:
         """Hand this to an execution in its next turn."""
         live.incoming.append(incoming)
         self.make_ready(live)
+        if incoming.durability == NOW:
+            self._hurry(live)
 
     def wake(self) -> None:
         """There is something to write: a turn follows."""
@@ -720,26 +736,46 @@ class Engine:
         """Look at an execution in the next turn."""
         if not live.queued:
             live.queued = True
-            self._ready.append(live)
+            if live.durability == NOW:
+                self._hurry(live)
+            else:
+                self._ready.append(live)
             self._wake.set()
+
+    def _hurry(self, live: LiveExecution) -> None:
+        self._urgent.append(live)
+        self._no_delay.set()
 
     async def _turn_forever(self) -> None:
         try:
             while True:
                 await self._wake.wait()
+                if self.limits.commit_delay_s:
+                    await self._let_more_come()
                 self._wake.clear()
                 self._turn()
                 if self.batch or self._settlers or self._effects or self._touched:
                     await self._commit()
+                elif self.flushing.due:
+                    await self._flush()
                 else:
                     # Nothing to write, but others must get their turn.
                     await asyncio.sleep(0)
-                if self._ready:
+                if self._ready or self._urgent or self.flushing.due:
                     self._wake.set()
                 elif self.when_idle is not None:
+                    if self.flushing.behind:
+                        await self._flush()  # The window is not of the time that is skipped.
                     await self.when_idle()
         except Exception as error:
             self._fail(error)
+
+    async def _let_more_come(self) -> None:
+        """So that what comes within a moment shares a commit; what is urgent ends the wait."""
+        if not self._urgent:
+            self._no_delay.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._no_delay.wait(), self.limits.commit_delay_s)
 
     def in_next_turn(self, action: Callable[[BaseException | None], None]) -> None:
         """Call this with None before the next turn hands anything over, when no commit is under way.
@@ -753,11 +789,20 @@ class Engine:
         first, self._first = self._first, []
         for action in first:
             action(None)
-        ready = self._ready[:_TURN_MAX]
-        del self._ready[:_TURN_MAX]
-        for live in ready:
-            live.queued = False
-            self._hand_over(live)
+        for live in self._next_ready():
+            if live.queued:
+                live.queued = False
+                self._hand_over(live)
+
+    def _next_ready(self) -> list[LiveExecution]:
+        """Whose turn it is: that of the urgent ones alone, and every other time that of the rest."""
+        queue = self._ready
+        if self._urgent and not (self._urgent_were_next and self._ready):
+            queue = self._urgent
+        self._urgent_were_next = queue is self._urgent
+        ready = queue[:_TURN_MAX]
+        del queue[:_TURN_MAX]
+        return ready
 
     def _hand_over(self, live: LiveExecution) -> None:
         if not live.state.open and not live.uncommitted:
@@ -834,6 +879,7 @@ class Engine:
         if rejected or live.state.resets:
             self._effects += self.updates.decided(live, rejected, incoming)
         self.touch(live, incoming)
+        self.flushing.weigh(live, incoming, commands)
         for item in incoming:
             if isinstance(item.body, ev.ChildStarted):
                 self._effects.append(partial(self.relations.child_started, live, item.body.id))
@@ -878,6 +924,7 @@ class Engine:
 
     def touch(self, live: LiveExecution, incoming: list[Incoming]) -> None:
         """Remember what this batch took from an execution, in case it is not written."""
+        self.flushing.touched()
         key = live.record.key
         if key in self._touched:
             self._touched[key][1].extend(incoming)
@@ -1047,8 +1094,7 @@ class Engine:
         if self._settlers or self.batch:
             self._wake.set()
         for waiter in self._results.pop(key, []):
-            if not waiter.done():
-                waiter.set_result(closing)
+            self.flushing.answer(answering(waiter, lambda: closing))
 
     def _end_from_outside(
         self, live: LiveExecution, incoming: list[Incoming], end: Incoming, at_us: int
@@ -1104,6 +1150,7 @@ class Engine:
         settlers, self._settlers = self._settlers, []
         touched, self._touched = self._touched, {}
         self._committing = True
+        self.flushing.decide(batch)
         try:
             refused = await self.journal.commit(batch) if batch else {}
         except StorageFull as error:
@@ -1117,6 +1164,8 @@ class Engine:
             _release(self._flush_waiters)
         self.counters.commits += 1
         self.counters.events += len(batch.events)
+        if batch:
+            self.flushing.written(batch)
         for key, (live, incoming) in touched.items():
             live.uncommitted = False
             if key in refused:
@@ -1125,7 +1174,7 @@ class Engine:
             self.cache.used(live)
             for item in incoming:
                 if item.settle is not None:
-                    item.settle(None)
+                    self.flushing.answer(item.settle)
             if (
                 live.incoming or live.waiting
             ):  # It came before it was known that this run exists, or may begin.
@@ -1133,10 +1182,19 @@ class Engine:
         for effect in effects:
             effect()
         for settle in settlers:
-            settle(None)
+            self.flushing.answer(settle)
         self.committed(batch)
         self._commit_ended()
         self._evict_some()
+
+    async def _flush(self) -> None:
+        try:
+            await self.journal.flush()
+        except StorageFull as error:
+            _log.error("%s", error)
+            self.flushing.not_flushed(_FULL_WAIT_S)
+        else:
+            self.flushing.flushed()
 
     def _start_refused(
         self, live: LiveExecution, incoming: list[Incoming], existing: ExecutionRecord
@@ -1224,7 +1282,9 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether something goes on that needs no timer: a turn, a commit, a read."""
-        working = self._ready or self.batch or self._effects or self._settlers or self._committing
+        working = (
+            self._ready or self._urgent or self.batch or self._effects or self._settlers or self._committing
+        )
         return bool(working or self.loading or len(self._tasks) > 2)
 
 

@@ -204,6 +204,8 @@ class StartActivityInput:
     arg_types: list[type] | None
     ret_type: type | None
     concurrency: ConcurrencyKey | None = None
+    durability: int = 0
+    """The class that the activity was defined with; 0 for that of the workflow."""
 
 
 @dataclass
@@ -254,6 +256,8 @@ class StartLocalActivityInput:
     event_groups: Sequence[Any] | None = None
     arg_types: list[type] | None = None
     ret_type: type | None = None
+    durability: int = 0
+    """As in `StartActivityInput`."""
 
 
 @dataclass

@@ -48,6 +48,8 @@ class Incoming:
     """It came with the start, and belongs into the first activation."""
     alongside: Callable[[Batch], None] | None = None
     """Adds to the batch that it is in."""
+    durability: int = 0
+    """The class of the activity that has ended, where that has one of its own."""
     kept: bool = False
     """It has happened whatever becomes of it: when there is no room it waits, and who is to be told waits too."""
 
@@ -60,6 +62,7 @@ class LiveExecution:
         "attempts",
         "behind",
         "blocked",
+        "durability",
         "failures",
         "held",
         "history",
@@ -115,6 +118,8 @@ class LiveExecution:
         """The payloads that it waits for, once it has waited for any."""
         self.worker: ServingWorker | None = None
         """Whose code was loaded last."""
+        self.durability = 0
+        """The class of its workflow, as `core.events.WorkflowStarted` has it."""
         self.weight = 0
         """The bytes that it counts for in the cache."""
 
@@ -123,6 +128,7 @@ class LiveExecution:
         self.state = history.state
         self.history = history.events
         self.size = history.size
+        self.durability = history.state.started.durability
         _, self.waiting = replay.activations(history.events)
         self.attempts = {attempt.activity: attempt for attempt in attempts}
 

@@ -267,7 +267,11 @@ class PendingActivities:
     ) -> None:
         if live.attempts.pop(body.id, None) is not None:
             self._engine.batch.attempts[live.record.key, body.id] = None
-        self._engine.give(live, _incoming(body, reporter))
+        incoming = _incoming(body, reporter)
+        pending = live.state.activities.get(body.id)
+        if pending is not None and pending.command.durability:
+            incoming.durability = pending.command.durability
+        self._engine.give(live, incoming)
 
     def _give_up(self, live: LiveExecution, activity: int, timeout: str) -> None:
         pending = live.state.activities.get(activity)

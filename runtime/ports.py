@@ -246,6 +246,9 @@ class Batch:
     """Keys of closed executions that are deleted with their histories; keys are not given out again."""
     pauses: dict[PauseKey, Pause | None] = field(default_factory=dict[PauseKey, "Pause | None"])
     """Of types, task queues and everything; None resumes them."""
+    flushed: bool = True
+    """Whether it survives power loss when `commit` has returned; otherwise it does after `flush`, or after the next commit
+    that does. A process that is killed loses nothing in either case."""
 
     def receive(self, receipt: Receipt, execution: int, *, begins: bool) -> None:
         """Record a receipt with the effect on this execution, which may be a start."""
@@ -305,7 +308,8 @@ class History:
 class Journal(Protocol):
     """The only durable state of a gateway: histories, and what must be committed together with them.
 
-    When `commit` returns, its batch survives power loss; when it raises, nothing of it was written.
+    When `commit` returns, its batch survives power loss, unless it says that it need not yet; when it raises, nothing of it was
+    written. Power loss never takes a commit away and leaves a later one.
     Histories are verified when they are read.
     """
 
@@ -317,6 +321,10 @@ class Journal(Protocol):
             StorageFull: nothing was written; try again when there is room.
             StorageFailed: the device can no longer be trusted; stop this process.
         """
+        ...
+
+    async def flush(self) -> None:
+        """Let everything that was committed survive power loss; raises as `commit`."""
         ...
 
     async def history(self, execution: ExecutionRecord) -> History:

@@ -102,7 +102,7 @@ class StartRequest:
         return replace(self, concurrency_key=key, concurrency_limit=limit, concurrency_policy=policy)
 
     def started(
-        self, run_id: str, *, first_run_id: str = "", continued_run_id: str = ""
+        self, run_id: str, *, first_run_id: str = "", continued_run_id: str = "", durability: int = 0
     ) -> ev.WorkflowStarted:
         """The first event of the run that this asks for."""
         parent = self.parent
@@ -147,6 +147,7 @@ class StartRequest:
             concurrency_policy=self.concurrency_policy,
             admitted=self.admitted,
             clock=self.clock,
+            durability=durability,
         )
 
 

@@ -320,6 +320,7 @@ class Resets:
         events += new.append(batch, 0, new.instant_us(engine.now_us()), more)
         new.record = record = replace(record, started_at_us=new.clock_us(engine.now_us()))
         new.history = events
+        new.durability = new.state.started.durability
         if new.state.admitted:
             new.record = replace(record, concurrency_rank=0)
         _, new.waiting = replay.activations(events)

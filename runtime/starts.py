@@ -155,7 +155,15 @@ class Starts:
         live.state.skipped_us = skipped_us  # Its first event is dated by its own clock already.
         live.uncommitted = True
         live.history = ()
-        started = request.started(run_id, first_run_id=first_run_id, continued_run_id=continued_run_id)
+        worker = self._engine.worker_for(record)
+        definition = None if worker is None else worker.definition(record.workflow_type)
+        live.durability = 0 if definition is None else definition.durability
+        started = request.started(
+            run_id,
+            first_run_id=first_run_id,
+            continued_run_id=continued_run_id,
+            durability=live.durability,
+        )
         codec.encode_body(started)  # Refused here, before anything knows of it.
         live.incoming_start = started
         live.incoming.append(Incoming(started))
@@ -218,7 +226,7 @@ class Starts:
     ) -> None:
         """Answer with what is there already, or with the error."""
         if not isinstance(received, tuple):
-            _answer_start(answer, existing, error)
+            self._engine.flushing.answer(lambda failed: _answer_start(answer, existing, failed or error))
             return
         # The commit that remembers the message is the one that holds its last effect, and no earlier one; the answer may
         # acknowledge the message, so it waits for that commit.

@@ -48,6 +48,8 @@ class ScheduleActivity:
     concurrency_key: str = ""
     """Of the attempts with this key so many run at a time."""
     concurrency_limit: int = 0
+    durability: int = 0
+    """When its outcome is safe from a power cut, in the numbers of `WorkflowStarted`; 0 as its workflow."""
 
 
 @record

@@ -48,3 +48,5 @@ class WorkflowDefinition:
     failure_exception_types: Sequence[type[BaseException]] = ()
     dynamic_config: Callable[[Any], Any] | None = None
     versioning_behavior: int = 0
+    durability: int = 0
+    """The number of a `common.Durability`; 0 when the author has said nothing."""

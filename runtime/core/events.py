@@ -97,6 +97,8 @@ class WorkflowStarted:
     """Whether it runs from the start; otherwise `WorkflowAdmitted` says from when."""
     clock: ClockStart | None = None
     """Its own clock, where that skips or is ahead."""
+    durability: int = 0
+    """When what it does is safe from a power cut: 1 at once, 2 (and 0) with others, 3 a moment after it has gone on."""
 
 
 @record

@@ -265,6 +265,10 @@ def change(entry: Change) -> Json:
 _RENAMED: Final[Mapping[str, str]] = {"activity_type": "name", "args": "input", "caused_by": "by"}
 
 
+_DURABILITY: Final = ("", "now", "grouped", "lazy")
+"""By the numbers in histories."""
+
+
 def _attributes(entry: Event) -> Json:
     body = entry.body
     shown_fields: Json = {}
@@ -272,6 +276,10 @@ def _attributes(entry: Event) -> Json:
         plain_value = _plain(getattr(body, field.name))
         if plain_value not in (None, "", [], {}):
             shown_fields[_RENAMED.get(field.name, field.name)] = plain_value
+    if "durability" in shown_fields:
+        shown_fields["durability"] = _DURABILITY[shown_fields["durability"]]
+        if not shown_fields["durability"]:
+            del shown_fields["durability"]
     match body:
         case cmd.PublishMessage():
             shown_fields["body"] = text_of(body.body)

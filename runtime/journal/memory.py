@@ -48,6 +48,8 @@ class MemoryJournal:
     def __init__(self, *, parked_max: int = 1000) -> None:
         self.fail_next: Exception | None = None
         self.commits = 0
+        self.flushed = True
+        """Whether a real journal would lose nothing if the power went now."""
         self._parked_max = parked_max
         self._executions: dict[int, ExecutionRecord] = {}
         self._open: dict[str, int] = {}
@@ -77,6 +79,7 @@ class MemoryJournal:
             raise error
         self._check_places(batch.events)
         self.commits += 1
+        self.flushed = batch.flushed
         self._write_changes(batch)
         refused = self._write_starts(batch)
         for event in batch.events:
@@ -108,6 +111,10 @@ class MemoryJournal:
             else:
                 self._pauses[key] = pause
         return refused
+
+    async def flush(self) -> None:
+        """See `Journal.flush`."""
+        self.flushed = True
 
     def _delete(self, keys: set[int]) -> None:
         self._last_key = max(self._last_key, *self._executions)

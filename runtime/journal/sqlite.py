@@ -84,6 +84,8 @@ class SqliteJournal:
         self._writer = writer
         self._reader = reader
         self._parked_max = parked_max
+        self._behind = False
+        """Whether something was committed that was not flushed."""
 
     @classmethod
     async def open(cls, path: Path, *, parked_max: int = 1000) -> SqliteJournal:
@@ -121,7 +123,14 @@ class SqliteJournal:
 
     async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
         """See `Journal.commit`."""
-        return await self._write(partial(_commit, batch=batch, parked_max=self._parked_max))
+        refused = await self._write(partial(_commit, batch=batch, parked_max=self._parked_max))
+        self._behind = not batch.flushed
+        return refused
+
+    async def flush(self) -> None:
+        """See `Journal.flush`."""
+        await self._write(store.mark_flush)
+        self._behind = False
 
     async def setting(self, name: str, default: str) -> str:
         """See `Journal.setting`."""
@@ -249,7 +258,9 @@ class SqliteJournal:
         return await self._read(store.read_parked_counts)
 
     async def changes(self, after_lsn: int, limit: int) -> list[Change]:
-        """See `Journal.changes`."""
+        """See `Journal.changes`. Nobody gets what a power cut could still take away."""
+        if self._behind:
+            await self.flush()
         return await self._read(store.read_changes, after_lsn, limit)
 
     async def events_with(self, part: bytes, after_lsn: int, up_to_lsn: int) -> list[tuple[int, bytes]]:
@@ -328,6 +339,9 @@ def _sync_directory(path: Path) -> None:
 
 
 def _commit(connection: sqlite3.Connection, *, batch: Batch, parked_max: int) -> dict[int, ExecutionRecord]:
+    if not batch.flushed:
+        # In WAL mode the log is then written as ever, and synced with the next commit under FULL.
+        connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("BEGIN IMMEDIATE")
     try:
         refused = store.write(connection, batch, parked_max)
@@ -337,6 +351,9 @@ def _commit(connection: sqlite3.Connection, *, batch: Batch, parked_max: int) ->
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    finally:
+        if not batch.flushed:
+            connection.execute("PRAGMA synchronous = FULL")
     return refused
 
 

@@ -150,6 +150,14 @@ def write(connection: sqlite3.Connection, batch: Batch, parked_max: int) -> dict
     return refused
 
 
+def mark_flush(connection: sqlite3.Connection) -> None:
+    """A commit of its own that changes one row: it syncs the log, and with it all commits before."""
+    connection.execute(
+        "INSERT INTO settings (name, value) VALUES ('flushes', '1') "
+        "ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+    )
+
+
 def _write_what_is_rare(connection: sqlite3.Connection, batch: Batch, refused: Container[int]) -> None:
     for execution, attributes in batch.attributes.items():
         if execution not in refused:

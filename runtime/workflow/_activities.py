@@ -197,7 +197,7 @@ def _scheduled(
     activity: Any, args: Sequence[Any], result_type: type | None, **options: Any
 ) -> ActivityHandle[Any]:
     instance = current()
-    name, hint = _target(activity)
+    name, hint, durability = _target(activity)
     instance.require_writable("start activity")
     return outbound_of(instance).start_activity(
         StartActivityInput(
@@ -205,6 +205,7 @@ def _scheduled(
             args=args,
             headers=NO_HEADERS,
             disable_eager_execution=False,
+            durability=durability,
             arg_types=None,
             ret_type=result_type if result_type is not None else hint,
             **options,
@@ -240,6 +241,7 @@ def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[An
         *inherited(input.priority, instance.start),
         concurrency_key=key,
         concurrency_limit=limit,
+        durability=input.durability,
     )
     return _start(instance, command, values, input)
 
@@ -280,13 +282,14 @@ def _require_a_timeout(
         )
 
 
-def _target(activity: Any) -> tuple[str, Any]:
+def _target(activity: Any) -> tuple[str, Any, int]:
+    """Its name, the type of its result, and its durability class."""
     if isinstance(activity, str):
-        return activity, None
+        return activity, None, 0
     definition = activity_definition(activity)
     if definition.name is None:
         raise ValueError("Cannot invoke dynamic activity explicitly: give the name as a string")
-    return definition.name, definition.return_type
+    return definition.name, definition.return_type, definition.durability
 
 
 def _encoded(values: Values, name: str, args: Sequence[Any]) -> tuple[Any, ...]:
@@ -337,7 +340,7 @@ def start_local_activity(
         ActivityError: (from the handle) the activity failed; its cause says how.
     """
     instance = current()
-    name, hint = _target(activity)
+    name, hint, durability = _target(activity)
     instance.require_writable("start local activity")
     return outbound_of(instance).start_local_activity(
         StartLocalActivityInput(
@@ -353,6 +356,7 @@ def start_local_activity(
             headers=NO_HEADERS,
             summary=summary,
             event_groups=event_groups,
+            durability=durability,
             ret_type=result_type if result_type is not None else hint,
         )
     )
@@ -401,5 +405,6 @@ def schedule_local(instance: Instance, input: StartLocalActivityInput) -> Activi
         input.headers,
         input.summary or "",
         True,
+        durability=input.durability,
     )
     return _start(instance, command, values, input)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload, runtime_checkable
 
-from ..common import VersioningBehavior
+from ..common import Durability, VersioningBehavior
 from ..core.definition import HandlerDefinition, WorkflowDefinition
 from ..signatures import takes_raw_values, types_of
 from ._members import DYNAMIC_CONFIG, HANDLERS, INIT, RUN, VALIDATOR, members_of
@@ -50,6 +50,7 @@ def defn(
     dynamic: bool | None = False,
     failure_exception_types: Sequence[type[BaseException]] = (),
     versioning_behavior: VersioningBehavior = VersioningBehavior.UNSPECIFIED,
+    durability: Durability = Durability.GROUPED,
 ) -> Callable[[C], C]: ...
 def defn(
     cls: C | None = None,
@@ -59,6 +60,7 @@ def defn(
     dynamic: bool | None = False,
     failure_exception_types: Sequence[type[BaseException]] = (),
     versioning_behavior: VersioningBehavior = VersioningBehavior.UNSPECIFIED,
+    durability: Durability = Durability.GROUPED,
 ) -> C | Callable[[C], C]:
     """Make a class a workflow.
 
@@ -66,7 +68,7 @@ def defn(
     none of its own. An exception of one of `failure_exception_types` fails the run; any other that is no
     `FailureError` is a bug, which blocks the execution until the code is mended. `sandboxed` and
     `versioning_behavior` are accepted as the Temporal SDK has them: there is no sandbox here (see
-    `docs/temporal.md`).
+    `docs/temporal.md`). `durability` is for executions that begin from now on; each says it in its history.
 
     Raises:
         ValueError: the class is no workflow; the message says what is missing.
@@ -78,6 +80,7 @@ def defn(
         definition = replace(
             _define(cls, None if dynamic else name or cls.__name__, failure_exception_types),
             versioning_behavior=int(versioning_behavior),
+            durability=int(Durability(durability)),
         )
         setattr(cls, _DEFINITION, definition)
         setattr(definition.run_fn, _DEFINITION, definition)
