@@ -32,6 +32,7 @@ from ..ports import (
 from . import store
 from .errors import AppendConflict, JournalError, JournalUnusable, StorageFailed, StorageFull
 from .lock import JournalLock
+from .log_watch import LogWatch
 
 if TYPE_CHECKING:
     from ..visibility import Filter
@@ -51,7 +52,7 @@ _PRAGMAS = {
 }
 
 # SQLite's results that mean "no room": quotas and size limits answer a write with an I/O error.
-_FULL = {sqlite3.SQLITE_FULL}
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 _FAILED = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
 
 
@@ -86,6 +87,7 @@ class SqliteJournal:
         self._parked_max = parked_max
         self._behind = False
         """Whether something was committed that was not flushed."""
+        self._log_watch = LogWatch(path)
 
     @classmethod
     async def open(cls, path: Path, *, parked_max: int = 1000) -> SqliteJournal:
@@ -123,7 +125,8 @@ class SqliteJournal:
 
     async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
         """See `Journal.commit`."""
-        refused = await self._write(partial(_commit, batch=batch, parked_max=self._parked_max))
+        commit = partial(_commit, batch=batch, parked_max=self._parked_max, log_watch=self._log_watch)
+        refused = await self._write(commit)
         self._behind = not batch.flushed
         return refused
 
@@ -338,7 +341,10 @@ def _sync_directory(path: Path) -> None:
             os.close(directory)
 
 
-def _commit(connection: sqlite3.Connection, *, batch: Batch, parked_max: int) -> dict[int, ExecutionRecord]:
+def _commit(
+    connection: sqlite3.Connection, *, batch: Batch, parked_max: int, log_watch: LogWatch
+) -> dict[int, ExecutionRecord]:
+    log_watch.look(connection)
     if not batch.flushed:
         # In WAL mode the log is then written as ever, and synced with the next commit under FULL.
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -368,7 +374,7 @@ def translated(error: sqlite3.Error) -> JournalError:
     code = getattr(error, "sqlite_errorcode", 0)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     primary = code & 0xFF
-    if primary in _FULL or code == sqlite3.SQLITE_IOERR_WRITE:
+    if code in _FULL:
         return StorageFull(f"the journal could not be written, its volume or quota is full ({name})")
     if primary == sqlite3.SQLITE_CONSTRAINT:
         return AppendConflict(f"an event's place in the journal was taken ({name}: {error})")

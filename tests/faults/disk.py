@@ -35,6 +35,13 @@ class SyncFile:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncFailed:
+    """A sync that failed: what was to be synced is written in part, and no later sync will look after the rest."""
+
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
 class Name:
     """Names were given or taken (None), all of them at once."""
 
@@ -53,7 +60,7 @@ class Told:
     what: Any
 
 
-Operation = Write | Resize | SyncFile | Name | SyncNames | Told
+Operation = Write | Resize | SyncFile | SyncFailed | Name | SyncNames | Told
 
 
 @dataclass(slots=True)
@@ -70,7 +77,8 @@ class _File:
 class Disk:
     """Holds what was synced, and knows what was not. `lies`: it answers a sync of a file at once and does nothing."""
 
-    def __init__(self, files: dict[str, bytes], *, lies: bool = False) -> None:
+    def __init__(self, files: dict[str, bytes], chance: random.Random, *, lies: bool = False) -> None:
+        self._chance = chance
         self._lies = lies
         self._files = {number: _File(bytearray(content)) for number, content in enumerate(files.values())}
         self._names = dict(zip(files, self._files, strict=True))
@@ -83,6 +91,9 @@ class Disk:
             case SyncFile(file):
                 if not self._lies:
                     self._file(file).write_all()
+            case SyncFailed(file):
+                failed = self._file(file)
+                failed.synced, failed.pending = bytearray(_survived(failed, self._chance)), []
             case Name():
                 self._renamed.append(operation)
             case SyncNames(folder):
@@ -110,8 +121,9 @@ class Disk:
             else:
                 names[name] = file
 
-    def after_power_cut(self, chance: random.Random) -> dict[str, bytes]:
+    def after_power_cut(self) -> dict[str, bytes]:
         """One of the states that may be found when the power is back."""
+        chance = self._chance
         names = dict(self._names)
         kept = chance.choice((0.0, 1.0, 0.5, chance.random()))
         for change in self._renamed:

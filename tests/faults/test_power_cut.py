@@ -10,33 +10,29 @@ states are taken on by an engine until everything has ended, and one becomes the
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import itertools
 import os
 import random
-import shutil
 import sqlite3
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from overwinter import activity, workflow
-from overwinter.runtime.client import Client
-from overwinter.runtime.clock import SystemClock, SystemEntropy
-from overwinter.runtime.core.events import ActivityCompleted
-from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import JournalError, SqliteJournal, sqlite, store
-from overwinter.runtime.worker import Worker
 from tests.faults.disk import Disk, Operation, SyncFile, SyncNames, Told
-from tests.faults.recorded_files import Recorder, put, scratch
-from tests.unit.gateways import QUEUE, served
+from tests.faults.recorded_files import Recorder, put
+from tests.faults.rounds import (
+    Signaled,
+    Started,
+    engine_on,
+    integrity_of,
+    problems_when_it_goes_on,
+    state_of,
+    work,
+)
 
 CUTS = int(os.environ.get("OVERWINTER_CUTS", "400"))
 SEED = int(os.environ.get("OVERWINTER_SEED", "1"))
@@ -44,88 +40,6 @@ CUTS_A_LIFE = 100
 LIVES_A_DISK = 4
 GO_ON_EVERY = 20
 """One of so many states is taken on until everything has ended."""
-STEPS = 3
-
-
-@dataclass(frozen=True)
-class Started:
-    name: str
-
-
-@dataclass(frozen=True)
-class Signaled:
-    name: str
-
-
-@dataclass(frozen=True)
-class Effect:
-    """An activity has done what cannot be taken back."""
-
-    key: str
-
-
-@workflow.defn
-class Round:
-    """Steps, timers and a signal, so that a cut can hit any of them."""
-
-    def __init__(self) -> None:
-        self.signals = 0
-
-    @workflow.run
-    async def run(self, name: str) -> list[int]:
-        results: list[int] = []
-        for number in range(STEPS):
-            results.append(
-                await workflow.execute_activity(
-                    "leave_a_mark", number, start_to_close_timeout=timedelta(seconds=10), result_type=int
-                )
-            )
-            await workflow.sleep(0.001)
-        await workflow.wait_condition(lambda: self.signals > 0)
-        return results
-
-    @workflow.signal
-    def note(self) -> None:
-        self.signals += 1
-
-
-@asynccontextmanager
-async def engine_on(journal: SqliteJournal, tell: Callable[[Any], None]) -> AsyncIterator[Client]:
-    @activity.defn
-    async def leave_a_mark(number: int) -> int:
-        tell(Effect(activity.info().idempotency_key))
-        return number * 10
-
-    async with Engine(journal, SystemClock(), SystemEntropy()) as engine:
-        client = Client(engine)
-        async with served(Worker(client, task_queue=QUEUE, workflows=[Round], activities=[leave_a_mark])):
-            yield client
-
-
-async def work(client: Client, names: Sequence[str], tell: Callable[[Any], None]) -> None:
-    async def one(name: str) -> None:
-        handle = await client.start_workflow(Round.run, name, id=name, task_queue=QUEUE)
-        tell(Started(name))
-        await handle.signal(Round.note)
-        tell(Signaled(name))
-        await handle.result()
-
-    await asyncio.gather(*(one(name) for name in names))
-
-
-def state_of(connection: sqlite3.Connection) -> str:
-    """A digest of everything that the journal says."""
-    found = hashlib.blake2b(digest_size=16)
-    names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
-    for (name,) in connection.execute(names).fetchall():
-        found.update(name.encode())
-        for row in connection.execute(f"SELECT * FROM {name}"):
-            found.update(repr(row).encode())
-    return found.hexdigest()
-
-
-def integrity_of(connection: sqlite3.Connection) -> str:
-    return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
 
 
 @dataclass
@@ -209,40 +123,6 @@ async def problem_of(
         await journal.close()
 
 
-async def recorded_steps(journal: SqliteJournal) -> set[str]:
-    found: set[str] = set()
-    for record in await journal.executions(limit=1000):
-        events = (await journal.history(record)).events
-        found |= {f"{record.run_id}:{e.body.id}" for e in events if isinstance(e.body, ActivityCompleted)}
-    return found
-
-
-async def problems_when_it_goes_on(
-    folder: Path, files: dict[str, bytes], started: set[str], signaled: set[str]
-) -> list[str]:
-    """An engine takes the journal on: everything promised ends as it should, and no recorded step runs again."""
-    put(folder, files)
-    effects: list[str] = []
-    found: list[str] = []
-    journal = await SqliteJournal.open(folder / "journal.db")
-    recorded = await recorded_steps(journal)
-    async with engine_on(journal, lambda effect: effects.append(effect.key)) as client:
-        for name in sorted(started):
-            handle = client.get_workflow_handle(name, result_type=list[int])
-            try:
-                if name not in signaled and (await handle.describe()).status.name == "RUNNING":
-                    await handle.signal(Round.note)
-                result = await asyncio.wait_for(handle.result(), 10)
-                if result != [10 * number for number in range(STEPS)]:
-                    found.append(f"{name} ended with {result}")
-            except Exception as error:  # noqa: BLE001 - the checker wants to know of any
-                found.append(f"{name}: {type(error).__name__}: {error}")
-    await journal.close()
-    found += [f"{key} ran again" for key in effects if key in recorded]
-    found += [f"{key} ran {count} times" for key, count in Counter(effects).items() if count > 1]
-    return found
-
-
 @dataclass
 class Findings:
     cuts: int = 0
@@ -264,12 +144,12 @@ async def cut_power(
         life.started, life.signaled = start.started, start.signaled
         places = sorted(_places(life, chance, min(CUTS_A_LIFE, cuts - found.cuts)))
         next_start = start
-        disk, done = Disk(life.before, lies=lies), 0
+        disk, done = Disk(life.before, chance, lies=lies), 0
         for place in places:
             for operation in life.operations[done:place]:
                 disk.apply(operation)
             done = place
-            files = disk.after_power_cut(chance)
+            files = disk.after_power_cut()
             where = f"seed {seed}, life {number}, cut at {place} of {len(life.operations)}"
             problem = await problem_of(folder, files, life.possible_states(place))
             found.cuts += 1
@@ -278,7 +158,8 @@ async def cut_power(
                 continue
             if found.cuts % GO_ON_EVERY == 0:
                 found.gone_on += 1
-                further = await problems_when_it_goes_on(folder, files, *life.promised(place))
+                put(folder, files)
+                further = await problems_when_it_goes_on(folder, *life.promised(place))
                 found.problems += [f"{where}: {each}" for each in further]
             if place > len(life.operations) // 3:
                 next_start = Life(files, [], "", *life.promised(place))
@@ -302,14 +183,6 @@ def _places(life: Life, chance: random.Random, count: int) -> Iterator[int]:
                 yield chance.randint(0, len(life.operations))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    made = scratch(tmp_path)
-    yield made
-    if made != tmp_path:
-        shutil.rmtree(made)
-
-
 @pytest.fixture(autouse=True)
 def _checkpoints_are_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that cuts hit them, too."""
@@ -326,6 +199,7 @@ async def test_after_a_power_cut_the_journal_holds_what_was_acknowledged_and_who
     assert found.problems == []
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("version", [number for number, _ in store.migrations()[:-1]])
 async def test_a_journal_of_any_older_version_is_brought_to_this_one_wherever_the_power_goes(
     folder: Path, version: int, monkeypatch: pytest.MonkeyPatch
@@ -350,14 +224,15 @@ async def test_a_journal_of_any_older_version_is_brought_to_this_one_wherever_th
         state = await journal._write(state_of)
         await journal.close()
     chance = random.Random(SEED)
-    disk = Disk(before)
+    disk = Disk(before, chance)
     for number, operation in enumerate(recorder.operations):
         disk.apply(operation)
         for _ in range(2):
-            problem = await problem_of(folder, disk.after_power_cut(chance), {state}, read_histories=False)
+            problem = await problem_of(folder, disk.after_power_cut(), {state}, read_histories=False)
             assert problem == "", f"OVERWINTER_SEED={SEED}, cut after operation {number}"
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "protection_off",
     [{"synchronous": "NORMAL"}, {"lies": True}, {"syncs_names": False}],

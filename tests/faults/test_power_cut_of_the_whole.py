@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ from tests.faults.crew import converter
 from tests.faults.crews import Checker, done_again, finish, note_recorded, scenario, seed
 from tests.faults.disk import Disk, Operation, SyncFile, SyncNames, Told
 from tests.faults.recorded_calls import operations_in, strace
-from tests.faults.recorded_files import put, scratch
+from tests.faults.recorded_files import put
 
 CUTS = int(os.environ.get("OVERWINTER_CUTS", "120"))
 GO_ON_EVERY = 60
@@ -40,14 +39,6 @@ NAMES = ("a", "b", "c")
 @pytest.fixture(autouse=True)
 def _needs_strace() -> None:
     require(shutil.which("strace") is not None, "strace")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    made = scratch(tmp_path)
-    yield made
-    if made != tmp_path:
-        shutil.rmtree(made)
 
 
 async def recorded(folder: Path, log: Path) -> list[Operation]:
@@ -103,7 +94,7 @@ async def problems_when_it_goes_on(folder: Path, checker: Checker) -> list[str]:
 async def cut_power(
     folder: Path, operations: list[Operation], cuts: int, chance: random.Random, *, lies: bool = False
 ) -> list[str]:
-    disk, done = Disk({}, lies=lies), 0
+    disk, done = Disk({}, chance, lies=lies), 0
     syncs = [n for n, o in enumerate(operations) if isinstance(o, SyncFile | SyncNames | Told)]
     places = sorted(
         chance.choice((chance.randint(0, len(operations)), chance.choice(syncs) + 1)) for _ in range(cuts)
@@ -116,7 +107,7 @@ async def cut_power(
             if isinstance(operation, Told):
                 checker.hear(operation.what)
         done = place
-        problems = await problems_in(folder, disk.after_power_cut(chance), checker)
+        problems = await problems_in(folder, disk.after_power_cut(), checker)
         if not problems and number % GO_ON_EVERY == 0 and checker.started:
             heard = Checker(set(checker.started), {k: set(v) for k, v in checker.signaled.items()})
             problems = await problems_when_it_goes_on(folder, heard)
@@ -138,6 +129,7 @@ async def test_what_a_process_has_said_is_true_after_a_power_cut_anywhere(
     assert problems == []
 
 
+@pytest.mark.timeout(60)
 async def test_this_harness_sees_the_loss_when_a_protection_is_off(folder: Path, tmp_path: Path) -> None:
     chance = random.Random(seed())
     operations = await recorded(folder, tmp_path / "calls")
