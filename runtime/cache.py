@@ -43,6 +43,8 @@ class Cache:
         self._counted = 0
         """The same, with no execution at more than half of the bound."""
         self._lives: OrderedDict[int, LiveExecution] = OrderedDict()
+        self.get: Callable[[int], LiveExecution | None] = self._lives.get
+        """The execution with this key, when it is in memory."""
         self._open: dict[str, LiveExecution] = {}
         self._loaded: OrderedDict[int, LiveExecution] = OrderedDict()
         """Those with code or a history; in both, those used last come last."""
@@ -54,10 +56,6 @@ class Cache:
 
     def __iter__(self) -> Iterator[LiveExecution]:
         return iter(list(self._lives.values()))
-
-    def get(self, key: int) -> LiveExecution | None:
-        """The execution with this key, when it is in memory."""
-        return self._lives.get(key)
 
     def open_run(self, workflow_id: str) -> LiveExecution | None:
         """The open run of this workflow id, when it is in memory."""
@@ -123,7 +121,7 @@ class Cache:
             else:
                 worker.loaded[key] = live
                 worker.loaded.move_to_end(key)
-                if _is_crowded(worker):
+                if len(worker.loaded) > worker.loaded_max:
                     self._crowded.add(worker)
 
     # -- leaving ------------------------------------------------------------------------------------

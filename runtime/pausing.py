@@ -58,6 +58,8 @@ class Pauses:
 
     def of(self, record: ExecutionRecord) -> Pause | None:
         """See `pause_of`."""
+        if record.paused is None and not self._pauses:
+            return None
         return pause_of(record, self._pauses)
 
     def holds_activity(self, record: ExecutionRecord, task_queue: str) -> bool:

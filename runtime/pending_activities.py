@@ -17,6 +17,7 @@ from .core import codec, retry
 from .core import commands as cmd
 from .core import events as ev
 from .core.payload import Failure, Payload
+from .core.state import PendingActivity
 from .live import Incoming, LiveExecution
 from .ports import AttemptRecord
 from .requests import EngineClosed, NoSuchExecution
@@ -38,7 +39,7 @@ class PendingActivities:
         for activity in list(live.state.activities.values()):
             if activity.command.id in ended:
                 continue
-            self.begin(live, activity.command, activity.scheduled_at_us)
+            self._go_on_with(live, activity)
             if activity.cancel_requested:
                 self.cancel(live, activity.command.id)
 
@@ -68,42 +69,63 @@ class PendingActivities:
                 self._dispatch(live, activity.command, activity.scheduled_at_us)
 
     def begin(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:
-        """Go on with an activity that was recorded, now or in an earlier life of this process."""
+        """Make the first attempt of an activity that was recorded just now."""
         if command.id in live.state.activities:
-            if command.schedule_to_close_s is not None or command.schedule_to_start_s is not None:
-                self._watch_deadlines(live, command, scheduled_at_us)
-            self._dispatch(live, command, scheduled_at_us)
+            self._watch_deadlines(live, command, scheduled_at_us)
+            if not self._engine.pauses.holds_activity(
+                live.record, command.task_queue
+            ):  # Else `go_on` makes it.
+                self._hand_to_worker(self._request(live, command, scheduled_at_us, None))
+
+    def _go_on_with(self, live: LiveExecution, activity: PendingActivity) -> None:
+        """Go on with one that was recorded earlier, perhaps in an earlier life of this process."""
+        self._watch_deadlines(live, activity.command, activity.scheduled_at_us)
+        self._dispatch(live, activity.command, activity.scheduled_at_us)
 
     def _dispatch(self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int) -> None:
         """Make the next attempt of an activity when it is due."""
         if command.id not in live.state.activities:
             return
         record = live.attempts.get(command.id)
-        request = AttemptRequest(
-            execution=live.record.key,
-            workflow=live.state.started,
-            command=command,
-            attempt=1 if record is None else record.failures + 1,
-            scheduled_at_us=scheduled_at_us,
-            attempt_scheduled_at_us=scheduled_at_us
-            if record is None
-            else max(record.next_at_us, scheduled_at_us),
-            heartbeat=()
-            if record is None or record.heartbeat is None
-            else codec.decode_payloads(record.heartbeat),
-            key_run_id=live.state.run_that_asked(command.id),
-            skipped_us=live.state.skipped_us,
-        )
+        request = self._request(live, command, scheduled_at_us, record)
         if record is not None and record.next_at_us > live.clock_us(self._engine.now_us()):
             self._alarm(live, record.next_at_us, lambda: self._submit_if_pending(request, live))
             self._engine.own_clocks.consider(live)
         else:
             self._submit(request)
 
+    def _request(
+        self,
+        live: LiveExecution,
+        command: cmd.ScheduleActivity,
+        scheduled_at_us: int,
+        before: AttemptRecord | None,
+    ) -> AttemptRequest:
+        """The next attempt, after those that `before` tells of."""
+        attempt, due_us = 1, scheduled_at_us
+        heartbeat: tuple[Payload, ...] = ()
+        if before is not None:
+            attempt = before.failures + 1
+            due_us = max(before.next_at_us, scheduled_at_us)
+            heartbeat = () if before.heartbeat is None else codec.decode_payloads(before.heartbeat)
+        return AttemptRequest(
+            execution=live.record.key,
+            workflow=live.state.started,
+            command=command,
+            attempt=attempt,
+            scheduled_at_us=scheduled_at_us,
+            attempt_scheduled_at_us=due_us,
+            heartbeat=heartbeat,
+            key_run_id=live.state.run_that_asked(command.id),
+            skipped_us=live.state.skipped_us,
+        )
+
     def _watch_deadlines(
         self, live: LiveExecution, command: cmd.ScheduleActivity, scheduled_at_us: int
     ) -> None:
         """Give up on an activity when the timeouts over all its attempts have passed."""
+        if command.schedule_to_close_s is None and command.schedule_to_start_s is None:
+            return
         deadlines = (
             (command.schedule_to_close_s, "SCHEDULE_TO_CLOSE"),
             (command.schedule_to_start_s, "SCHEDULE_TO_START"),
@@ -123,7 +145,7 @@ class PendingActivities:
     def look_again(self, live: LiveExecution) -> None:
         """The execution's clock has skipped: what waits for it waits no longer than it says now."""
         for activity in list(live.state.activities.values()):
-            self.begin(live, activity.command, activity.scheduled_at_us)
+            self._go_on_with(live, activity)
 
     def _submit_if_pending(self, request: AttemptRequest, of: LiveExecution | None = None) -> None:
         """Submit it, unless the activity has ended meanwhile or its execution was read again."""
@@ -145,6 +167,9 @@ class PendingActivities:
         live = self._engine.cache.get(request.execution)
         if live is not None and self._engine.pauses.holds_activity(live.record, request.command.task_queue):
             return  # `go_on` makes it.
+        self._hand_to_worker(request)
+
+    def _hand_to_worker(self, request: AttemptRequest) -> None:
         if not self._workers.submit(request):
             known = self._workers.queue(request.command.task_queue).known()
             self.attempt_ended(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .commands import CancelActivity, ScheduleActivity
 from .loop import WorkflowTask
@@ -163,7 +163,8 @@ class ActivityHandle(WorkflowTask[T]):
                     raise  # To wait again would return its result, and lose the cancellation.
                 pending.ask_cancel(self._instance)
                 self.uncancel()
-        return cast("T", pending.outcome())
+        result: T = pending.outcome()
+        return result
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Ask the activity to stop, as its cancellation type says."""

@@ -179,6 +179,8 @@ class Instance:
         self.running_handlers: dict[object, RunningHandler] = {}
         self.unfinished: list[RunningHandler] = []
         """Handlers that had not finished when the workflow closed, for its owner to warn of and to empty."""
+        self.dropped_signals: list[tuple[str, Exception]] = []
+        """Signals whose arguments do not fit their handler, with the reason, for its owner to log and to empty."""
         self.rejected: list[RejectedUpdate] = []
         """Updates that were refused in the last activation."""
         self.accepted_behind: dict[str, int] = {}
@@ -251,7 +253,7 @@ class Instance:
         self._commands = {}
         self.rejected = []
         messages = [body for body in inputs if isinstance(body, _MESSAGES)]
-        with self.loop.entered():
+        with self.loop:
             try:
                 self._hand_over(messages, inputs)
                 self._answer()
@@ -543,12 +545,6 @@ class Instance:
             )
         task.add_done_callback(lambda _task: self.running_handlers.pop(key, None))
 
-    @property
-    def dropped_signals(self) -> list[tuple[str, Exception]]:
-        """Signals whose arguments do not fit their handler, with the reason; the engine logs and empties it."""
-        dropped: list[tuple[str, Exception]] = self.extras.setdefault("dropped_signals", [])
-        return dropped
-
     async def call_signal(self, name: str, args: Sequence[Any]) -> None:
         """Call the handler of a signal."""
         handler = self.signal_handlers.get(name) or self.signal_handlers.get(None)
@@ -693,7 +689,7 @@ class Instance:
         self.read_only = True
         mark = self.loop.mark()
         try:
-            with self.loop.entered():
+            with self.loop:
                 if handler is None:
                     return self.values.encode([self._built_in(name)])[0]
                 args = self._asked_args(handler, name, payloads)
@@ -896,7 +892,7 @@ class Instance:
     # -- eviction ------------------------------------------------------------------------------------------
 
     def _unwind(self) -> None:
-        with self.loop.entered():
+        with self.loop:
             self.loop.close_tasks()
         self._tasks.clear()
         self._conditions.clear()

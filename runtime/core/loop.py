@@ -22,7 +22,7 @@ import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
 
 T = TypeVar("T")
 Ts = tuple[Any, ...]
@@ -138,6 +138,9 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         self._hash_count = 0
         self._tasks: list[weakref.ref[WorkflowTask[Any]]] = []
         self._tasks_max = 16
+        self._host: asyncio.AbstractEventLoop | None = None
+        self._host_task: asyncio.Task[Any] | None = None
+        self._asyncgen_hooks: tuple[Any, Any] = (None, None)
 
     def remember(self, task: WorkflowTask[Any]) -> None:
         """Count a task among this loop's own; a weak set would do the same at several times the cost."""
@@ -154,6 +157,26 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         """A number that follows the order of creation."""
         self._hash_count += 1
         return self._hash_base + self._hash_count
+
+    # -- being the running loop ----------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        """Within this block it is the running loop, inside a callback of another one."""
+        self._host = host = events._get_running_loop()
+        self._host_task = _swap_current_task(host, None) if _CURRENT_TASK_IS_PER_THREAD and host else None
+        self._asyncgen_hooks = sys.get_asyncgen_hooks()
+        # The host would close abandoned generators on its own loop, at a moment that the collector chooses.
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
+        events._set_running_loop(self)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        host, self._host = self._host, None
+        events._set_running_loop(host)
+        sys.set_asyncgen_hooks(*self._asyncgen_hooks)
+        if self._host_task is not None:
+            _swap_current_task(host, self._host_task)
+            self._host_task = None
 
     # -- driving ---------------------------------------------------------------------------------
 
@@ -200,10 +223,6 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
                 raise
             except BaseException:  # noqa: S112 - user code may swallow and go on; it has no effect any more
                 continue
-
-    def entered(self) -> _Entered:
-        """A context manager in which this loop is the running one, inside a callback of another."""
-        return _Entered(self)
 
     def create_task_first(
         self, coro: Coroutine[Any, Any, T], *, name: str, context: contextvars.Context
@@ -336,28 +355,6 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
     subprocess_exec = subprocess_shell = connect_read_pipe = connect_write_pipe = _refuse_network
     sock_recv = sock_sendall = sock_connect = sock_accept = _refuse_network
     add_reader = add_writer = add_signal_handler = _refuse_network
-
-
-class _Entered:
-    __slots__ = ("_asyncgen_hooks", "_host", "_host_task", "_loop")
-
-    def __init__(self, loop: WorkflowLoop) -> None:
-        self._loop = loop
-
-    def __enter__(self) -> WorkflowLoop:
-        self._host = host = events._get_running_loop()
-        self._host_task = _swap_current_task(host, None) if _CURRENT_TASK_IS_PER_THREAD and host else None
-        self._asyncgen_hooks = sys.get_asyncgen_hooks()
-        # The host would close abandoned generators on its own loop, at a moment that the collector chooses.
-        sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
-        events._set_running_loop(self._loop)
-        return self._loop
-
-    def __exit__(self, *_exc: object) -> None:
-        events._set_running_loop(self._host)
-        sys.set_asyncgen_hooks(*self._asyncgen_hooks)
-        if self._host_task is not None:
-            _swap_current_task(self._host, self._host_task)
 
 
 def _swap_current_task(loop: Any, task: Any) -> Any:

@@ -345,7 +345,7 @@ class ExecutionState:
 
     def run_that_asked(self, number: int) -> str:
         """The run in which a pending command was recorded: this one, or one that this was made of by a reset."""
-        return self.recorded_by.get(number) or self.started.run_id
+        return (self.recorded_by.get(number) if self.recorded_by else None) or self.started.run_id
 
     @property
     def chain_started_us(self) -> int:
@@ -439,11 +439,10 @@ class ExecutionState:
         body: Any = event.body
         self._require_open(body)
         pending = self.activities.get(body.id)
-        kind = cast("type[Body]", type(body))
-        after = None if pending is None else ACTIVITY[pending.state].get(kind)
+        after = None if pending is None else ACTIVITY[pending.state].get(type(event.body))
         if pending is None or after is None:
             state = CLOSED if pending is None else pending.state
-            refuse("activity", state, kind, f"activity {body.id}")
+            refuse("activity", state, type(event.body), f"activity {body.id}")
         if after == CLOSED:
             del self.activities[body.id]
         else:

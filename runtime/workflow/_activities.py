@@ -215,7 +215,8 @@ def _scheduled(
 
 def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[Any]:
     """Ask the core for an activity."""
-    _require_a_timeout(input.activity, input.start_to_close_timeout, input.schedule_to_close_timeout)
+    if input.start_to_close_timeout is None:
+        _require_a_timeout(input.activity, input.start_to_close_timeout, input.schedule_to_close_timeout)
     number = instance.next_id()
     name = str(instance.next_activity_number())
     activity_id = input.activity_id or name

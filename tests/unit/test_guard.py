@@ -41,7 +41,7 @@ def loop() -> WorkflowLoop:
 def test_what_would_not_repeat_is_refused_naming_the_line_and_works_outside(name: str) -> None:
     call = REFUSED[name]
     workflow_loop = loop()
-    with workflow_loop.entered(), pytest.raises(DeterminismViolation) as refused:
+    with workflow_loop, pytest.raises(DeterminismViolation) as refused:
         call()
     assert f"guarded_names.py:{call.__code__.co_firstlineno} " in str(refused.value)
     assert workflow_loop.violation is refused.value
@@ -51,7 +51,7 @@ def test_what_would_not_repeat_is_refused_naming_the_line_and_works_outside(name
 @pytest.mark.parametrize("name", ALLOWED)
 def test_what_repeats_is_allowed(name: str) -> None:
     workflow_loop = loop()
-    with workflow_loop.entered():
+    with workflow_loop:
         ALLOWED[name]()
     assert workflow_loop.violation is None
 
@@ -59,7 +59,7 @@ def test_what_repeats_is_allowed(name: str) -> None:
 def test_logging_printing_and_importing_are_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     workflow_loop = loop()
     sys.modules.pop("colorsys", None)
-    with workflow_loop.entered():
+    with workflow_loop:
         logging.getLogger("farm").error("a log line reads the clock")
         print("a line")
         __import__("colorsys")
@@ -69,7 +69,7 @@ def test_logging_printing_and_importing_are_allowed(capsys: pytest.CaptureFixtur
 
 def test_a_violation_that_the_code_swallows_is_kept() -> None:
     workflow_loop = loop()
-    with workflow_loop.entered():
+    with workflow_loop:
         try:
             random.random()
         except Exception:
@@ -80,7 +80,7 @@ def test_a_violation_that_the_code_swallows_is_kept() -> None:
 def test_nothing_is_refused_where_the_author_has_lifted_the_guard() -> None:
     workflow_loop = loop()
     workflow_loop.unrestricted += 1
-    with workflow_loop.entered():
+    with workflow_loop:
         for name in ("time.time", "open", "uuid4, by name"):
             REFUSED[name]()
     assert workflow_loop.violation is None
@@ -109,7 +109,7 @@ def _leaves_the_loop() -> dict[str, Callable[[], object]]:
 @pytest.mark.parametrize("name", _leaves_the_loop())
 def test_asyncio_functions_that_leave_the_loop_are_refused(name: str) -> None:
     workflow_loop = loop()
-    with workflow_loop.entered():
+    with workflow_loop:
         task = workflow_loop.create_task(_leaves_the_loop()[name]())  # type: ignore[arg-type]
         workflow_loop.drain()
     assert isinstance(task.exception(), DeterminismViolation)
@@ -128,7 +128,7 @@ def test_coroutines_given_to_as_completed_begin_in_the_order_given() -> None:
             return [await done for done in asyncio.as_completed([step(number) for number in range(20)])]
 
         workflow_loop = loop()
-        with workflow_loop.entered():
+        with workflow_loop:
             task = workflow_loop.create_task(run())
             workflow_loop.drain()
         assert task.result() == begun == list(range(20))

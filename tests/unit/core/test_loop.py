@@ -37,7 +37,7 @@ class Run:
     def __init__(self, coro: Any, salt: int = 0) -> None:
         self.timers = Timers()
         self.loop = WorkflowLoop(self.timers, None, salt)
-        with self.loop.entered():
+        with self.loop:
             self.task = self.loop.create_task(coro)
             self.loop.drain()
 
@@ -45,7 +45,7 @@ class Run:
         handle = min(self.timers.waiting, key=lambda found: self.timers.waiting[found])
         self.loop.now_s += self.timers.waiting.pop(handle)
         handle.timer_id = 0
-        with self.loop.entered():
+        with self.loop:
             self.loop.fire(handle)
             self.loop.drain()
 
@@ -204,7 +204,7 @@ async def test_unfinished_tasks_are_unwound_when_they_are_closed() -> None:
         await asyncio.gather(waits("a"), waits("b"))
 
     run = Run(all_of_them())
-    with run.loop.entered():
+    with run.loop:
         run.loop.close_tasks()
     assert said == ["a", "b"]
 
@@ -215,7 +215,7 @@ async def test_what_a_query_did_to_the_loop_is_undone() -> None:
 
     run = Run(waits())
     mark = run.loop.mark()
-    with run.loop.entered():
+    with run.loop:
         extra = run.loop.create_task(waits())
         run.loop.restore(mark)
         assert run.loop.has_ready() is False
