@@ -222,7 +222,7 @@ def check_sqlite(version: tuple[int, int, int]) -> Finding:
 
 
 def check_journal(journal: Path, control_socket: Path) -> Finding:
-    """The journal of a stopped gateway is whole (quick_check); that of a running one is left alone."""
+    """The journal of a stopped gateway is whole (integrity_check); that of a running one is left alone."""
     if _answers(control_socket):
         return Finding(
             "journal", "ok", f"a gateway is running on {journal}; stop it to have its pages checked"
@@ -233,7 +233,7 @@ def check_journal(journal: Path, control_socket: Path) -> Finding:
         with contextlib.closing(
             sqlite3.connect(f"{journal.resolve().as_uri()}?mode=ro", uri=True)
         ) as database:
-            answers = [str(row[0]) for row in database.execute("PRAGMA quick_check(5)")]
+            answers = [str(row[0]) for row in database.execute("PRAGMA integrity_check(5)")]
     except sqlite3.Error as error:
         answers = [str(error)]
     if answers == ["ok"]:

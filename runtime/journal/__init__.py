@@ -3,6 +3,7 @@
 from .errors import (
     AppendConflict,
     HistoryDamaged,
+    JournalDamaged,
     JournalError,
     JournalHeld,
     JournalTooNew,
@@ -15,6 +16,7 @@ from .sqlite import SqliteJournal
 __all__ = [
     "AppendConflict",
     "HistoryDamaged",
+    "JournalDamaged",
     "JournalError",
     "JournalHeld",
     "JournalTooNew",

@@ -25,6 +25,12 @@ class StorageFailed(JournalError):
     hint = "Check the disk; the gateway stops, and reads everything again when it is restarted"
 
 
+class JournalDamaged(StorageFailed):
+    """The file is no longer what was written, in a place that is not of one execution alone. Stop this process."""
+
+    hint = "Check the disk, and restore the journal from a backup"
+
+
 class AppendConflict(JournalError):
     """An event's place was taken: another process has written to this journal. Stop this process."""
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from .errors import JournalHeld
+from .errors import JournalHeld, JournalUnusable
+
+_MADE = "a journal was made here"
+_BYTES_MIN = 512
+"""SQLite takes anything shorter for a new database."""
 
 
 class JournalLock:
-    """Held from `acquire` to `release`, or to the end of this process. The file names the holder."""
+    """Held from `acquire` to `release`, or to the end of this process. The file names the holder.
+
+    It also remembers that there was a journal, so that a journal that is gone is not taken for one that is still to be made.
+    """
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
@@ -22,26 +30,51 @@ class JournalLock:
 
         Raises:
             JournalHeld: another process has it; the message gives its pid and command.
+            JournalUnusable: this process may not write here, or the journal that was here is gone.
         """
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise JournalUnusable(
+                f"{self._path} cannot be written: {error.strerror}. The journal's folder must be there, on a volume that is "
+                "not read-only, and belong to the user whom the gateway runs as"
+            ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = (
-                os.pread(file, 200, 0).decode("utf-8", "replace").strip()
-                or "a process that did not leave its name"
-            )
+            holder = _text(file).partition("\n")[0] or "a process that did not leave its name"
             os.close(file)
             raise JournalHeld(str(self._journal), holder) from None
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"pid {os.getpid()} ({_command()})\n".encode(), 0)
         self._file = file
+        was_made = _MADE in _text(file)
+        if was_made and (not self._journal.exists() or self._journal.stat().st_size < _BYTES_MIN):
+            self.release()
+            raise JournalUnusable(
+                f"there was a journal at {self._journal}, and it is gone or empty: restore it from a backup; to begin without "
+                f"it, and without all that was in it, remove {self._path}"
+            )
+        self._write(made=was_made)
+
+    def journal_made(self) -> None:
+        """There is a journal from now on."""
+        self._write(made=True)
+
+    def _write(self, *, made: bool) -> None:
+        assert self._file is not None
+        text = f"pid {os.getpid()} ({_command()})\n" + (f"{_MADE}\n" if made else "")
+        with suppress(OSError):  # On a full volume; whoever asks then does not learn who holds it.
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, text.encode(), 0)
 
     def release(self) -> None:
         """Give the lock back; the file stays, since removing it would let two processes lock two files."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _text(file: int) -> str:
+    return os.pread(file, 400, 0).decode("utf-8", "replace").strip()
 
 
 def _command() -> str:

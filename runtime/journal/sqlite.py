@@ -30,7 +30,7 @@ from ..ports import (
     PauseKey,
 )
 from . import store
-from .errors import AppendConflict, JournalError, JournalUnusable, StorageFailed, StorageFull
+from .errors import AppendConflict, JournalDamaged, JournalError, JournalUnusable, StorageFailed, StorageFull
 from .lock import JournalLock
 from .log_watch import LogWatch
 
@@ -53,7 +53,9 @@ _PRAGMAS = {
 
 # SQLite's results that mean "no room": quotas and size limits answer a write with an I/O error.
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
-_FAILED = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises; the second where a name or an error message of its own is no text any more."""
 
 
 class _Connection(aiosqlite.Connection):
@@ -96,14 +98,21 @@ class SqliteJournal:
         Raises:
             JournalHeld: another process has it; the message names that process.
             JournalTooNew: it was written by a newer version.
-            JournalUnusable: the file is no journal, or the file system cannot keep WAL and FULL.
+            JournalUnusable: the file is no journal, or is gone although there was one, or may not be written, or the file
+                system cannot keep WAL and FULL.
+            StorageFailed: the device fails, or the file is damaged (`JournalDamaged`).
+            StorageFull: there is no room for it.
         """
         lock = JournalLock(path)
         lock.acquire()
+        writer: _Connection | None = None
         try:
             writer = await _connect(path, partial(_prepare, path=path))
             reader = await _connect(path, _prepare_reader)
+            lock.journal_made()
         except BaseException:
+            if writer is not None:
+                await writer.close()
             lock.release()
             raise
         return cls(path, lock, writer, reader, parked_max)
@@ -119,7 +128,11 @@ class SqliteJournal:
             raise JournalUnusable(
                 f"there is no journal at {path}: give the settings or state directory of a gateway"
             )
-        return cls(path, None, None, await _connect(path, _prepare_reader), 0)
+        log = path.with_name(path.name + "-wal")
+        # Beside a journal on a volume that is read-only SQLite cannot make the files it reads one with, and needs none.
+        unchanging = not log.exists() and not os.access(path.parent, os.W_OK)
+        reader = await _connect(path, _prepare_reader, _open_unchanging if unchanging else None)
+        return cls(path, None, None, reader, 0)
 
     # -- writing -------------------------------------------------------------------------------------
 
@@ -143,7 +156,7 @@ class SqliteJournal:
         assert self._writer is not None, "a journal that was opened for reading was asked to write"
         try:
             return await self._writer.run(function)
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise translated(exc) from exc
 
     # -- reading -------------------------------------------------------------------------------------
@@ -151,7 +164,7 @@ class SqliteJournal:
     async def _read(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         try:
             return await self._reader.run(partial(_call, function, args, kwargs))
-        except sqlite3.Error as exc:
+        except _ERRORS as exc:
             raise translated(exc) from exc
 
     async def history(self, execution: ExecutionRecord) -> History:
@@ -291,12 +304,16 @@ class SqliteJournal:
             self._lock.release()
 
 
-async def _connect(path: Path, prepare: Callable[[sqlite3.Connection], None]) -> _Connection:
-    connection = _Connection(partial(_open, path))
+async def _connect(
+    path: Path,
+    prepare: Callable[[sqlite3.Connection], None],
+    opens: Callable[[Path], sqlite3.Connection] | None = None,
+) -> _Connection:
+    connection = _Connection(partial(opens or _open, path))
     await connection
     try:
         await connection.run(prepare)
-    except sqlite3.Error as exc:
+    except _ERRORS as exc:
         await connection.close()
         raise translated(exc) from exc
     except BaseException:
@@ -307,6 +324,11 @@ async def _connect(path: Path, prepare: Callable[[sqlite3.Connection], None]) ->
 
 def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
+def _open_unchanging(path: Path) -> sqlite3.Connection:
+    name = f"{path.resolve().as_uri()}?immutable=1"
+    return sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
 
 
 def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:
@@ -369,8 +391,10 @@ def _call(
     return function(connection, *args, **kwargs)
 
 
-def translated(error: sqlite3.Error) -> JournalError:
+def translated(error: sqlite3.Error | UnicodeDecodeError) -> JournalError:
     """Our error for one of SQLite's, by the decision that the caller can take."""
+    if isinstance(error, UnicodeDecodeError):
+        return JournalDamaged(f"the journal holds a text that is none ({error.object!r})")
     code = getattr(error, "sqlite_errorcode", 0)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     primary = code & 0xFF
@@ -378,7 +402,14 @@ def translated(error: sqlite3.Error) -> JournalError:
         return StorageFull(f"the journal could not be written, its volume or quota is full ({name})")
     if primary == sqlite3.SQLITE_CONSTRAINT:
         return AppendConflict(f"an event's place in the journal was taken ({name}: {error})")
-    if primary in _FAILED:
+    if primary in _DAMAGED:
+        return JournalDamaged(f"the journal is damaged ({name}: {error})")
+    if primary == sqlite3.SQLITE_READONLY:
+        return StorageFailed(
+            f"the journal may not be written ({name}): its files must belong to the user whom the gateway runs as, on a volume "
+            "that is not read-only"
+        )
+    if primary == sqlite3.SQLITE_IOERR:
         return StorageFailed(f"the journal's storage failed ({name}: {error})")
     return JournalUnusable(f"the journal cannot be used ({name}: {error})")
 

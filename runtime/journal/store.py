@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import struct
 from collections.abc import Container, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -546,11 +547,16 @@ def verified(execution: ExecutionRecord, rows: Iterable[Sequence[Any]]) -> Histo
     events: list[Event] = []
     size = 0
     for sequence, activation, at_us, kind, data, stored in rows:
-        checksum = codec.chain_next(state.checksum, sequence, activation, at_us, kind, data)
+        try:
+            checksum = codec.chain_next(state.checksum, sequence, activation, at_us, kind, data)
+        except (struct.error, TypeError) as exc:
+            raise HistoryDamaged(
+                f"event {sequence} of {execution.workflow_id} (run {execution.run_id}) has columns of other types: {exc}"
+            ) from exc
         if checksum != stored:
             raise HistoryDamaged(
-                f"event {sequence} of {execution.workflow_id} (run {execution.run_id}) has checksum {stored:08x}, "
-                f"its bytes give {checksum:08x}"
+                f"event {sequence} of {execution.workflow_id} (run {execution.run_id}) has checksum {stored!r}, "
+                f"its bytes give {checksum!r}"
             )
         try:
             event = Event(sequence, activation, at_us, codec.decode_body(kind, data))
