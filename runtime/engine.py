@@ -865,7 +865,10 @@ class Engine:
 
     def finisher(self, live: LiveExecution, at_us: int) -> Callable[[Command], Command]:
         """What an execution's commands go through last: one that ends its run names the run that follows."""
-        return lambda command: with_next_run(command, live.first_event(), at_us, self.entropy.run_id)
+        return lambda command: self._with_next_run(live, at_us, command)
+
+    def _with_next_run(self, live: LiveExecution, at_us: int, ending: Any) -> Any:
+        return with_next_run(ending, live.first_event(), at_us, self.entropy.run_id, live.chain_due_us)
 
     def activated(
         self,
@@ -1102,7 +1105,7 @@ class Engine:
         others = [item.body for item in incoming if item is not end and not _ends(item.body)]
         if others:
             live.accept(self.batch, at_us, others)
-        body = with_next_run(end.body, live.first_event(), at_us, self.entropy.run_id)
+        body = self._with_next_run(live, at_us, end.body)
         live.append(self.batch, 0, at_us, [body])
         live.drop_instance()
         assert live.state.closing is not None

@@ -18,20 +18,29 @@ from .schedules.spec import CronSchedule
 Ending = cmd.CompleteWorkflow | cmd.FailWorkflow | cmd.ContinueAsNew | ev.WorkflowTimedOut
 
 
-def with_next_run(ending: Any, start: ev.WorkflowStarted, now_us: int, new_run_id: Callable[[], str]) -> Any:
-    """The end of a run, naming the run that follows it when one does; any other command as it is."""
+def with_next_run(
+    ending: Any,
+    start: ev.WorkflowStarted,
+    now_us: int,
+    new_run_id: Callable[[], str],
+    chain_due_us: Callable[[int], int | None],
+) -> Any:
+    """The end of a run, naming the run that follows it when one does; any other command as it is.
+
+    `chain_due_us` says when the execution timeout ends, for what begins now.
+    """
     match ending:
         case cmd.ContinueAsNew():
             return replace(ending, new_run_id=new_run_id())
         case cmd.CompleteWorkflow() if _is_due_again(start.cron, now_us):
             return replace(ending, new_run_id=new_run_id())
         case cmd.FailWorkflow():
-            wait = _retry_wait_s(start, ending.failure, now_us)
+            wait = _retry_wait_s(start, ending.failure, now_us, chain_due_us(now_us))
             follows = not isinstance(wait, str) or _is_due_again(start.cron, now_us)
             state = wait if isinstance(wait, str) else "IN_PROGRESS"
             return replace(ending, new_run_id=new_run_id() if follows else "", retry_state=state)
         case ev.WorkflowTimedOut() if ending.timeout == "run":
-            wait = _retry_wait_s(start, _TIMED_OUT, now_us)
+            wait = _retry_wait_s(start, _TIMED_OUT, now_us, chain_due_us(now_us))
             follows = not isinstance(wait, str) or _is_due_again(start.cron, now_us)
             return replace(ending, new_run_id=new_run_id()) if follows else ending
         case _:
@@ -43,19 +52,27 @@ _TIMED_OUT = Failure(
 )
 
 
-def _retry_wait_s(start: ev.WorkflowStarted, failure: Failure, now_us: int) -> float | str:
+def _retry_wait_s(
+    start: ev.WorkflowStarted, failure: Failure, now_us: int, chain_due_us: int | None
+) -> float | str:
     """Seconds until the next attempt, or the retry state that says why there is none."""
     if start.retry is None:
         return "RETRY_POLICY_NOT_SET"
-    close_at_us = None
-    if start.execution_timeout_s is not None and start.chain_started_us:
-        close_at_us = start.chain_started_us + retry.delay_us(start.execution_timeout_s)
     decision = retry.after_failure(
-        start.retry, failure, attempt=start.attempt, now_us=now_us, close_at_us=close_at_us
+        start.retry, failure, attempt=start.attempt, now_us=now_us, close_at_us=chain_due_us
     )
     if isinstance(decision, retry.NoRetry):
         return decision.state
     return (decision.at_us - now_us) / 1_000_000
+
+
+def retry_state_of_timeout(start: ev.WorkflowStarted, timed_out: ev.WorkflowTimedOut) -> str:
+    """Why no attempt follows a run that took too long."""
+    if timed_out.timeout == "execution":
+        return "TIMEOUT"
+    if start.retry is None:
+        return "RETRY_POLICY_NOT_SET"
+    return "MAXIMUM_ATTEMPTS_REACHED" if 0 < start.retry.attempts_max <= start.attempt else "TIMEOUT"
 
 
 def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: int) -> StartRequest:
@@ -102,7 +119,7 @@ def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: i
             )
         case cmd.FailWorkflow() | ev.WorkflowTimedOut():
             failure = ending.failure if isinstance(ending, cmd.FailWorkflow) else _TIMED_OUT
-            wait = _retry_wait_s(start, failure, now_us)
+            wait = _retry_wait_s(start, failure, now_us, state.chain_due_us)
             if isinstance(wait, str):
                 delay_s = cron_wait_s(start.cron, now_us, first_us)
                 return replace(common, first_delay_s=delay_s, last_failure=failure)

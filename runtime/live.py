@@ -23,7 +23,7 @@ from .core.events import (
 )
 from .core.instance import ActivationFailed, Instance, RejectedUpdate
 from .core.replay import HistoryDiverged
-from .core.state import ExecutionState
+from .core.state import ExecutionState, chain_due_us
 from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History, Receipt
 
 if TYPE_CHECKING:
@@ -230,6 +230,10 @@ class LiveExecution:
         """What the code is handed in the place of what is recorded."""
         found = self.opened.get(id(body))
         return body if found is None else cast("H", found[1])
+
+    def chain_due_us(self, at_us: int) -> int | None:
+        """When the execution timeout ends; that of an execution which begins now counts from now."""
+        return self.state.chain_due_us if self.state.start else chain_due_us(self.first_event(), at_us)
 
     def asked(self, number: int) -> Command | None:
         """The command by which this activity or child was asked for, while its end was not handed over."""

@@ -17,7 +17,7 @@ from .core.children import already_started
 from .core.events import Closing, WorkflowStarted
 from .core.payload import Failure
 from .core.state import PendingChild
-from .follow_ups import cron_wait_s
+from .follow_ups import cron_wait_s, retry_state_of_timeout
 from .live import Incoming, LiveExecution
 from .outcomes import ENDED_CHILD, not_found
 from .requests import (
@@ -212,7 +212,8 @@ class Relations:
             case _:
                 failure, state = closing_failure(closing)
                 failure = _PLAIN.get(type(closing), failure)
-                state = _state_for_parent(start, closing, state)
+                if isinstance(closing, ev.WorkflowTimedOut):
+                    state = retry_state_of_timeout(start, closing)
                 body = ev.ChildClosed(start.parent_command_id, first_run, failure=failure, retry_state=state)
         self._engine.tell_run(start.parent_workflow_id, parent_run_id, Incoming(body))
 
@@ -305,11 +306,6 @@ _PLAIN: dict[type[Closing], Failure] = {
     ev.WorkflowTerminated: ENDED_CHILD["terminated"],
     ev.WorkflowTimedOut: ENDED_CHILD["timeout"],
 }
-
-
-def _state_for_parent(start: WorkflowStarted, closing: Closing, state: str) -> str:
-    timed_out = isinstance(closing, ev.WorkflowTimedOut)
-    return "RETRY_POLICY_NOT_SET" if timed_out and start.retry is None else state
 
 
 def _seen(done: asyncio.Future[None]) -> None:

@@ -151,6 +151,8 @@ class Updates:
         answer: asyncio.Future[UpdateTicket] = asyncio.get_running_loop().create_future()
 
         def look(live: LiveExecution | None) -> None:
+            if answer.done():
+                return  # Whoever asked has gone while the execution was read.
             fits = live is not None and (run_id is None or live.record.run_id == run_id)
             if live is not None and fits and self._has(live, update_id):
                 answer.set_result(self.send_to(live, UpdateAccepted(update_id, "", ())))

@@ -143,6 +143,9 @@ class Condition:
 class Instance:
     """The code of one execution, driven by activations."""
 
+    _has_news = False
+    """Whether something in this activation is recorded, so that what it changes is changed in replay too."""
+
     def __init__(
         self,
         definition: WorkflowDefinition,
@@ -253,6 +256,9 @@ class Instance:
         self._commands = {}
         self.rejected = []
         messages = [body for body in inputs if isinstance(body, _MESSAGES)]
+        self._has_news = len(messages) < len(inputs) or any(
+            isinstance(message, events.Signaled) for message in messages
+        )
         with self.loop:
             try:
                 self._hand_over(messages, inputs)
@@ -309,12 +315,12 @@ class Instance:
 
     def _drain(self) -> None:
         loop = self.loop
-        loop.drain()
-        while self._conditions and self._bug is None:
-            self._try_conditions()
-            if not loop.has_ready():
-                return
+        while loop.has_ready():
             loop.drain()
+            # What only refused updates are is in no history: nothing may wake by it.
+            if self._bug is not None or not (self._conditions and self._has_news):
+                return
+            self._try_conditions()
 
     def _try_conditions(self) -> None:
         waiting: list[Condition] = []
@@ -566,6 +572,7 @@ class Instance:
         except Exception as error:
             self._reject(update, error)
             return
+        self._has_news = True
         if self._commands:
             self._given_before[update.update_id] = list(self._commands)
         self.running_handlers[update.update_id] = RunningHandler(

@@ -111,6 +111,14 @@ class KnownUpdate:
     completed: CompleteUpdate | None = None
 
 
+def chain_due_us(start: WorkflowStarted, at_us: int) -> int | None:
+    """When the execution timeout of a run that began at `at_us` ends; it counts over all runs of the chain."""
+    if start.execution_timeout_s is None:
+        return None
+    first_us = start.chain_started_us or at_us + delay_us(start.first_delay_s)
+    return first_us + delay_us(start.execution_timeout_s)
+
+
 class ExecutionState:
     """What one history adds up to."""
 
@@ -121,6 +129,7 @@ class ExecutionState:
         "at_us",
         "cancel_reason",
         "cancel_requested",
+        "chain_due_us",
         "checksum",
         "children",
         "clock",
@@ -173,6 +182,8 @@ class ExecutionState:
         """The event that paused it; None when it is not paused by itself."""
         self.cancel_requested = False
         self.closing: Closing | None = None
+        self.chain_due_us: int | None = None
+        """When the execution timeout ends, which counts over all runs of the chain."""
         self.deadline_us: int | None = None
         """When the run has taken as long as its timeouts allow."""
         self.skipped_us = 0
@@ -314,15 +325,9 @@ class ExecutionState:
         first_us = at_us + delay_us(start.first_delay_s)
         if start.first_delay_s:
             self.first_due_us = first_us
-        self._count_execution_from(start.chain_started_us or first_us)
+        self.chain_due_us = self.deadline_us = chain_due_us(start, at_us)
         if self.admitted:
             self._count_run_from(first_us)
-
-    def _count_execution_from(self, first_us: int) -> None:
-        """The execution timeout counts from here."""
-        limit_s = self.started.execution_timeout_s
-        if limit_s is not None:
-            self.deadline_us = first_us + delay_us(limit_s)
 
     def _count_run_from(self, first_us: int) -> None:
         """The run timeout counts from here; what waits for its key is not running."""
@@ -334,8 +339,9 @@ class ExecutionState:
     def _reset(self, event: Event, body: WorkflowReset) -> None:
         self.resets.append(event)
         self.first_due_us = None
-        self.deadline_us = None
-        self._count_execution_from(event.at_us)
+        limit_s = self.started.execution_timeout_s
+        self.chain_due_us = None if limit_s is None else event.at_us + delay_us(limit_s)
+        self.deadline_us = self.chain_due_us
         if self.admitted:
             self._count_run_from(event.at_us)
         for pending in self.activities.values():

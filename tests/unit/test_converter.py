@@ -704,10 +704,15 @@ def test_every_kind_of_failure_comes_back_as_its_class_with_its_attributes() -> 
     assert child.retry_state is RetryState.TIMEOUT
 
 
-def test_asyncio_cancellation_is_a_canceled_failure() -> None:
-    assert type(again(asyncio.CancelledError())) is CancelledError
+def test_asyncio_cancellation_is_a_canceled_failure_and_as_a_cause_an_error_like_any_other() -> None:
+    cancelled = again(asyncio.CancelledError())
+    assert (type(cancelled), str(cancelled)) == (CancelledError, "Cancelled")
     assert failure_of(asyncio.CancelledError("stop")).message == "stop"
-    assert failure_of(asyncio.CancelledError()).message == "Cancelled"
+    outer = ApplicationError("outer")
+    outer.__cause__ = asyncio.CancelledError("stop")
+    cause = again(outer).__cause__
+    assert isinstance(cause, ApplicationError)
+    assert (cause.message, cause.type) == ("stop", "CancelledError")
 
 
 def test_a_failure_error_without_a_kind_of_its_own_is_a_plain_one() -> None:

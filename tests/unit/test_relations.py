@@ -291,6 +291,19 @@ async def test_an_accepted_update_completes_after_a_restart_and_is_not_run_again
         assert (names.count("UpdateAccepted"), names.count("UpdateCompleted")) == (1, 1)
 
 
+async def test_whoever_asks_for_an_update_may_go_while_its_execution_is_read(durable: SqliteGateway) -> None:
+    async with durable.on(ALL) as client:
+        handle = await client.start_workflow(Child.run, "valve", id="w", task_queue=QUEUE)
+        await handle.start_update(Child.ask, "flow", id="u", wait_for_stage=WorkflowUpdateStage.ACCEPTED)
+    async with durable.on([Local]) as client:
+        asked = asyncio.ensure_future(client.engine.updates.find("w", None, "u"))
+        await asyncio.sleep(0)
+        asked.cancel()
+        assert (await client.engine.updates.find("w", None, "u")).update_id == "u"
+        await client.get_workflow_handle("w").describe()
+        assert not client.engine.failed.is_set()
+
+
 async def test_a_rejected_update_leaves_no_trace(gateway: Gateway) -> None:
     async with gateway.on(ALL) as client:
         handle = await client.start_workflow(Child.run, "valve", id="w", task_queue=QUEUE)
