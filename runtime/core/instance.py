@@ -22,7 +22,6 @@ import asyncio
 import contextvars
 import traceback
 import zlib
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -209,7 +208,7 @@ class Instance:
         self._timers: dict[int, TimerHandle] = {}
         self._conditions: list[Condition] = []
         self._answers: list[Callable[[], None]] = []
-        self._buffered: deque[events.Signaled] = deque()
+        self._buffered: list[events.Signaled] = []
         self._context = contextvars.Context()
         self._object: Any = None
         self._args: list[Any] | None = None
@@ -661,7 +660,7 @@ class Instance:
             self.signal_handlers.pop(name, None)
             return
         self.signal_handlers[name] = handler
-        waiting, self._buffered = self._buffered, deque()
+        waiting, self._buffered = self._buffered, []
         for signal in waiting:
             if name is None or signal.name == name:
                 self._apply_signal(signal)

@@ -221,8 +221,9 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
                 coro.close()
             except KeyboardInterrupt:
                 raise
-            except BaseException:  # noqa: S112 - user code may swallow and go on; it has no effect any more
-                continue
+            except BaseException:  # noqa: S110 - user code may swallow and go on; it has no effect any more
+                pass
+            _cut_apart(task)
 
     def create_task_first(
         self, coro: Coroutine[Any, Any, T], *, name: str, context: contextvars.Context
@@ -355,6 +356,19 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
     subprocess_exec = subprocess_shell = connect_read_pipe = connect_write_pipe = _refuse_network
     sock_recv = sock_sendall = sock_connect = sock_accept = _refuse_network
     add_reader = add_writer = add_signal_handler = _refuse_network
+
+
+def _cut_apart(task: WorkflowTask[Any]) -> None:
+    """Nothing keeps a task whose code is closed but whoever refers to it.
+
+    It and what it waited for refer to each other, as do a task and what gathers it: only a collection would free them.
+    """
+    waiter = cast("Any", task)._fut_waiter
+    for callback, _context in getattr(waiter, "_callbacks", None) or ():
+        if getattr(callback, "__self__", None) is task:
+            waiter.remove_done_callback(callback)
+    for callback, _context in cast("Any", task)._callbacks or ():
+        task.remove_done_callback(callback)
 
 
 def _swap_current_task(loop: Any, task: Any) -> Any:

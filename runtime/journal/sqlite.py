@@ -43,7 +43,7 @@ _PRAGMAS = {
     "synchronous": "FULL",
     "wal_autocheckpoint": "2000",
     "journal_size_limit": str(64 * 1024 * 1024),
-    "cache_size": "-8000",
+    "cache_size": "-4000",
     "temp_store": "MEMORY",
     "mmap_size": "0",
     "secure_delete": "OFF",
@@ -350,7 +350,7 @@ def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:
 def _prepare_reader(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA busy_timeout = 5000")
-    connection.execute("PRAGMA cache_size = -4000")
+    connection.execute("PRAGMA cache_size = -2000")
 
 
 def _sync_directory(path: Path) -> None:

@@ -35,6 +35,13 @@ async def when_told(text: str) -> str:
 
 
 @workflow.defn
+class Sleeps:
+    @workflow.run
+    async def run(self) -> None:
+        await asyncio.gather(asyncio.sleep(3600), asyncio.sleep(7200))
+
+
+@workflow.defn
 class Keeps:
     """Keeps what it is sent, and counts how often its code was begun."""
 
@@ -68,7 +75,7 @@ class Asks:
         return f"{first} {workflow.uuid4()}"
 
 
-ALL: list[type] = [Keeps, Asks]
+ALL: list[type] = [Keeps, Asks, Sleeps]
 
 
 @pytest.fixture(autouse=True)
@@ -164,6 +171,25 @@ async def test_what_code_held_is_freed_when_it_leaves_and_not_when_the_collector
             gc.enable()
         await handle.signal(Keeps.end)
         assert client.engine.failure is None
+
+
+async def test_what_waited_for_a_timer_leaves_nothing_behind_for_the_collector(gateway: Gateway) -> None:
+    async with (
+        engine_on(gateway.journal, gateway.clock) as client,
+        Worker(client, task_queue=QUEUE, workflows=ALL),
+    ):
+        await client.start_workflow(Sleeps.run, id="w", task_queue=QUEUE)
+        live = client.engine.cache.open_run("w")
+        assert live is not None
+        assert live.instance is not None
+        parts = [weakref.ref(live.instance), weakref.ref(live.instance.loop)]
+        await asyncio.sleep(0)  # Nobody is in the middle of a call.
+        gc.disable()
+        try:
+            live.drop_instance()
+            assert [part() for part in parts] == [None, None]
+        finally:
+            gc.enable()
 
 
 async def test_a_worker_keeps_no_more_code_than_it_asks_for_and_others_keep_theirs(gateway: Gateway) -> None:
