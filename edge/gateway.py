@@ -33,6 +33,7 @@ from overwinter.runtime.ports import Batch
 from overwinter.runtime.remote import RemoteService, SocketUnusable
 from overwinter.runtime.remote import serve as serve_clients
 from overwinter.runtime.values import ConvertedValues
+from overwinter.runtime.wear import wear
 from overwinter.runtime.worker import Worker
 
 from . import catalog, control
@@ -69,6 +70,7 @@ class Gateway:
         self.settings = settings
         self.engine = engine
         self.broker = broker
+        self._began_s = time.monotonic()
         self.began_us = engine.now_us()
         self.page_address: str | None = None
         self._service: RemoteService | None = None
@@ -134,6 +136,7 @@ class Gateway:
             "clock_speed": self.settings.clock.speed,
             "page": self.page_address,
             "journal": views.journal(engine.journal),
+            "disk": self._disk(),
             "mqtt": {
                 "connected": session is not None and session.connected,
                 "subscribed": session is not None and session.subscribed,
@@ -160,6 +163,15 @@ class Gateway:
                 "activities_running": engine.activities_running(),
             },
         }
+
+    def _disk(self) -> Json:
+        journal = self.engine.journal
+        if not isinstance(journal, SqliteJournal):
+            return {}
+        elapsed_s = time.monotonic() - self._began_s
+        endurance = self.settings.journal.flash_endurance * 1e12
+        lazy = self.engine.flushing.lazy_commits
+        return views.disk(journal, wear(journal.work(), elapsed_s, endurance)) | {"lazy_commits": lazy}
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Connect to the world, until `stop` is set or the engine fails."""

@@ -103,6 +103,7 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
     if journal:
         size = f"{byte_size(journal.get('bytes'))}, WAL {byte_size(journal.get('wal_bytes'))}"
         yield "journal", f"{journal.get('path')} ({size})"
+    yield from _disk_rows(_part(answer, "disk"))
     mqtt = _part(answer, "mqtt")
     if mqtt:
         place = f"{mqtt.get('broker')}{' (embedded)' if mqtt.get('embedded') else ''}"
@@ -118,6 +119,26 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
     if _part(answer, "outbox"):
         yield "outbox", _numbers(_part(answer, "outbox"), "waiting", "sent")
     yield from _engine_rows(answer)
+
+
+def _disk_rows(disk: Json) -> Iterator[tuple[str, str]]:
+    if not disk:
+        return
+    yield (
+        "disk",
+        f"{byte_size(disk.get('free_bytes'))} free; " + _numbers(disk, "commits", "syncs", "checkpoints"),
+    )
+    if disk.get("bytes_per_day") is not None:
+        days = disk.get("flash_life_days")
+        life = "" if days is None else f", new flash would bear that for {_years(days)}"
+        yield (
+            "",
+            f"{byte_size(disk['bytes_written'])} written, {byte_size(disk['bytes_per_day'])} a day{life}",
+        )
+
+
+def _years(days: float) -> str:
+    return f"{days / 365:.1f} years" if days < 36500 else "more than 100 years"
 
 
 def _engine_rows(answer: Json) -> Iterator[tuple[str, str]]:

@@ -68,6 +68,11 @@ class JournalSettings:
     """The journal."""
 
     parked_max: int = setting(1000, whole(10, 100_000), "messages that the quarantine keeps; the oldest go")
+    flash_endurance: float = setting(
+        5.0,
+        number(0.001, 1_000_000.0),
+        "how many TB the flash bears to have written, for the estimate of its life; the default is a small consumer card's",
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

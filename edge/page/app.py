@@ -23,9 +23,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from .. import figures
 from ..control import check_arguments, describe_error
 from ..ports import BadRequest, GatewayOperations, Json, OperationRefused, UnknownExecution
-from .guard import Guard, is_loopback
+from .guard import METRICS, Guard, is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,12 @@ class Page:
     async def status(self, request: Request) -> Response:
         return await self._answer("status", {})
 
+    async def metrics(self, request: Request) -> Response:
+        """The numbers of the status, for Prometheus."""
+        del request
+        text = figures.page(await self._operations.status())
+        return Response(text, media_type=figures.CONTENT_TYPE, headers={"cache-control": "no-store"})
+
     async def quarantine(self, request: Request) -> Response:
         return await self._answer("quarantine", {"limit": _number(request, "limit", 100)})
 
@@ -197,6 +204,7 @@ def create_app(operations: GatewayOperations, token: str | None = None) -> Starl
         ),
         Route(one, page.show),
         Route("/api/status", page.status),
+        Route(METRICS, page.metrics),
         Route("/api/quarantine", page.quarantine),
         Route("/api/events", page.events),
         Mount("/", StaticFiles(directory=STATIC, html=True)),

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_HEADER: Final = "x-overwinter-request"
 TOKEN_HEADER: Final = "x-overwinter-token"
+METRICS: Final = "/metrics"
 BODY_BYTES_MAX: Final = 1 << 20
 
 SECURITY_HEADERS: Final = {
@@ -78,8 +79,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != headers.get("host"):
             return _refuse(403, "ForeignSite", f"the request was made by {origin!r}")
-        if self._token is not None and path.startswith("/api/"):
-            given = headers.get(TOKEN_HEADER, "")
+        if self._token is not None and (path.startswith("/api/") or path == METRICS):
+            given = headers.get(TOKEN_HEADER) or headers.get("authorization", "").removeprefix("Bearer ")
             if not hmac.compare_digest(given.encode(), self._token.encode()):
                 return _refuse(401, "TokenNeeded", "open the page with #token=... as the gateway printed it")
         if method not in ("GET", "HEAD"):

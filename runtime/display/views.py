@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -37,6 +38,7 @@ from ..ports import (
     Pause,
 )
 from ..replay_check import CheckReport
+from ..wear import Wear
 from . import Json
 
 __all__ = [
@@ -449,3 +451,18 @@ def journal(found: Journal) -> Json:
         return {"path": None, "bytes": 0, "wal_bytes": 0}
     size, wal = found.sizes()
     return {"path": str(found.path), "bytes": size, "wal_bytes": wal}
+
+
+def disk(found: SqliteJournal, wear: Wear) -> Json:
+    """What a journal does to its disk, and what room that has."""
+    work = found.work()
+    return {
+        "free_bytes": shutil.disk_usage(found.path.parent).free,
+        "commits": work.commits,
+        "syncs": work.syncs,
+        "checkpoints": work.checkpoints,
+        "pages_returned": work.pages_returned,
+        "bytes_written": work.bytes_written,
+        "bytes_per_day": wear.bytes_per_day,
+        "flash_life_days": wear.life_days,
+    }

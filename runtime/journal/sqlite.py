@@ -33,6 +33,7 @@ from . import store
 from .errors import AppendConflict, JournalDamaged, JournalError, JournalUnusable, StorageFailed, StorageFull
 from .lock import JournalLock
 from .log_watch import LogWatch
+from .upkeep import WAL_PAGES_MAX, Room, Upkeep, Work, room
 
 if TYPE_CHECKING:
     from ..visibility import Filter
@@ -41,7 +42,7 @@ T = TypeVar("T")
 
 _PRAGMAS = {
     "synchronous": "FULL",
-    "wal_autocheckpoint": "2000",
+    "wal_autocheckpoint": str(WAL_PAGES_MAX),
     "journal_size_limit": str(64 * 1024 * 1024),
     "cache_size": "-4000",
     "temp_store": "MEMORY",
@@ -90,6 +91,7 @@ class SqliteJournal:
         self._behind = False
         """Whether something was committed that was not flushed."""
         self._log_watch = LogWatch(path)
+        self._upkeep = Upkeep(self._write)
 
     @classmethod
     async def open(cls, path: Path, *, parked_max: int = 1000) -> SqliteJournal:
@@ -115,7 +117,9 @@ class SqliteJournal:
                 await writer.close()
             lock.release()
             raise
-        return cls(path, lock, writer, reader, parked_max)
+        journal = cls(path, lock, writer, reader, parked_max)
+        await writer.run(journal._upkeep.begin)
+        return journal
 
     @classmethod
     async def open_read_only(cls, path: Path) -> SqliteJournal:
@@ -138,15 +142,18 @@ class SqliteJournal:
 
     async def commit(self, batch: Batch) -> dict[int, ExecutionRecord]:
         """See `Journal.commit`."""
+        self._upkeep.check()
         commit = partial(_commit, batch=batch, parked_max=self._parked_max, log_watch=self._log_watch)
         refused = await self._write(commit)
         self._behind = not batch.flushed
+        self._upkeep.committed(synced=batch.flushed)
         return refused
 
     async def flush(self) -> None:
         """See `Journal.flush`."""
         await self._write(store.mark_flush)
         self._behind = False
+        self._upkeep.committed(synced=True)
 
     async def setting(self, name: str, default: str) -> str:
         """See `Journal.setting`."""
@@ -295,8 +302,17 @@ class SqliteJournal:
         """Bytes of the journal file, and of its write-ahead log."""
         return _size(self.path), _size(self.path.with_name(self.path.name + "-wal"))
 
+    def work(self) -> Work:
+        """What was done to the disk since the journal was opened."""
+        return self._upkeep.counted()
+
+    async def room(self) -> Room:
+        """How the pages of the file are used."""
+        return await self._read(room)
+
     async def close(self) -> None:
         """See `Journal.close`."""
+        await self._upkeep.close()
         await self._reader.close()
         if self._writer is not None:
             await self._writer.close()

@@ -294,6 +294,15 @@ class SampleGateway:
             "now": NOW.isoformat().replace("+00:00", "Z"),
             "clock_speed": 1.0,
             "journal": {"path": "/var/lib/overwinter/journal.db", "bytes": 4_800_512, "wal_bytes": 262_144},
+            "disk": {
+                "free_bytes": 12_000_000_000,
+                "commits": 2_040,
+                "syncs": 2_048,
+                "checkpoints": 4,
+                "bytes_written": 9_000_000,
+                "bytes_per_day": 43_200_000.0,
+                "flash_life_days": 115_740.0,
+            },
             "mqtt": {
                 "connected": True,
                 "broker": "127.0.0.1:1883",

@@ -296,3 +296,22 @@ async def test_an_open_address_needs_a_token(gateway: Any) -> None:
 def test_the_page_can_be_found_in_the_package() -> None:
     names = {path.name for path in Path(page_app.STATIC).iterdir()}
     assert {"index.html", "page.css", "main.js", "icon.svg"} <= names
+
+
+async def test_the_figures_of_the_status_are_there_for_prometheus(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    assert "overwinter_disk_syncs 2048" in lines
+    assert "overwinter_disk_bytes_per_day 43200000.0" in lines
+    assert 'overwinter_mqtt_refused{reason="invalid_json"} 1' in lines
+    assert "overwinter_mqtt_connected 1" in lines
+    assert not any("journal_path" in line for line in lines)
+
+
+async def test_the_figures_need_the_token_too(gateway: Any) -> None:
+    async with client_for(gateway, token="secret") as client:
+        assert (await client.get("/metrics")).status_code == 401
+        assert (await client.get("/metrics", headers={"authorization": "Bearer wrong"})).status_code == 401
+        assert (await client.get("/metrics", headers={"authorization": "Bearer secret"})).status_code == 200
+        assert (await client.get("/metrics", headers={"x-overwinter-token": "secret"})).status_code == 200
