@@ -152,12 +152,12 @@ async def cut_power(folder: Path, kind: Any, cuts: int, *, lies: bool = False) -
     operations = await recorded(folder, kind)
     chance, found = random.Random(SEED), Findings()
     begun = next(n for n, o in enumerate(operations) if isinstance(o, Told))
-    disk, done = Disk({}, lies=lies), 0
+    disk, done = Disk({}, chance, lies=lies), 0
     for place in sorted(chance.randint(begun + 1, len(operations)) for _ in range(cuts)):
         for operation in operations[done:place]:
             disk.apply(operation)
         done = place
-        put(folder, disk.after_power_cut(chance))
+        put(folder, disk.after_power_cut())
         found.cuts += 1
         where = f"OVERWINTER_SEED={SEED}, cut at {place} of {len(operations)}"
         found.problems += [f"{where}: {each}" for each in await _problems(folder, operations, place, found)]
