@@ -55,7 +55,8 @@ class Blocking:
                 live.record.run_id,
                 live.blocked.where,
                 live.blocked.cause,
-                extra=live.record.log_details,
+                # as Temporal's SDK marks it for filters
+                extra={**live.record.log_details, "__temporal_error_identifier": "WorkflowTaskFailure"},
             )
         engine.record_change(live, force=is_new)
         wait_s = min(0.5 * 2.0 ** min(live.failures, 10), _WAIT_S_MAX)

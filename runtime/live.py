@@ -191,9 +191,13 @@ class LiveExecution:
             except BaseException:
                 instance.evict()
                 raise
+            instance.history_bytes = self._size
             self.instance = instance
             self.history = None
         return self.instance
+
+    def _size(self) -> int:
+        return self.size
 
     def first_event(self) -> WorkflowStarted:
         """The first event; that of an execution which begins now is still to be handed over."""
@@ -254,11 +258,12 @@ class LiveExecution:
         Raises:
             ActivationFailed: the code has a bug; the instance is gone.
         """
-        # As many as `record_activation` puts before the commands.
+        # What `record_activation` puts before the commands, but for updates: which of them it accepts is not known yet.
         admitted = self.state.updates_admitted
-        before = bool(self.state.unconsumed) + len(admitted)
-        instance.history_length = self.state.sequence + len(inputs) + before
-        instance.history_bytes = self.size
+        before: list[Body] = [ActivationStarted()] if self.state.unconsumed else []
+        before += [body for body in inputs if not isinstance(body, UpdateAccepted)]
+        instance.history_length = self.state.sequence + len(before)
+        instance.history_bytes = lambda: self.size + sum(map(replay.size_of, before))
         given = self.waiting + inputs if self.waiting else inputs
         if admitted:
             updates = [_accepted(self.as_opened(update)) for update in admitted.values()]
@@ -270,6 +275,8 @@ class LiveExecution:
         except ActivationFailed:
             self.drop_instance()
             raise
+        finally:
+            instance.history_bytes = self._size  # Not to keep what it was given.
         if instance.accepted_behind:
             self.behind, instance.accepted_behind = instance.accepted_behind, {}
         return [finish(command) for command in commands] if instance.closed else commands

@@ -73,6 +73,10 @@ class Sealing:
             return self
         return Sealing(self.converter.without_storage(), headers=self._headers, namespace=self._namespace)
 
+    def concerns(self, body: Body) -> bool:
+        """Whether an event or a command has anything to open or to seal."""
+        return bool(groups_of([body], headers=self._headers))
+
     # -- in place ------------------------------------------------------------------------------------
 
     def opened_now(self, bodies: Sequence[B], scope: Scope) -> list[B] | None:

@@ -20,7 +20,6 @@ from .core.commands import Command
 from .core.events import HAPPENINGS, Event, Happening
 from .core.instance import ActivationFailed, RejectedUpdate
 from .core.payload import Failure, Payload
-from .core.payload_groups import groups_of
 from .core.replay import HistoryDiverged
 from .exceptions import ApplicationError
 from .journal.errors import StorageFull
@@ -147,7 +146,7 @@ class Transit:
         scope = _scope(live)
         closed: list[Happening] = []
         for body in bodies:
-            if id(body) in live.opened or not groups_of([body]):
+            if id(body) in live.opened or not sealing.concerns(body):
                 continue
             opened = sealing.opened_now([body], scope)
             if opened is None:

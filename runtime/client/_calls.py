@@ -99,7 +99,11 @@ class Calls(NoWorkerVersioning, ScheduleCalls):
             request = replace(request, signal=signal)
         async with within(input.rpc_timeout):
             begun = await self._frontend.start_workflow(request, *_policies(input))
-        return self._handle(begun.record, input.start_signal is None, input.ret_type)
+        handle = self._handle(begun.record, input.start_signal is None, input.ret_type)
+        # Every start is eager: its worker is where the engine is.
+        eager = input.request_eager_start and input.start_signal is None and begun.started
+        setattr(handle, "__temporal_eagerly_started", eager)
+        return handle
 
     def _handle(self, record: ExecutionRecord, known_run: bool, hint: Any) -> WorkflowHandle[Any, Any]:
         return WorkflowHandle(

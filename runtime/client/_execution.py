@@ -18,6 +18,8 @@ from ..search_attributes import typed, untyped
 from ..values import ConvertedValues
 
 if TYPE_CHECKING:
+    from ..api.workflow.v1 import WorkflowExecutionInfo
+    from ..api.workflowservice.v1 import DescribeWorkflowExecutionResponse
     from ._histories import WorkflowHistory
 
 
@@ -86,6 +88,13 @@ class WorkflowExecution:
     """What keeps it from going on; None when it is not paused."""
     _memo: Mapping[str, Payload] = field(repr=False)
     _values: ConvertedValues = field(repr=False, compare=False)
+
+    @property
+    def raw_info(self) -> WorkflowExecutionInfo:
+        """The same as a message of Temporal's service."""
+        from ._messages import info_of  # here: it costs time, and few look
+
+        return info_of(self)
 
     @property
     def data_converter(self) -> DataConverter:
@@ -161,6 +170,13 @@ class WorkflowExecutionDescription(WorkflowExecution):
     _summary: str = ""
     _details: str = ""
 
+    @property
+    def raw_description(self) -> DescribeWorkflowExecutionResponse:
+        """The same as a message of Temporal's service; of pending activities it has what `pending_activities` has."""
+        from ._messages import description_of  # as above
+
+        return description_of(self)
+
     async def static_summary(self) -> str | None:
         """The one line that it was started with."""
         return self._summary or None
@@ -183,7 +199,7 @@ def _fields(summary: ExecutionSummary, values: ConvertedValues) -> dict[str, Any
         "execution_time": began + timedelta(seconds=summary.first_delay_s),
         "history_length": summary.history_length,
         "id": record.workflow_id,
-        "namespace": "default",
+        "namespace": values.namespace,
         "parent_id": record.parent_workflow_id or None,
         "parent_run_id": record.parent_run_id or None,
         "root_id": record.root_workflow_id or record.workflow_id,

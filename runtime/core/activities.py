@@ -168,7 +168,7 @@ class ActivityHandle(WorkflowTask[T]):
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Ask the activity to stop, as its cancellation type says."""
-        self._instance.require_writable("cancel an activity")
+        self._instance.require_writable("cancel activity handle")
         if not self._begun and not self.done():
             # The coroutine never runs, so it cannot notice.
             self._pending.ask_cancel(self._instance)

@@ -20,13 +20,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import traceback
 import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from . import commands as cmd
-from . import events
+from . import events, stacks
 from .activities import ActivityHandle, PendingActivity
 from .children import PendingChild, already_started, until_done
 from .commands import Command
@@ -171,7 +170,7 @@ class Instance:
         self.cancel_requested = False
         self.cancel_reason: str | None = None
         self.history_length = 0
-        self.history_bytes = 0
+        self.history_bytes: Callable[[], int] = int
         self.patches = Patches(self)
         self._random_seed = start.random_seed
         self.memo: dict[str, Payload] = dict(start.memo)
@@ -710,30 +709,8 @@ class Instance:
         assert handler is not None, "a query without a handler was refused before"
         return await _awaited(self._call(handler, args))
 
-    def stack_trace(self) -> str:
-        """Where each of the workflow's tasks waits."""
-        stacks: list[str] = []
-        for task in self.loop.unfinished_tasks():
-            frames = "".join(
-                traceback.format_list(traceback.extract_stack(frame)[-1:])[0] for frame in task.get_stack()
-            )
-            stacks.append(f"Stack for {task.get_name()}:\n{frames}")
-        return "\n\n".join(stacks)
-
     def _built_in(self, name: str) -> object:
-        if name == STACK_TRACE:
-            return self.stack_trace()
-        if name == "__enhanced_stack_trace":
-            return {"sdk": {"name": "overwinter"}, "stacks": [self.stack_trace()]}
-        return {
-            "definition": {
-                "type": self.definition.name,
-                "queryDefinitions": _described(self.query_handlers),
-                "signalDefinitions": _described(self.signal_handlers),
-                "updateDefinitions": _described(self.update_handlers),
-            },
-            "currentDetails": self.details,
-        }
+        return stacks.text_of(self.loop) if name == STACK_TRACE else self.extras["describe"](self, name)
 
     def _run_to_end(self, coro: Coroutine[Any, Any, Any]) -> Any:
         try:
@@ -794,7 +771,7 @@ class Instance:
 
     def start_activity(self, pending: PendingActivity) -> ActivityHandle[Any]:
         """Schedule an activity; the handle is a task that ends with its outcome."""
-        self.require_writable("start an activity")
+        self.require_writable("start activity")
         self._activities[pending.id] = pending
         self.give(pending.id, pending.command)
         return ActivityHandle(pending, self)
@@ -810,7 +787,7 @@ class Instance:
 
     def start_timer(self, handle: TimerHandle, delay_s: float, summary: str = "") -> None:
         """See `loop.Timers`."""
-        self.require_writable("start a timer")
+        self.require_writable("schedule timer")
         if delay_s < 0:
             raise RuntimeError("Attempting to schedule timer with negative delay")
         if not delay_s <= DELAY_S_MAX:  # also what is no number
@@ -840,7 +817,7 @@ class Instance:
 
     def wait_until(self, holds: Callable[[], bool]) -> asyncio.Future[None]:
         """A future that is done once `holds` returns true when nothing else is ready."""
-        self.require_writable("wait for a condition")
+        self.require_writable("wait condition")
         future: asyncio.Future[None] = self.loop.create_future()
         self._conditions.append(Condition(holds, future))
         return future
@@ -919,11 +896,6 @@ _QUERY_YIELDS_MAX = 1000
 STACK_TRACE = "__stack_trace"
 BUILT_IN_QUERIES = ("__enhanced_stack_trace", STACK_TRACE, "__temporal_workflow_metadata")
 """The queries that every workflow answers."""
-
-
-def _described(handlers: Mapping[str | None, HandlerDefinition]) -> list[dict[str, str]]:
-    named = sorted(handlers.items(), key=lambda item: item[0] or "")
-    return [{"name": name or "", "description": handler.description or ""} for name, handler in named]
 
 
 async def _awaited(result: Any) -> Any:

@@ -30,6 +30,9 @@ class Payload:
         """The same payload as an object of its own, for code that may change what it is given."""
         return Payload(dict(self.metadata), self.data, self.external_bytes)
 
+    def __deepcopy__(self, memo: object = None) -> Payload:
+        return self.copied()
+
     @property
     def encoding(self) -> str:
         """The name of the encoding, or an empty string when none was given."""

@@ -8,7 +8,17 @@ from typing import Protocol
 
 from . import codec
 from .commands import Command, RecordPatch, StartTimer, identity
-from .events import COMMANDS, FOR_NO_CODE, HAPPENINGS, ActivationStarted, Body, Event, Happening, event_name
+from .events import (
+    COMMANDS,
+    FOR_NO_CODE,
+    HAPPENINGS,
+    ActivationStarted,
+    Body,
+    Event,
+    Happening,
+    UpdateAccepted,
+    event_name,
+)
 from .instance import Instance
 
 Agreement = tuple[Event, Command]
@@ -172,13 +182,24 @@ def in_steps(
         event.body.patch_id for event in history if isinstance(event.body, RecordPatch)
     }
     for activation in done:
-        instance.history_length = activation.given_until
-        instance.history_bytes = sizes.up_to(activation.given_until)
+        updates = [body for body in activation.inputs if isinstance(body, UpdateAccepted)]
+        instance.history_length = activation.given_until - len(updates)
+        bytes_given = sizes.up_to(activation.given_until) - sum(map(size_of, updates))
+        instance.history_bytes = _always(bytes_given)
         if opened is not None:
             activation.inputs = [opened(body) for body in activation.inputs]
         matcher.step(instance, activation)
         yield
     instance.replaying = False
+
+
+def _always(size: int) -> Callable[[], int]:
+    return lambda: size
+
+
+def size_of(body: Body) -> int:
+    """How many bytes an event has."""
+    return len(codec.encode_body(body))
 
 
 class _Sizes:
@@ -192,7 +213,7 @@ class _Sizes:
     def up_to(self, sequence: int) -> int:
         history = self._history
         while self._index < len(history) and history[self._index].sequence <= sequence:
-            self._bytes += len(codec.encode_body(history[self._index].body))
+            self._bytes += size_of(history[self._index].body)
             self._index += 1
         return self._bytes
 

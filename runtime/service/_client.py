@@ -20,7 +20,7 @@ _NO_METADATA: Metadata = MappingProxyType({})
 
 
 class _Service:
-    """Calls of gRPC by their names. None is answered, for there is no server: each says so where it is made."""
+    """Calls of gRPC by their names. Those that nobody answers, for there is no server, say so where they are made."""
 
     _name: ClassVar[str]
 
@@ -30,6 +30,9 @@ class _Service:
     def __getattr__(self, call: str) -> Callable[..., Awaitable[Any]]:
         if call.startswith("_"):
             raise AttributeError(call)
+        answer: Callable[..., Awaitable[Any]] | None = getattr(self._answering(), call, None)
+        if answer is not None:
+            return answer
 
         async def refused(*_request: Any, **_options: Any) -> Any:
             raise RPCError(
@@ -40,17 +43,31 @@ class _Service:
 
         return refused
 
+    def _answering(self) -> object:
+        """What has methods for the calls that are answered."""
+        return None
+
 
 class WorkflowService(_Service):
-    """Every call is refused; `Client` and its handles have methods."""
+    """Some calls are answered (`_calls.WorkflowCalls`), the others are refused; `Client` and its handles have methods."""
 
     _name = "workflow_service"
 
+    def _answering(self) -> object:
+        from ._calls import WorkflowCalls  # It needs the engine, which needs the errors of this package.
+
+        return WorkflowCalls(self.client)
+
 
 class OperatorService(_Service):
-    """Every call is refused; search attributes need not be made known."""
+    """Those for search attributes are answered (`_calls.OperatorCalls`), the others are refused."""
 
     _name = "operator_service"
+
+    def _answering(self) -> object:
+        from ._calls import OperatorCalls  # as above
+
+        return OperatorCalls(self.client)
 
 
 class CloudService(_Service):

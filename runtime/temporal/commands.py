@@ -179,6 +179,7 @@ def _start_child(run: Numbering, command: cmd.StartChild) -> list[Message]:
             header=header(command.headers),
             memo=memo(command.memo),
             search_attributes=search_attributes(command.search_attributes),
+            priority=priority(command.priority_key, command.fairness_key, command.fairness_weight),
         )
     ]
 

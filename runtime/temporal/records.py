@@ -234,6 +234,7 @@ def _child_initiated(run: Referred, event: api.HistoryEvent, found: Any) -> ev.B
         dict(found.header.fields),
         text_of(event.user_metadata.summary),
         text_of(event.user_metadata.details),
+        **_priority(found),
     )
 
 

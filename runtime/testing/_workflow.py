@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..api.common.v1 import TimeSkippingInfo
+from ..api.enums.v1 import IndexedValueType
 from ..client import Client, Interceptor, Plugin, WorkflowHandle
 from ..client._connecting import address_of
 from ..clock import SystemClock
@@ -76,10 +77,16 @@ class WorkflowEnvironment:
         Raises:
             JournalHeld: another engine has the file.
         """
-        del search_attributes, download_dest_dir, ui, ui_port, dev_server_existing_path, dev_server_extra_args
+        del download_dest_dir, ui, ui_port, dev_server_existing_path, dev_server_extra_args
         del dev_server_log_format, dev_server_log_level, dev_server_download_version, dev_server_download_ttl
         del dev_server_startup_timeout
         engine = await _started(SystemClock(), dev_server_database_filename)
+        if search_attributes:
+            from ..service._calls import add_search_attributes  # here: few give them
+
+            add_search_attributes(
+                engine, {key.name: IndexedValueType(int(key.indexed_value_type)) for key in search_attributes}
+            )
         config = ConnectConfig(
             target_host=address_of(engine, ip, port),
             tls=tls,

@@ -28,6 +28,7 @@ from ..runtime import Runtime
 from ..sealing import STORAGE_CONCURRENCY, Sealing
 from ..task_queues import ServingWorker
 from ..values import ConvertedValues
+from ..workflow._describing import describe
 from ..workflow._handlers import warn_of_unfinished
 from ..workflow._intercepting import inbound_of
 from ..workflow._versions import PatchActivationInput, asked_whether_to_take
@@ -353,6 +354,7 @@ class Worker:
         instance.extras["build_id"] = self._config.get("build_id") or ""
         instance.extras["deployment"] = self._config.get("deployment_config")
         instance.extras["require_activity"] = self._functions.require
+        instance.extras["describe"] = describe
         if self._extern_functions:
             instance.extras["extern_functions"] = self._extern_functions
         if isinstance(self._meter, RecordingMeter):

@@ -79,17 +79,17 @@ class Info:
     workflow_type: str
 
     def get_current_history_length(self) -> int:
-        """How many events the history has, with those that this activation was given."""
+        """How many events the history has, with those that this activation was given, but for its updates."""
         return current().history_length
 
     def get_current_history_size(self) -> int:
-        """How many bytes the history has, before this activation."""
-        return current().history_bytes
+        """How many bytes they have."""
+        return current().history_bytes()
 
     def is_continue_as_new_suggested(self) -> bool:
         """Whether the history is long enough that a fresh run would be cheaper to replay."""
         instance = current()
-        return instance.history_length >= 4096 or instance.history_bytes >= 4 * 1024 * 1024
+        return instance.history_length >= 4096 or instance.history_bytes() >= 4 * 1024 * 1024
 
     def is_target_worker_deployment_version_changed(self) -> bool:
         """False: code is not deployed by version here."""
@@ -190,7 +190,7 @@ def time_ns() -> int:
 def random() -> _random.Random:
     """The execution's own random numbers, the same in every replay."""
     instance = current()
-    instance.require_writable("generate random value")
+    instance.require_writable("random")
     source: _random.Random | None = instance.extras.get("random")
     if source is None:
         source = instance.extras["random"] = _random.Random(instance.random_seed)
@@ -208,7 +208,7 @@ def new_random(name: str | None = None) -> _random.Random:
     With a `name` they depend on it and not on the order of calls.
     """
     instance = current()
-    instance.require_writable("create random")
+    instance.require_writable("register random seed callback")
     seed = f"{instance.random_seed}:{name}" if name is not None else random().getrandbits(64)
     source = _random.Random(seed)
     register_random_seed_callback(lambda new: source.seed(f"{new}:{name}" if name is not None else new))
@@ -260,7 +260,7 @@ def upsert_memo(updates: Mapping[str, Any], *, event_groups: Sequence[Any] | Non
     """Change the memo; a value of None removes its key."""
     del event_groups
     instance = current()
-    instance.require_writable("upsert memo")
+    instance.require_writable("add command")
     if not updates:
         raise ValueError("At least one memo update must be provided")
     encoded = {name: instance.values.encode([value])[0] for name, value in updates.items()}
@@ -280,7 +280,7 @@ def upsert_search_attributes(
     """
     del event_groups
     instance = current()
-    instance.require_writable("upsert search attributes")
+    instance.require_writable("add command")
     if not attributes:
         raise ValueError("At least one search attribute must be provided")
     if isinstance(attributes, Mapping):

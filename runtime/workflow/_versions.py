@@ -20,7 +20,7 @@ def patched(id: str, *, event_groups: Sequence[EventGroup] | None = None) -> boo
     """
     del event_groups
     instance = current()
-    instance.require_writable("check patch")
+    instance.require_writable("patch")
     return instance.patches.taken(id, deprecated=False)
 
 
@@ -28,7 +28,7 @@ def deprecate_patch(id: str, *, event_groups: Sequence[EventGroup] | None = None
     """No execution from before a change is left: only its new side stands here. Histories with and without fit."""
     del event_groups
     instance = current()
-    instance.require_writable("deprecate patch")
+    instance.require_writable("patch")
     instance.patches.taken(id, deprecated=True)
 
 

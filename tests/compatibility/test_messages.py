@@ -16,7 +16,18 @@ from overwinter.runtime.api.time import Duration, Timestamp
 from overwinter.runtime.core.payload import Payload
 from tests.brokers import require
 
-PACKAGES = ("common", "enums", "failure", "history", "sdk", "taskqueue", "update")
+PACKAGES = (
+    "common",
+    "enums",
+    "failure",
+    "history",
+    "operatorservice",
+    "sdk",
+    "taskqueue",
+    "update",
+    "workflow",
+    "workflowservice",
+)
 
 
 MORE = {("failure.TerminatedFailureInfo", "details"), ("common.GrpcStatus", "details")}

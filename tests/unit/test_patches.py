@@ -133,12 +133,12 @@ def _seed(_call: PatchActivationInput) -> bool:
     ("decide", "cause"),
     [
         (lambda _call: "yes", "TypeError: Patch activation callback must return true or false"),
-        (_command, "action attempted: upsert memo"),
+        (_command, "action attempted: add command"),
         (_task, "action attempted: schedule task"),
-        (_wait, "action attempted: wait for a condition"),
-        (lambda _call: bool(workflow.random()), "action attempted: generate random value"),
+        (_wait, "action attempted: wait condition"),
+        (lambda _call: bool(workflow.random()), "action attempted: random"),
         (_seed, "action attempted: register random seed callback"),
-        (lambda _call: bool(workflow.new_random()), "action attempted: create random"),
+        (lambda _call: bool(workflow.new_random()), "action attempted: register random seed callback"),
     ],
 )
 async def test_a_callback_that_does_more_than_answer_blocks_the_workflow(

@@ -229,6 +229,15 @@ class UpdateAdmittedEventOrigin(ProtocolEnum):
     UPDATE_ADMITTED_EVENT_ORIGIN_REAPPLY = 1
 
 
+class UpdateWorkflowExecutionLifecycleStage(ProtocolEnum):
+    """How far an update has come."""
+
+    UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_UNSPECIFIED = 0
+    UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED = 1
+    UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED = 2
+    UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED = 3
+
+
 class WorkflowExecutionStatus(ProtocolEnum):
     """How far a run has come."""
 

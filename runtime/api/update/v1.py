@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..common.v1 import Header, Payloads
+from ..common.v1 import Header, Payloads, WorkflowExecution
+from ..enums.v1 import UpdateWorkflowExecutionLifecycleStage
 from ..failure.v1 import Failure
 from ..message import Message
 
@@ -44,3 +45,16 @@ class Outcome(Message):
             "failure",
         )
     }
+
+
+class UpdateRef(Message):
+    """An update of a run."""
+
+    workflow_execution: WorkflowExecution
+    update_id: str
+
+
+class WaitPolicy(Message):
+    """How far an update shall have come before a call answers."""
+
+    lifecycle_stage: UpdateWorkflowExecutionLifecycleStage
