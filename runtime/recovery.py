@@ -41,14 +41,20 @@ class Wakeups:
     async def look_ahead(self) -> None:
         """Move the window when its end comes near."""
         now = self._clock.now_us()
+        page = _PAGE
         while self._known_until_us < now + self._window_us - self._margin_us:
             after, until = self._known_until_us, now + self._window_us
             # Before the read: a timer that is committed while it runs is then expected by `expect`.
             self._known_until_us = until
-            found = await self._journal.due(after, until, _PAGE)
+            found = await self._journal.due(after, until, page)
+            is_last = len(found) < page
+            # Several may be due at the very instant where the page ends: the next one begins with all of them.
+            known = until if is_last else found[-1][0] - 1
             for due_us, record in found:
-                self._alarms.at(due_us, partial(self._wake, record))
-            if len(found) < _PAGE:
+                if due_us <= known:
+                    self._alarms.at(due_us, partial(self._wake, record))
+            if is_last:
                 return
-            # Several may be due at the very instant where the page ends: begin there again.
-            self._known_until_us = max(found[-1][0] - 1, after + 1)
+            self._known_until_us = known
+            # More than a page in one instant are read together.
+            page = page * 2 if known == after else _PAGE

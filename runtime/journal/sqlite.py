@@ -326,7 +326,10 @@ async def _connect(
     opens: Callable[[Path], sqlite3.Connection] | None = None,
 ) -> _Connection:
     connection = _Connection(partial(opens or _open, path))
-    await connection
+    try:
+        await connection
+    except sqlite3.Error as exc:
+        raise translated(exc) from exc
     try:
         await connection.run(prepare)
     except _ERRORS as exc:

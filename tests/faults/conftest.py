@@ -8,7 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from overwinter.runtime.journal import MemoryJournal
 from tests.faults.recorded_files import scratch
+from tests.unit.gateways import Gateway, SqliteGateway
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    """In memory."""
+    return Gateway(MemoryJournal())
+
+
+@pytest.fixture
+def durable(tmp_path: Path) -> SqliteGateway:
+    """On the disk."""
+    return SqliteGateway(tmp_path / "journal.db")
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ class Crew:
             *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment
         )
         self._listener = asyncio.create_task(self._listen())
-        await asyncio.wait_for(self.ready.wait(), 10)
+        await asyncio.wait_for(self.ready.wait(), 60)
 
     async def _listen(self) -> None:
         assert self.process is not None and self.process.stdout is not None
@@ -124,7 +124,7 @@ class Crew:
     async def end(self) -> int:
         assert self.process is not None and self.process.stdin is not None and self._listener is not None
         self.process.stdin.close()
-        status = await asyncio.wait_for(self.process.wait(), 15)
+        status = await asyncio.wait_for(self.process.wait(), 60)
         await self._listener
         self._close()
         return status

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from overwinter import activity, workflow
+from overwinter.runtime import recovery
 from overwinter.runtime.client import Client
 from overwinter.runtime.engine import EngineLimits
 from overwinter.runtime.live import LiveExecution
@@ -79,6 +80,27 @@ async def test_executions_over_the_bound_are_evicted_and_their_timers_fire(durab
         durable.advance(client, 60)
         assert all([await handle.result() >= 10 for handle in handles])
         for handle in handles:
+            assert (await event_names(client, handle.id)).count("TimerFired") == 1
+
+
+async def test_more_timers_in_one_instant_than_are_read_at_a_time_all_fire(
+    durable: SqliteGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "_PAGE", 3)
+    async with durable.on([Sleeps]) as client:
+        handles = [
+            await client.start_workflow(Sleeps.run, 3600.0, id=f"w{i}", task_queue=QUEUE) for i in range(16)
+        ]
+        durable.advance(client, 1)
+        handles.append(await client.start_workflow(Sleeps.run, 3600.0, id="later", task_queue=QUEUE))
+
+        async def all_sleep() -> bool:
+            return len(await durable.journal.due(0, 1 << 62, 100)) == len(handles)
+
+        await until(all_sleep)
+        durable.advance(client, 4000)
+        for handle in handles:
+            assert await asyncio.wait_for(handle.result(), 5) >= 3600
             assert (await event_names(client, handle.id)).count("TimerFired") == 1
 
 
