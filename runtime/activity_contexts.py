@@ -181,12 +181,13 @@ def info_of(request: AttemptRequest, started_at_us: int, values: ConvertedValues
     """What an attempt is, as its code sees it."""
     command = request.command
     start = request.workflow
+    limits = (command.start_to_close_s, command.schedule_to_close_s)
     return Info(
         activity_id=command.activity_id,
         activity_type=command.activity_type,
         attempt=request.attempt,
         current_attempt_scheduled_time=_instant(request.attempt_scheduled_at_us),
-        heartbeat_details=values.decode(request.heartbeat, None),
+        heartbeat_details=[] if command.local else values.decode(request.heartbeat, None),
         heartbeat_timeout=_duration(command.heartbeat_s),
         idempotency_key=request.idempotency_key,
         is_local=command.local,
@@ -195,7 +196,7 @@ def info_of(request: AttemptRequest, started_at_us: int, values: ConvertedValues
         retry_policy=policy_of(command.retry),
         schedule_to_close_timeout=_duration(command.schedule_to_close_s),
         scheduled_time=_instant(request.scheduled_at_us),
-        start_to_close_timeout=_duration(command.start_to_close_s),
+        start_to_close_timeout=_duration(min((s for s in limits if s is not None), default=None)),
         started_time=_instant(started_at_us),
         task_queue=command.task_queue,
         task_token=request.idempotency_key.encode(),

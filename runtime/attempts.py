@@ -242,6 +242,8 @@ class Attempt:
         what = {"START_TO_CLOSE": "activity StartToClose timeout", "HEARTBEAT": "activity Heartbeat timeout"}[
             kind
         ]
+        if self.request.command.local:
+            what = "Activity timed out"
         failure = Failure(
             kind="timeout", message=what, details=self.heartbeat, attributes={"timeout_type": kind}
         )

@@ -88,8 +88,8 @@ def next_request(ending: Ending, state: ExecutionState, now_us: int, begun_us: i
         run_timeout_s=start.run_timeout_s,
         task_timeout_s=start.task_timeout_s,
         retry=start.retry,
-        memo=dict(state.memo),
-        search_attributes=dict(state.search_attributes),
+        memo=dict(start.memo),
+        search_attributes=dict(start.search_attributes),
         headers=start.headers,
         cron=start.cron,
         parent=ParentLink.of(start),
@@ -139,6 +139,7 @@ def _continued(common: StartRequest, ending: cmd.ContinueAsNew) -> StartRequest:
         memo=ending.memo,
         search_attributes=ending.search_attributes,
         first_delay_s=ending.backoff_s,
+        last_failure=None,
     )
 
 

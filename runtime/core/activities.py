@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MESSAGES = {"canceled": "Activity cancelled", "timeout": "Activity task timed out"}
+_LOCAL_MESSAGES = {"canceled": "Local Activity cancelled", "timeout": "Local Activity timed out"}
 
 
 class ActivityCancellationType(enum.IntEnum):
@@ -102,8 +103,8 @@ class PendingActivity:
         if self.command.local and cause.kind == "application":
             return cause
         message = _MESSAGES.get(cause.kind, "Activity task failed")
-        if self.command.local and cause.kind == "canceled":
-            message = f"Local {message}"
+        if self.command.local:
+            message = _LOCAL_MESSAGES.get(cause.kind, message)
         return Failure(
             kind="activity",
             message=message,

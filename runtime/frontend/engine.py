@@ -366,6 +366,11 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
             if await self._effect(once) is not None:
                 return
             attempt = await self._attempt(place)
+            if isinstance(outcome, Failure) and outcome.kind == "canceled" and attempt.cancel_reason is None:
+                raise RPCError(
+                    "nobody has asked the activity to stop: it can be completed or failed, not canceled",
+                    RPCStatusCode.INVALID_ARGUMENT,
+                )
             if heartbeat:
                 attempt.beat(heartbeat)
             durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -156,7 +156,7 @@ def _info_of(instance: Instance) -> Info:
         raw_memo=start.memo,
         retry_policy=policy_of(start.retry),
         run_id=start.run_id,
-        run_timeout=_duration(start.run_timeout_s or start.execution_timeout_s),
+        run_timeout=_duration(_shorter(start.run_timeout_s, start.execution_timeout_s)),
         search_attributes=untyped(instance.search_attributes),
         start_time=began,
         task_queue=start.task_queue,
@@ -256,13 +256,17 @@ def memo_value(key: str, default: Any = UNSET, *, type_hint: type | None = None)
     return instance.values.decode([payload], None if type_hint is None else [type_hint])[0]
 
 
+def _shorter(one_s: float | None, other_s: float | None) -> float | None:
+    return min((limit_s for limit_s in (one_s, other_s) if limit_s is not None), default=None)
+
+
 def upsert_memo(updates: Mapping[str, Any], *, event_groups: Sequence[Any] | None = None) -> None:
     """Change the memo; a value of None removes its key."""
     del event_groups
     instance = current()
     instance.require_writable("add command")
     if not updates:
-        raise ValueError("At least one memo update must be provided")
+        return
     encoded = {name: instance.values.encode([value])[0] for name, value in updates.items()}
     instance.upsert_memo(encoded, [name for name, value in updates.items() if value is None])
 
@@ -275,14 +279,14 @@ def upsert_search_attributes(
     """Change the attributes by which this execution is found.
 
     Raises:
-        ValueError: there is no attribute in it, or one twice.
+        ValueError: there is an attribute twice in it.
         TypeError: a value does not have its attribute's type.
     """
     del event_groups
     instance = current()
     instance.require_writable("add command")
     if not attributes:
-        raise ValueError("At least one search attribute must be provided")
+        return
     if isinstance(attributes, Mapping):
         changed = attributes_of(attributes)
     else:

@@ -84,10 +84,10 @@ def carry_out(instance: Instance, input: ContinueAsNewInput) -> NoReturn:
     """Ask the core to end the run."""
     start, encode = instance.start, instance.values.encode
     memo = start.memo
-    if input.memo is not None:
+    if input.memo:
         memo = {name: encode([value])[0] for name, value in input.memo.items()}
     attributes = instance.search_attributes
-    if input.search_attributes is not None:
+    if input.search_attributes:
         attributes = attributes_of(input.search_attributes)
     raise ContinueAsNewRequested(
         ContinueAsNew(
