@@ -148,6 +148,9 @@ class Child:
             except (EOFError, OSError, frames.FrameRefused):
                 os._exit(0)  # the gateway is gone: a function that still runs has nobody to answer to
             if kind == frames.RUN:
+                # Here, not where the call runs: what is said of it may come before that.
+                self.cancelled.clear()
+                self.shutting_down.clear()
                 self._calls.put(fields)
             elif kind == frames.CANCEL:
                 self._cancel(str(fields[0]))
@@ -162,8 +165,6 @@ class Child:
                 raise_into_thread(threading.main_thread().ident or 0, CancelledError)
 
     def _run(self, fn: Sequence[str], converters: Sequence[Sequence[str]], *attempt: Any) -> None:
-        self.cancelled.clear()
-        self.shutting_down.clear()
         try:
             request, started_at_us = request_of(*attempt)
             self._values = _values(*map(tuple, converters)).for_activity(

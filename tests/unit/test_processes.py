@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 
 from overwinter import activity
+from overwinter.runtime import process_child
+from overwinter.runtime import process_frames as frames
 from overwinter.runtime.client import Client, WorkflowFailureError
 from overwinter.runtime.converter import DataConverter
 from overwinter.runtime.exceptions import ActivityError, ApplicationError, CancelledError
@@ -102,6 +105,23 @@ async def test_a_function_that_is_cancelled_stops_and_its_child_lives(crew: Crew
     await crew.call("where", {"name": "a", "pixels": 1})  # so that there is a child, however slow the machine
     assert isinstance(await crew.failure("listens", cancel_after_s=0.5), CancelledError)
     assert crew.pool.children == 1
+
+
+def test_what_is_said_of_a_call_before_it_runs_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exit(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(process_child.os, "_exit", exit)
+    gateways, childs = socket.socketpair()
+    with gateways, childs:
+        for frame in (frames.pack(frames.RUN, [], []), frames.pack(frames.SHUTDOWN)):
+            gateways.sendall(frame)
+        gateways.shutdown(socket.SHUT_WR)
+        child = process_child.Child(childs)
+        with pytest.raises(SystemExit):
+            child._listen()
+        child._run(*child._calls.get())  # It fails: nothing was asked for.
+        assert child.shutting_down.is_set()
 
 
 async def test_what_a_cancelled_function_returns_is_its_result(crew: Crew) -> None:
