@@ -156,6 +156,7 @@ class Gateway:
                 "cached_bytes": engine.cache.bytes,
                 "evictions": counters.evictions,
                 "replays": counters.replays,
+                "interruptions": counters.interruptions,
                 "activations": counters.activations,
                 "steps": counters.steps,
                 "commits": counters.commits,
@@ -333,6 +334,7 @@ def _limits(settings: GatewaySettings) -> EngineLimits:
         commit_delay_s=engine.commit_delay,
         lazy_window_s=engine.lazy_window,
         heartbeat_interval_s=engine.heartbeat_interval,
+        yield_within_s=engine.yield_within,
         replay_check_after_s=1.0 if engine.replay_check else None,
     )
 

@@ -147,7 +147,7 @@ def _engine_rows(answer: Json) -> Iterator[tuple[str, str]]:
         yield "engine", _numbers(engine, "open", "blocked", "paused", "cached", "activities_running")
         if engine.get("cached_bytes") is not None:
             yield "", f"{byte_size(engine['cached_bytes'])} for code and histories in memory"
-        yield "", _numbers(engine, "activations", "steps", "commits", "evictions", "replays")
+        yield "", _numbers(engine, "activations", "steps", "commits", "evictions", "replays", "interruptions")
     for check in cast("list[Json]", answer.get("replay_checks") or []):
         if check["checked"]:
             yield "replay", _replay_check(check)

@@ -133,6 +133,11 @@ class EngineSettings:
         number(0.1, 10_000.0),
         "executions that a batch job is carried out on in a second; it may ask for less",
     )
+    yield_within: float = setting(
+        2.0,
+        duration(0.1, 3600.0),
+        "after how long workflow code that does not yield is interrupted, and its execution blocked",
+    )
     replay_check: bool = setting(
         True, SWITCH, "whether open executions are replayed dry against the code after the start"
     )

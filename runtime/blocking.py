@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .core import events as ev
+from .core.running import PotentialDeadlock
 from .journal.errors import HistoryDamaged
 from .live import Incoming, LiveExecution, blocked_by
 from .ports import ExecutionChange
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_WAIT_S = 1.0
+"""Before the first trial of an execution that is blocked; twice as long each time."""
+_WAIT_S_STOPPING = 10.0
+"""The same for one whose code does not yield: the others wait for each trial too."""
 _WAIT_S_MAX = 60.0
-"""Between two trials of an execution that is blocked."""
 
 
 class Blocking:
@@ -46,6 +50,8 @@ class Blocking:
         previous = live.blocked
         live.blocked = blocked_by(error, previous, at_us)
         live.failures += 1
+        stops_others = isinstance(error.__cause__, PotentialDeadlock)
+        engine.counters.interruptions += stops_others
         is_new = previous is None or previous.cause != live.blocked.cause
         if is_new:
             _log.error(
@@ -59,7 +65,8 @@ class Blocking:
                 extra={**live.record.log_details, "__temporal_error_identifier": "WorkflowTaskFailure"},
             )
         engine.record_change(live, force=is_new)
-        wait_s = min(0.5 * 2.0 ** min(live.failures, 10), _WAIT_S_MAX)
+        first_s = _WAIT_S_STOPPING if stops_others else _WAIT_S
+        wait_s = min(first_s * 2.0 ** min(live.failures - 1, 10), _WAIT_S_MAX)
         engine.after_commit(partial(self._try_later, live, wait_s))
 
     def _try_later(self, live: LiveExecution, wait_s: float) -> None:

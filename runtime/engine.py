@@ -79,6 +79,7 @@ from .timekeeping import Timekeeper
 from .timers import Alarm
 from .transit import Transit
 from .updates import Updates, UpdateTicket
+from .watchdog import YIELD_WITHIN_S
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +118,8 @@ class EngineLimits:
     """How long a commit waits for more to come, unless something of the class `NOW` is in it."""
     lazy_window_s: float = 1.0
     """How long what is of the class `LAZY` may be written and not flushed."""
+    yield_within_s: float | None = YIELD_WITHIN_S
+    """Workflow code that does not yield within this time is interrupted, and its execution blocked; None for never."""
     replay_check_after_s: float | None = 1.0
     """How long after a worker came the open executions of its task queue are replayed dry; None for not at all."""
 
@@ -132,6 +135,8 @@ class EngineCounters:
     events: int = 0
     replays: int = 0
     evictions: int = 0
+    interruptions: int = 0
+    """Workflow code that did not yield."""
 
 
 class Engine:

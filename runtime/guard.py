@@ -5,7 +5,7 @@ files or sockets, or start threads and processes. There is no sandbox and no mod
 
 * Whatever reports itself to Python's audit hooks (files, sockets, processes) is refused there.
   No import style gets around that.
-* Clocks, random sources and threads report nothing, or not in every version of Python. Their functions are replaced, in their modules and in the user's modules
+* Clocks, random sources, threads and waits for them report nothing, or not in every version of Python. Their functions are replaced, in their modules and in the user's modules
   that took them by name, by ones that ask first whether workflow code is running in this thread. For the methods of
   `datetime`, a type of C, the entry in the type itself is replaced, so that the class stays the same object for
   `isinstance`, pickling and subclasses.
@@ -25,6 +25,8 @@ import gc
 import os
 import random
 import secrets
+import select
+import signal
 import sys
 import sysconfig
 import threading
@@ -66,10 +68,22 @@ _AUDITED: Final[dict[str, str]] = {
     "socket.connect": "use the network in an activity",
     "socket.getaddrinfo": "use the network in an activity",
     "socket.gethostbyname": "use the network in an activity",
+    "builtins.input": _ACTIVITY,
+    "builtins.breakpoint": "make its worker with debug_mode=True, or set TEMPORAL_DEBUG",
     "sqlite3.connect": "use a database in an activity",
     "urllib.Request": "use the network in an activity",
 }
 _THREAD: Final = "start a thread in an activity; workflow code has asyncio tasks"
+
+_WAIT: Final = "use `await workflow.wait_condition(...)`, or asyncio's events, queues and locks"
+_WAITS: Final[dict[Any, tuple[str, ...]]] = {
+    threading.Condition: ("wait", "wait_for"),  # semaphores, barriers, queues and futures wait by these
+    threading.Event: ("wait",),
+    threading.Thread: ("join",),
+    select: ("select",),
+    signal: ("pause", "sigwait", "sigwaitinfo", "sigtimedwait"),
+}
+"""Waits that may never end, and that no exception ends; taking a lock that is free is none."""
 
 _NOW = "use workflow.now() or workflow.time()"
 _RANDOM = "use workflow.random()"
@@ -97,6 +111,8 @@ _TRUSTED_MODULES: Final = frozenset(
         "warnings",
         "inspect",
         "tokenize",
+        "bdb",
+        "pdb",
         "zoneinfo",
         "zoneinfo._common",
         "zoneinfo._tzpath",
@@ -133,6 +149,9 @@ def _install() -> None:
     _replace(time, "sleep", "use `await workflow.sleep(...)` or `await asyncio.sleep(...)`")
     _replace(threading.Thread, "start", _THREAD)
     _replace(_thread, "start_new_thread", _THREAD)
+    for owner, names in _WAITS.items():
+        for name in names:
+            _replace(owner, name, _WAIT)
     _guard_random()
     for name in ("uuid1", "uuid4", "uuid6", "uuid7"):
         _replace(uuid, name, "use workflow.uuid4()")
@@ -199,8 +218,14 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     instead = _AUDITED.get(event)
     if instead is not None:
         loop = _guarded_loop()
-        if loop is not None and not (event == "open" and _is_time_zone(args[0])):
+        if loop is not None and not _is_harmless(event, args, loop):
             _refuse(loop, event.replace("socket.__new__", "socket.socket"), instead, sys._getframe(1))  # noqa: SLF001 - the only way to see the caller
+
+
+def _is_harmless(event: str, args: tuple[Any, ...], loop: WorkflowLoop) -> bool:
+    if event == "open":
+        return _is_time_zone(args[0])
+    return event == "builtins.breakpoint" and loop.yields_within_s is None
 
 
 def _is_time_zone(path: object) -> bool:

@@ -67,7 +67,7 @@ class TracedInstance(Instance):
     def _waits_at(self) -> str:
         """Where the code waits: the innermost line of its own in the first task that is not done."""
         for task in self.loop.unfinished_tasks():
-            own = self._own(reversed(list(_awaited(task.get_coro()))))
+            own = self._own(reversed(list(awaited(task.get_coro()))))
             if own is not None:
                 return own
         return ""
@@ -99,7 +99,7 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _awaited(coro: Any) -> Iterator[FrameType]:
+def awaited(coro: Any) -> Iterator[FrameType]:
     """The frames of a coroutine that waits, the outermost first."""
     while coro is not None:
         frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .core.payload import Payload
+from .core.running import PotentialDeadlock
 from .live import LiveExecution
 from .requests import NoWorker
 
@@ -33,8 +34,23 @@ class Queries:
         Raises:
             NoSuchExecution: there is no such execution.
             NoWorker: no worker knows its type, or it has not begun.
+            PotentialDeadlock: the handler did not yield.
             Exception: what the handler raised, or why the code does not fit its history.
         """
+        try:
+            return await self._answer(workflow_id, run_id, name, args, headers)
+        except PotentialDeadlock:
+            self._engine.counters.interruptions += 1
+            raise
+
+    async def _answer(
+        self,
+        workflow_id: str,
+        run_id: str | None,
+        name: str,
+        args: Sequence[Payload],
+        headers: Mapping[str, Payload],
+    ) -> Payload:
         engine = self._engine
         live = engine.cache.open_run(workflow_id)
         if (
@@ -49,14 +65,18 @@ class Queries:
                 raise NoWorker(
                     f"what has happened to workflow {workflow_id!r} waits for its codec or storage"
                 )
-            if entry.sealing is not None and live.instance is not None:
-                return await engine.transit.query(live, entry.sealing, name, args, headers)
-            if live.instance is not None:
-                return live.instance.query(name, args, headers)
-            if live.history is not None and not live.incoming and entry.sealing is None:
-                instance = engine.instance_of(live, entry)
-                engine.cache.used(live)
-                return instance.query(name, args, headers)
+            try:
+                if entry.sealing is not None and live.instance is not None:
+                    return await engine.transit.query(live, entry.sealing, name, args, headers)
+                if live.instance is not None:
+                    return live.instance.query(name, args, headers)
+                if live.history is not None and not live.incoming and entry.sealing is None:
+                    instance = engine.instance_of(live, entry)
+                    engine.cache.used(live)
+                    return instance.query(name, args, headers)
+            except PotentialDeadlock:
+                engine.cache.unload(live)  # Its code may be in the middle of something.
+                raise
         return await self._from_the_journal(workflow_id, run_id, name, args, headers)
 
     async def _from_the_journal(

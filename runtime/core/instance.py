@@ -38,6 +38,7 @@ from .patches import Patches
 from .payload import Attribute, Failure, Payload
 from .records import record
 from .retry import DELAY_S_MAX
+from .running import PotentialDeadlock
 from .seed import seed_of
 
 _MESSAGES: Final = (events.Signaled, events.UpdateAccepted)
@@ -222,7 +223,7 @@ class Instance:
         """Hand over what happened together, and return what the code asks for.
 
         Raises:
-            ActivationFailed: the code has a bug. The instance is unusable from here on; drop it.
+            ActivationFailed: the code has a bug, or was given up. The instance is unusable from here on; drop it.
         """
         return self._context.run(self._activate, at_us, inputs)
 
@@ -233,6 +234,7 @@ class Instance:
 
         Raises:
             LookupError: there is no such handler; the message lists those that exist.
+            PotentialDeadlock: the handler was given up; drop the instance.
             Exception: whatever the handler raised.
         """
         return self._context.run(self._query, name, args, headers or {})
@@ -257,17 +259,10 @@ class Instance:
         self._has_news = len(messages) < len(inputs) or any(
             isinstance(message, events.Signaled) for message in messages
         )
-        with self.loop:
-            try:
-                self._hand_over(messages, inputs)
-                self._answer()
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                # From a condition or `__init__`, where also a cancellation or a continue-as-new is out of place.
-                if not (isinstance(error, Exception) and self.is_failure(error)):
-                    raise ActivationFailed(_describe(error)) from error
-                self._fail(error)
+        try:
+            self.loop.run(self._step, messages, inputs)
+        except PotentialDeadlock as error:
+            raise ActivationFailed(_describe(error)) from error
         bug = self._bug or self.loop.violation
         if bug is not None:
             raise ActivationFailed(_describe(bug)) from bug
@@ -278,6 +273,18 @@ class Instance:
         if self._given_before:
             self._place_updates()
         return list(self._commands.values())
+
+    def _step(self, messages: Sequence[Happening], inputs: Sequence[Happening]) -> None:
+        try:
+            self._hand_over(messages, inputs)
+            self._answer()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # From a condition or `__init__`, where also a cancellation or a continue-as-new is out of place.
+            if not (isinstance(error, Exception) and self.is_failure(error)):
+                raise ActivationFailed(_describe(error)) from error
+            self._fail(error)
 
     def _place_updates(self) -> None:
         """Count what stood before each update when it was accepted and was not withdrawn since; the closing is last."""
@@ -691,14 +698,22 @@ class Instance:
             raise LookupError(
                 f"Query handler for '{name}' expected but not found, known queries: [{' '.join(known)}]"
             )
+        return self.loop.run(self._answer_query, handler, name, payloads, headers)
+
+    def _answer_query(
+        self,
+        handler: HandlerDefinition | None,
+        name: str,
+        payloads: Sequence[Payload],
+        headers: Mapping[str, Payload],
+    ) -> Payload:
         self.read_only = True
         mark = self.loop.mark()
         try:
-            with self.loop:
-                if handler is None:
-                    return self.values.encode([self._built_in(name)])[0]
-                args = self._asked_args(handler, name, payloads)
-                return self.values.encode([self._run_to_end(self.inbound.query(name, args, headers))])[0]
+            if handler is None:
+                return self.values.encode([self._built_in(name)])[0]
+            args = self._asked_args(handler, name, payloads)
+            return self.values.encode([self._run_to_end(self.inbound.query(name, args, headers))])[0]
         finally:
             self.read_only = False
             self.loop.restore(mark)
@@ -875,8 +890,12 @@ class Instance:
     # -- eviction ------------------------------------------------------------------------------------------
 
     def _unwind(self) -> None:
-        with self.loop:
-            self.loop.close_tasks()
+        while True:
+            try:
+                self.loop.run(self.loop.close_tasks)
+                break
+            except PotentialDeadlock:
+                pass  # What it had come to is unwound; on with the rest.
         self._tasks.clear()
         self._conditions.clear()
         self._activities.clear()

@@ -19,10 +19,13 @@ import asyncio
 import contextvars
 import sys
 import weakref
+from _thread import get_ident
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, TypeVar, cast
+
+from .running import Interrupted, PotentialDeadlock, given_up, running
 
 T = TypeVar("T")
 Ts = tuple[Any, ...]
@@ -131,6 +134,10 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         self.owner = owner
         self.now_s = 0.0
         self.unrestricted = 0
+        self.yields_within_s: float | None = None
+        """After how long a watchdog gives up a turn; None for never."""
+        self.turn = 0
+        """The number of the last turn."""
         self.violation: BaseException | None = None
         self._timers = timers
         self._ready: deque[Handle | TimerHandle] = deque()
@@ -171,12 +178,46 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        host, self._host = self._host, None
-        events._set_running_loop(host)
+        events._set_running_loop(self._host)
         sys.set_asyncgen_hooks(*self._asyncgen_hooks)
         if self._host_task is not None:
-            _swap_current_task(host, self._host_task)
-            self._host_task = None
+            _swap_current_task(self._host, self._host_task)
+
+    def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function in a turn of this loop's code, in sight of a watchdog; see `running`.
+
+        Raises:
+            PotentialDeadlock: it was given up, whatever it has come to meanwhile.
+        """
+        self.__enter__()
+        turn = self.turn = self.turn + 1
+        thread = get_ident()
+        error: PotentialDeadlock | None = None
+        running[thread] = self
+        try:
+            return function(*args)
+        finally:
+            running[thread] = None
+            while True:
+                try:
+                    if given_up:
+                        error = self._recalled(thread, turn) or error
+                    self.__exit__()
+                    break
+                except Interrupted:
+                    pass  # It was on its way when the function ended.
+            self._host = self._host_task = None
+            if error is not None:
+                raise error from None
+
+    def _recalled(self, thread: int, turn: int) -> PotentialDeadlock | None:
+        """Why this turn was given up, once that can have no more effect; None when it was not."""
+        found = given_up.get(thread)
+        if found is None or found.loop is not self or found.turn != turn:
+            return None
+        found.recall()
+        given_up.pop(thread, None)
+        return found.error
 
     # -- driving ---------------------------------------------------------------------------------
 
@@ -219,6 +260,8 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
                 continue
             try:
                 coro.close()
+            except Interrupted:
+                continue  # The next one has its turn.
             except KeyboardInterrupt:
                 raise
             except BaseException:  # noqa: S110 - user code may swallow and go on; it has no effect any more

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .. import guard
+from .. import guard, watchdog
 from ..client import WorkflowHistory
 from ..common import HeaderCodecBehavior
 from ..converter import DataConverter
@@ -135,6 +135,8 @@ class Replayer:
         given = self._config.get("interceptors", ())
         classes = [interceptor.workflow_interceptor_class(class_input) for interceptor in given]
         self._inbound = inbound_of([cls for cls in classes if cls is not None])
+        self._yields_within_s = watchdog.patience(self._config.get("debug_mode", False))
+        watchdog.watch(self._yields_within_s)
         guard.install()
         for definition in self._workflows.values():
             guard.guard_module(definition.cls.__module__)
@@ -232,6 +234,7 @@ class Replayer:
         instance = TracedInstance(
             definition, first, self._values, inbound=self._inbound, failure_types=self._failure_types
         )
+        instance.loop.yields_within_s = self._yields_within_s
         try:
             replay.replay(instance, records, opened, matcher)
         except HistoryDiverged as error:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from .. import guard
+from .. import guard, watchdog
 from ..client import Client
 from ..common import HeaderCodecBehavior, VersioningBehavior
 from ..core.definition import WorkflowDefinition
@@ -145,6 +145,7 @@ class Worker:
         self._functions: Functions | None = None
         self._meter: MetricMeter = MetricMeter.noop
         self._serving: ServingWorker | None = None
+        self._yields_within_s: float | None = None
         self._started = False
         self._stop = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -320,6 +321,11 @@ class Worker:
             meter=self._meter,
         )
         engine.unfinished_handlers = warn_of_unfinished
+        if self._workflows:
+            self._yields_within_s = watchdog.patience(
+                self._config.get("debug_mode", False), engine.limits.yield_within_s
+            )
+            watchdog.watch(self._yields_within_s)
         self._serving = engine.attach(
             self.task_queue,
             self._workflows,
@@ -351,6 +357,7 @@ class Worker:
     ) -> _Code:
         instance = kind(definition, start, values, inbound=self._inbound, failure_types=self._failure_types)
         assert self._functions is not None
+        instance.loop.yields_within_s = self._yields_within_s
         instance.extras["build_id"] = self._config.get("build_id") or ""
         instance.extras["deployment"] = self._config.get("deployment_config")
         instance.extras["require_activity"] = self._functions.require

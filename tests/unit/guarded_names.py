@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime
 import os
 import random
 import secrets
+import select
 import socket
 import subprocess
 import threading
@@ -19,6 +21,10 @@ from random import random as drawn
 from time import monotonic
 from time import time as seconds
 from uuid import uuid4
+
+ENDED = threading.Thread(target=int)
+ENDED.start()
+ENDED.join()
 
 REFUSED: dict[str, Callable[[], object]] = {
     "time.time": lambda: time.time(),
@@ -47,12 +53,20 @@ REFUSED: dict[str, Callable[[], object]] = {
     "open": lambda: open("/etc/hostname").close(),
     "os.listdir": lambda: os.listdir("/"),
     "thread": lambda: threading.Thread(target=int).start(),
+    "join": lambda: ENDED.join(),
+    "event": lambda: threading.Event().wait(0),
+    "condition": lambda: threading.Condition().wait_for(lambda: True),
+    "a semaphore that is taken": lambda: threading.Semaphore(0).acquire(timeout=0.001),
+    "futures": lambda: concurrent.futures.wait([concurrent.futures.Future()], timeout=0),
+    "select": lambda: select.select([], [], [], 0),
     "socket": lambda: socket.socket().close(),
     "subprocess": lambda: subprocess.run(["true"], check=True),
     "os.system": lambda: os.system("true"),
 }
 
 ALLOWED: dict[str, Callable[[], object]] = {
+    "a free lock": lambda: threading.Lock().acquire(),
+    "a free semaphore": lambda: threading.Semaphore(1).acquire(),
     "a given time": lambda: time.localtime(0),
     "strftime of a given time": lambda: time.strftime("%Y", time.gmtime(0)),
     "a seeded generator": lambda: random.Random(7).random(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import io
 import logging
+import pdb
 import pickle
 import random
 import sys
@@ -95,6 +97,24 @@ def test_the_guarded_class_is_still_the_same_class() -> None:
     assert pickle.loads(pickle.dumps(now)) == now  # noqa: S301 - our own bytes
     assert type(Later.now()) is Later
     assert datetime.datetime.now(datetime.UTC).tzinfo is datetime.UTC
+
+
+@pytest.mark.parametrize("call", [input, breakpoint])
+def test_a_person_is_not_asked(call: Callable[[], object]) -> None:
+    workflow_loop = loop()
+    workflow_loop.yields_within_s = 2.0
+    with workflow_loop, pytest.raises(DeterminismViolation, match=f"builtins.{call.__name__} was"):
+        call()
+
+
+def test_a_debugger_is_let_in_where_turns_may_take_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("print(40 + 2)\ncontinue\n"))
+    monkeypatch.setattr("sys.stdout", shown := io.StringIO())
+    workflow_loop = loop()
+    with workflow_loop:
+        pdb.Pdb(nosigint=True).set_trace()
+    assert workflow_loop.violation is None
+    assert "42" in shown.getvalue()
 
 
 def _leaves_the_loop() -> dict[str, Callable[[], object]]:

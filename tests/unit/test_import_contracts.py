@@ -19,6 +19,7 @@ MAY_USE = {
 }
 CORE_MAY_IMPORT = {
     "__future__",
+    "_thread",  # the number of the thread that an activation runs in
     "asyncio",  # the loop implements asyncio's interface, and waits for nothing
     "collections",
     "contextlib",
