@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .payload import Payload
@@ -16,7 +16,7 @@ Headers = Mapping[str, Payload]
 class Inbound(Protocol):
     """Hands calls to workflow code, perhaps through interceptors."""
 
-    async def run(self, args: Sequence[Any]) -> Any:
+    def run(self, args: Sequence[Any]) -> Awaitable[Any]:
         """Run the workflow."""
         ...
 
@@ -43,9 +43,9 @@ class Direct:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
 
-    async def run(self, args: Sequence[Any]) -> Any:
+    def run(self, args: Sequence[Any]) -> Awaitable[Any]:
         """See `Inbound`."""
-        return await self._instance.call_run(args)
+        return self._instance.call_run(args)
 
     async def signal(self, name: str, args: Sequence[Any], headers: Headers) -> None:
         """See `Inbound`."""

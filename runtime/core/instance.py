@@ -21,12 +21,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import zlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from . import commands as cmd
 from . import events, stacks
-from .activities import ActivityHandle, PendingActivity
+from .activities import PendingActivity
 from .children import PendingChild, already_started, until_done
 from .commands import Command
 from .definition import HandlerDefinition, WorkflowDefinition
@@ -492,9 +492,9 @@ class Instance:
         result = await self.inbound.run(self._args)
         self._close(cmd.CompleteWorkflow(self.values.encode([result])[0]))
 
-    async def call_run(self, args: Sequence[Any]) -> Any:
-        """Run the workflow's own function."""
-        return await self.definition.run_fn(self._object, *args)
+    def call_run(self, args: Sequence[Any]) -> Awaitable[Any]:
+        """The run of the workflow's own function."""
+        return self.definition.run_fn(self._object, *args)
 
     async def _guarded(self, coro: Coroutine[Any, Any, None]) -> None:
         try:
@@ -784,12 +784,11 @@ class Instance:
         """Do this when nothing else is ready in this activation, and drain the loop once more."""
         self._answers.append(answer)
 
-    def start_activity(self, pending: PendingActivity) -> ActivityHandle[Any]:
-        """Schedule an activity; the handle is a task that ends with its outcome."""
+    def start_activity(self, pending: PendingActivity) -> None:
+        """Schedule an activity."""
         self.require_writable("start activity")
         self._activities[pending.id] = pending
         self.give(pending.id, pending.command)
-        return ActivityHandle(pending, self)
 
     def asked(self, number: int) -> Command | None:
         """The command by which this activity or child was asked for, while the code waits for its end."""

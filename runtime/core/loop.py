@@ -145,6 +145,7 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         self._hash_count = 0
         self._tasks: list[weakref.ref[WorkflowTask[Any]]] = []
         self._tasks_max = 16
+        self._plain = contextvars.Context()
         self._host: asyncio.AbstractEventLoop | None = None
         self._host_task: asyncio.Task[Any] | None = None
         self._asyncgen_hooks: tuple[Any, Any] = (None, None)
@@ -300,6 +301,10 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         handle._repr = handle._source_traceback = None
         self._ready.append(handle)
         return handle
+
+    def call_plainly(self, callback: Callable[[], object]) -> None:
+        """Append to the FIFO what needs no context of its own, because no code of an author runs in it."""
+        self.call_soon(callback, context=self._plain)
 
     def call_later(
         self,

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from ..activity import activity_definition
 from ..common import ConcurrencyKey, ConcurrencyPolicy, Priority, RetryPolicy
-from ..core.activities import ActivityCancellationType, ActivityHandle, PendingActivity
+from ..core.activities import ActivityCancellationType, ActivityHandle, ActivityOutcome, PendingActivity
 from ..core.commands import ScheduleActivity
 from ..core.instance import Instance, Values
 from ..interceptors import StartActivityInput, StartLocalActivityInput
@@ -17,7 +17,7 @@ from ..retry_policy import inherited, parts_of, rule_of
 from ._arguments import UNSET, arguments, positive
 from ._current import current
 from ._event_groups import belonging_to
-from ._intercepting import NO_HEADERS, outbound_of
+from ._intercepting import NO_HEADERS, intercepted, outbound_of
 
 P1 = TypeVar("P1")
 R = TypeVar("R")
@@ -103,7 +103,7 @@ def start_activity(
         PayloadLimitError: an argument is larger than may be stored.
         ActivityError: (from the handle) the activity failed; its cause says how.
     """
-    return _scheduled(
+    instance, asked = _asked_for(
         activity,
         arguments(arg, args),
         result_type,
@@ -121,6 +121,7 @@ def start_activity(
         priority=priority,
         concurrency=concurrency,
     )
+    return outbound_of(instance).start_activity(asked)
 
 
 @overload
@@ -166,7 +167,7 @@ async def execute_activity(
     concurrency: ConcurrencyKey | None = None,
 ) -> Any:
     """Schedule an activity and wait for its result; see `start_activity`."""
-    return await _scheduled(
+    instance, asked = _asked_for(
         activity,
         arguments(arg, args),
         result_type,
@@ -184,6 +185,9 @@ async def execute_activity(
         priority=priority,
         concurrency=concurrency,
     )
+    if intercepted(instance):
+        return await outbound_of(instance).start_activity(asked)
+    return await ActivityOutcome(schedule(instance, asked), instance)
 
 
 # A method or callable class is an activity like any other here; the names are those that authors know.
@@ -193,27 +197,25 @@ start_activity_class = start_activity
 execute_activity_class = execute_activity
 
 
-def _scheduled(
+def _asked_for(
     activity: Any, args: Sequence[Any], result_type: type | None, **options: Any
-) -> ActivityHandle[Any]:
+) -> tuple[Instance, StartActivityInput]:
     instance = current()
     name, hint, durability = _target(activity)
     instance.require_writable("start activity")
-    return outbound_of(instance).start_activity(
-        StartActivityInput(
-            activity=name,
-            args=args,
-            headers=NO_HEADERS,
-            disable_eager_execution=False,
-            durability=durability,
-            arg_types=None,
-            ret_type=result_type if result_type is not None else hint,
-            **options,
-        )
+    return instance, StartActivityInput(
+        activity=name,
+        args=args,
+        headers=NO_HEADERS,
+        disable_eager_execution=False,
+        durability=durability,
+        arg_types=None,
+        ret_type=result_type if result_type is not None else hint,
+        **options,
     )
 
 
-def schedule(instance: Instance, input: StartActivityInput) -> ActivityHandle[Any]:
+def schedule(instance: Instance, input: StartActivityInput) -> PendingActivity:
     """Ask the core for an activity."""
     if input.start_to_close_timeout is None:
         _require_a_timeout(input.activity, input.start_to_close_timeout, input.schedule_to_close_timeout)
@@ -264,14 +266,16 @@ def _start(
     command: ScheduleActivity,
     values: Values,
     input: StartActivityInput | StartLocalActivityInput,
-) -> ActivityHandle[Any]:
+) -> PendingActivity:
     pending = PendingActivity(
         command, instance.loop, values, cancellation=input.cancellation_type, result_type=input.ret_type
     )
-    if not input.event_groups:
-        return instance.start_activity(pending)
-    with belonging_to(input.event_groups):
-        return instance.start_activity(pending)
+    if input.event_groups:
+        with belonging_to(input.event_groups):
+            instance.start_activity(pending)
+    else:
+        instance.start_activity(pending)
+    return pending
 
 
 def _require_a_timeout(
@@ -377,7 +381,7 @@ start_local_activity_class = start_local_activity
 execute_local_activity_class = execute_local_activity
 
 
-def schedule_local(instance: Instance, input: StartLocalActivityInput) -> ActivityHandle[Any]:
+def schedule_local(instance: Instance, input: StartLocalActivityInput) -> PendingActivity:
     """Ask the core for a local activity.
 
     Raises:

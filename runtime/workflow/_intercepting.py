@@ -36,13 +36,19 @@ def inbound_of(classes: Sequence[InterceptorClass]) -> Callable[[Instance], Inbo
     return make
 
 
+def intercepted(instance: Instance) -> bool:
+    """Whether interceptors stand between the code of this execution and the core."""
+    return "outbound" in instance.extras
+
+
 def outbound_of(instance: Instance) -> WorkflowOutboundInterceptor:
     """What the code of this execution calls."""
-    found: WorkflowOutboundInterceptor | None = instance.extras.get("outbound")
+    extras = instance.extras
+    found: WorkflowOutboundInterceptor | None = extras.get("outbound") or extras.get("core")
     if found is None:
         from ._outbound import Core  # it imports what needs this function
 
-        found = instance.extras["outbound"] = Core(instance)
+        found = extras["core"] = Core(instance)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..core.activities import ActivityHandle
 from ..interceptors import (
     ContinueAsNewInput,
     SignalChildWorkflowInput,
@@ -17,7 +18,6 @@ from ..interceptors import (
 from . import _activities, _children, _context, _continuing, _external, _signal_with_start
 
 if TYPE_CHECKING:
-    from ..core.activities import ActivityHandle
     from ..core.instance import Instance
 
 
@@ -45,7 +45,7 @@ class Core(WorkflowOutboundInterceptor):
         return await _signal_with_start.signal_with_start(self._instance, request)
 
     def start_activity(self, input: StartActivityInput) -> ActivityHandle[Any]:
-        return _activities.schedule(self._instance, input)
+        return ActivityHandle(_activities.schedule(self._instance, input), self._instance)
 
     async def start_child_workflow(
         self, input: StartChildWorkflowInput
@@ -53,4 +53,4 @@ class Core(WorkflowOutboundInterceptor):
         return await _children.start(self._instance, input)
 
     def start_local_activity(self, input: StartLocalActivityInput) -> ActivityHandle[Any]:
-        return _activities.schedule_local(self._instance, input)
+        return ActivityHandle(_activities.schedule_local(self._instance, input), self._instance)

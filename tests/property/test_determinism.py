@@ -18,23 +18,29 @@ from hypothesis import strategies as st
 from overwinter import activity, workflow
 from overwinter.runtime.client import Client
 from overwinter.runtime.clock import ManualClock, SystemEntropy
+from overwinter.runtime.core.activities import ActivityOutcome
 from overwinter.runtime.core.commands import identity
 from overwinter.runtime.core.events import COMMANDS
 from overwinter.runtime.engine import Engine, EngineLimits
 from overwinter.runtime.journal import MemoryJournal
 from overwinter.runtime.worker import Worker
+from overwinter.runtime.workflow import _activities
 
 LEAVES = st.one_of(
     st.tuples(st.just("activity"), st.integers(0, 9)),
     st.tuples(st.just("sleep"), st.integers(1, 3)),
+    st.tuples(st.just("patient"), st.integers(0, 9)),
     st.tuples(st.just("yield"), st.integers(0, 3)),
+    st.tuples(st.just("count"), st.integers(1, 9)),
     st.tuples(st.just("random"), st.just(0)),
     st.tuples(st.just("lock"), st.integers(0, 1)),
 )
 PROGRAMS: st.SearchStrategy[Any] = st.recursive(
     LEAVES,
     lambda inner: st.tuples(
-        st.sampled_from(["seq", "gather", "group", "first", "as_completed", "timeout"]),
+        st.sampled_from(
+            ["seq", "gather", "group", "first", "as_completed", "timeout", "cancel0", "cancel1", "cancel2"]
+        ),
         st.lists(inner, min_size=1, max_size=4),
     ),
     max_leaves=12,
@@ -70,6 +76,19 @@ class Program:
     async def _activity(self, number: int, _name: str) -> int:
         return await workflow.execute_activity(double, number, start_to_close_timeout=timedelta(seconds=60))
 
+    async def _patient(self, number: int, _name: str) -> int:
+        return await workflow.execute_activity(
+            double,
+            number,
+            start_to_close_timeout=timedelta(seconds=60),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        )
+
+    async def _count(self, turns: int, name: str) -> None:
+        for turn in range(turns):
+            await asyncio.sleep(0)
+            self.trace.append(f"{name} turn {turn}")
+
     async def _sleep(self, seconds: int, _name: str) -> None:
         await asyncio.sleep(seconds)
 
@@ -103,6 +122,33 @@ class Program:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
         return [task.result() for task in done]
+
+    async def _cancelled(self, programs: list[Any], name: str, after: int) -> str:
+        tasks = [asyncio.create_task(self.do(p, f"{name}{i}")) for i, p in enumerate(programs)]
+        for _ in range(after):
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel(f"{name} has enough")
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        return " ".join(repr(end) for end in ends)
+
+    async def _cancel0(self, programs: list[Any], name: str) -> str:
+        return await self._cancelled(programs, name, 0)
+
+    async def _cancel1(self, programs: list[Any], name: str) -> str:
+        return await self._cancelled(programs, name, 1)
+
+    async def _cancel2(self, programs: list[Any], name: str) -> str:
+        result = await self._cancelled(programs[:1], name, 2)
+        await workflow.sleep(1)  # what was asked for in this activation is recorded
+        tasks = [asyncio.create_task(self.do(p, f"{name}b{i}")) for i, p in enumerate(programs)]
+        await workflow.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+            await asyncio.sleep(0)
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        return result + " ".join(repr(end) for end in ends)
 
     async def _as_completed(self, programs: list[Any], name: str) -> list[str]:
         tasks = [self.do(p, f"{name}{i}") for i, p in enumerate(programs)]
@@ -164,6 +210,32 @@ def test_a_program_that_is_rebuilt_at_every_step_does_what_it_does_when_it_stays
     stays = asyncio.run(run_once(program, forgets=False))
     forgotten = asyncio.run(run_once(program, forgets=True))
     assert forgotten[:2] == stays[:2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(PROGRAMS)
+def test_an_outcome_that_is_waited_for_at_once_comes_in_the_turn_in_which_that_of_a_handle_would(
+    program: Any,
+) -> None:
+    at_once = asyncio.run(run_once(program, forgets=False))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_activities, "intercepted", lambda _instance: True)  # as it is with interceptors
+        by_handles = asyncio.run(run_once(program, forgets=False))
+    assert at_once == by_handles
+
+
+def test_the_comparison_sees_an_outcome_that_begins_a_turn_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = ["cancel1", [["activity", 1], ["count", 5]]]
+    right = asyncio.run(run_once(program, forgets=False))
+    begin = ActivityOutcome.__init__
+
+    def begun(self: ActivityOutcome[Any], *args: Any) -> None:
+        begin(self, *args)
+        self._begun = True
+
+    monkeypatch.setattr(ActivityOutcome, "__init__", begun)
+    monkeypatch.setattr(ActivityOutcome, "_begin", lambda self: None)
+    assert asyncio.run(run_once(program, forgets=False)) != right
 
 
 def test_the_comparison_does_rebuild() -> None:
