@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .commands import CancelActivity, ScheduleActivity
@@ -96,7 +95,7 @@ class PendingActivity:
     def waiter(self) -> asyncio.Future[None]:
         """A future that is done soon after the activity has ended; cancelling it does nothing to the activity."""
         waiter = self._loop.create_future()
-        self.tells(partial(_wake, waiter))
+        self.tells(lambda: _wake(waiter))
         return waiter
 
     def outcome(self) -> Any:
