@@ -27,6 +27,7 @@ from .exceptions import (
     TimeoutError,  # noqa: A004 - ours
     TimeoutType,
 )
+from .plain_values import LocatedError
 
 if TYPE_CHECKING:
     from .payload_converters import PayloadConverter
@@ -75,17 +76,20 @@ class DefaultFailureConverter(FailureConverter):
         """
         if isinstance(exception, FailureError) and exception.failure is not None:
             failure.CopyFrom(exception.failure)
-            return
+        else:
+            self._write(exception, payload_converter, failure)
+        if self._encode and not failure.HasField("encoded_attributes"):
+            common = {"message": failure.message, "stack_trace": failure.stack_trace}
+            failure.encoded_attributes.CopyFrom(payload_converter.to_payload(common))
+            failure.message, failure.stack_trace = "Encoded failure", ""
+
+    def _write(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
         failure.message = _message(exception)
         failure.stack_trace = _stack_trace(exception.__traceback__)
         _fill(exception, payload_converter, failure)
         cause = _cause(exception)
         if cause is not None and failure.depth < _CAUSES_MAX - 1:
             self.to_failure(cause, payload_converter, failure.cause)
-        if self._encode:
-            common = {"message": failure.message, "stack_trace": failure.stack_trace}
-            failure.encoded_attributes.CopyFrom(payload_converter.to_payload(common))
-            failure.message, failure.stack_trace = "Encoded failure", ""
 
     def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
         """The failure as an exception whose ``__cause__`` chain is that of the failure."""
@@ -119,6 +123,12 @@ def _cause(exception: BaseException) -> BaseException | None:
     return None
 
 
+def _type_of(exception: BaseException) -> str:
+    """The name of its class; converters raise kinds of `TypeError`, which retry policies know by that name."""
+    is_theirs = isinstance(exception, LocatedError) and isinstance(exception, TypeError)
+    return "TypeError" if is_theirs else type(exception).__name__
+
+
 def _fill(exception: BaseException, payloads: PayloadConverter, failure: Failure) -> None:
     """The part of a failure that says of what kind it is."""
     match exception:
@@ -150,7 +160,7 @@ def _fill(exception: BaseException, payloads: PayloadConverter, failure: Failure
         case FailureError():
             pass  # Of no kind that is known.
         case _:
-            failure.application_failure_info.type = type(exception).__name__
+            failure.application_failure_info.type = _type_of(exception)
 
 
 def _fill_application(error: ApplicationError, payloads: PayloadConverter, failure: Failure) -> None:

@@ -215,7 +215,10 @@ def _arguments(definition: ActivityDefinition, context: Context) -> list[Any]:
     payloads = context.request.command.args
     if definition.name is None:
         return [context.values.raw(payloads)]
-    return context.values.decode(payloads, definition.arg_types)
+    try:
+        return context.values.decode(payloads, definition.arg_types)
+    except Exception as error:  # whatever a converter raises
+        raise ApplicationError("Failed decoding arguments") from error
 
 
 def _failure(error: BaseException, context: Context) -> Failure:

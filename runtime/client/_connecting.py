@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +81,7 @@ async def _engine_behind(path: Path, *, lazy: bool) -> RemoteEngine:
 
 _known: WeakValueDictionary[str, Engine] = WeakValueDictionary()
 _addresses: WeakKeyDictionary[Engine | RemoteEngine, str] = WeakKeyDictionary()
+_namespaces: WeakKeyDictionary[Engine, Collection[str]] = WeakKeyDictionary()
 _ports = itertools.count(49152)
 
 
@@ -91,6 +93,16 @@ def address_of(engine: Engine | RemoteEngine, host: str = "127.0.0.1", port: int
         address = f"{host}:{port or next(_ports)}"
         _addresses[engine], _known[_plain(address)] = address, engine
     return _addresses[engine]
+
+
+def namespaces_of(engine: Engine) -> Collection[str] | None:
+    """Those for which a worker may run, as in a test environment; None for any."""
+    return _namespaces.get(engine)
+
+
+def limit_namespaces(engine: Engine, namespaces: Collection[str]) -> None:
+    """From here on workers of this engine run for these namespaces only."""
+    _namespaces[engine] = namespaces
 
 
 def _plain(address: str) -> str:

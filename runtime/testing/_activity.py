@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..activity import ActivityCancellationDetails, Info, current_context
+from ..activity import NO_CLIENT, ActivityCancellationDetails, Info, current_context
 from ..activity_contexts import raise_into_thread
 from ..client import Client
 from ..common import Priority, RetryPolicy
@@ -145,8 +145,8 @@ class _Context:
     @property
     def client(self) -> Client:
         client = self._environment._client  # noqa: SLF001 - of this module
-        if client is None:
-            raise RuntimeError("No client available: give ActivityEnvironment one")
+        if client is None or self.task is None:  # That of a function in a thread has no event loop for it.
+            raise RuntimeError(NO_CLIENT)
         return client
 
     def heartbeat(self, details: Sequence[Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from ..api.common.v1 import TimeSkippingInfo
 from ..api.enums.v1 import IndexedValueType
 from ..client import Client, Interceptor, Plugin, WorkflowHandle
-from ..client._connecting import address_of
+from ..client._connecting import address_of, limit_namespaces
 from ..clock import SystemClock
 from ..common import QueryRejectCondition, SearchAttributeKey
 from ..converter import DataConverter
@@ -81,6 +81,7 @@ class WorkflowEnvironment:
         del dev_server_log_format, dev_server_log_level, dev_server_download_version, dev_server_download_ttl
         del dev_server_startup_timeout
         engine = await _started(SystemClock(), dev_server_database_filename)
+        limit_namespaces(engine, {"default", namespace})
         if search_attributes:
             from ..service._calls import add_search_attributes  # here: few give them
 
@@ -138,6 +139,7 @@ class WorkflowEnvironment:
         del test_server_download_ttl, test_server_startup_timeout
         clock = SkippingClock()
         engine = await _started(clock, journal)
+        limit_namespaces(engine, {"default"})
         config = ConnectConfig(
             target_host=address_of(engine, port=port),
             retry_config=retry_config,

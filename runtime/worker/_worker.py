@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from .. import guard, watchdog
 from ..client import Client
+from ..client._connecting import namespaces_of
 from ..common import HeaderCodecBehavior, VersioningBehavior
 from ..core.definition import WorkflowDefinition
 from ..core.events import WorkflowStarted
@@ -235,7 +236,8 @@ class Worker:
         Cancelling this shuts down too.
 
         Raises:
-            RuntimeError: it has run before, or the engine has failed; the cause says how.
+            RuntimeError: it has run before, its namespace does not exist in a test environment, or the engine has failed;
+                the cause says how.
         """
         run: Callable[[Worker], Awaitable[None]] = Worker._serve
         for plugin in reversed(self._plugins):
@@ -253,6 +255,7 @@ class Worker:
         failure: BaseException | None = None
         kept_clean = AsyncExitStack()  # The folders of payload files are, until its activities have ended.
         try:
+            self._require_namespace()
             if self._client.values.converter.external_storage is not None:
                 self._opening = asyncio.ensure_future(
                     kept_clean.enter_async_context(
@@ -276,6 +279,13 @@ class Worker:
             self._stopped.set()
         if failure is not None:
             raise failure
+
+    def _require_namespace(self) -> None:
+        namespace, known = self._client.namespace, namespaces_of(self._client.engine)
+        if known is not None and namespace not in known:
+            raise RuntimeError(
+                f"Worker validation failed: namespace {namespace!r} is not found, there are: {', '.join(sorted(known))}"
+            )
 
     async def _until_told(self) -> None:
         engine = self._client.engine

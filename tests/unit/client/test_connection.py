@@ -224,3 +224,21 @@ async def test_another_client_of_an_environment_has_the_options_of_the_first() -
             worker.client = client
             with pytest.raises(ValueError, match="New client is not on the same runtime"):
                 worker.client = await environment.connect_client(runtime=elsewhere)
+
+
+async def test_a_worker_of_an_unknown_namespace_is_refused_in_a_test_environment(journal: Path) -> None:
+    async with await WorkflowEnvironment.start_local(namespace="farm") as environment:
+        for namespace in ("farm", "default"):
+            known = await environment.connect_client(namespace=namespace)
+            async with Worker(known, task_queue=QUEUE, workflows=[Greet]):
+                await known.execute_workflow(Greet.run, "x", id=namespace, task_queue=QUEUE)
+        unknown = Client(environment.client.service_client, namespace="moon")
+        with pytest.raises(RuntimeError, match="Worker validation failed: namespace 'moon' is not found"):
+            await Worker(unknown, task_queue=QUEUE, workflows=[Greet]).run()
+        with pytest.raises(RuntimeError, match="Worker validation failed"):
+            async with Worker(unknown, task_queue=QUEUE, workflows=[Greet]):
+                pass
+    any_name = await Client.connect("x:1", namespace="moon")
+    async with Worker(any_name, task_queue=QUEUE, workflows=[Greet]):
+        assert await any_name.execute_workflow(Greet.run, "x", id="w", task_queue=QUEUE) == "hello x"
+    assert journal.exists()

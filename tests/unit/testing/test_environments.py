@@ -309,3 +309,20 @@ class Once:
             start_to_close_timeout=timedelta(minutes=1),
             retry_policy=RetryPolicy(maximum_attempts=1),
         )
+
+
+async def test_an_activity_in_a_thread_has_no_client_where_a_test_runs_it_either() -> None:
+    """A worker gives it none: it would have to be called on the event loop."""
+    async with await WorkflowEnvironment.start_local() as environment:
+        activities = ActivityEnvironment(client=environment.client)
+
+        async def asynchronous() -> object:
+            return activity.client()
+
+        assert await activities.run(asynchronous) is environment.client
+        for run in (
+            lambda: activities.run(activity.client),
+            lambda: ActivityEnvironment().run(activity.client),
+        ):
+            with pytest.raises(RuntimeError, match="No client available. The client is only available in"):
+                run()
