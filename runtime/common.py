@@ -20,6 +20,13 @@ from .metrics import (
     MetricHistogramTimedelta,
     MetricMeter,
 )
+from .nexus import (
+    NexusOperationCancellationState,
+    NexusOperationExecutionStatus,
+    NexusOperationIDConflictPolicy,
+    NexusOperationIDReusePolicy,
+    PendingNexusOperationExecutionState,
+)
 from .search_attributes import (
     SearchAttributeIndexedValueType,
     SearchAttributeKey,
@@ -49,7 +56,12 @@ __all__ = [
     "MetricHistogramFloat",
     "MetricHistogramTimedelta",
     "MetricMeter",
+    "NexusOperationCancellationState",
+    "NexusOperationExecutionStatus",
+    "NexusOperationIDConflictPolicy",
+    "NexusOperationIDReusePolicy",
     "OneTimeVersioningOverride",
+    "PendingNexusOperationExecutionState",
     "PinnedVersioningOverride",
     "Priority",
     "QueryRejectCondition",

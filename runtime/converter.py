@@ -34,6 +34,7 @@ from .external_storage.drivers import Target
 from .external_storage.references import NOT_CONFIGURED, is_reference
 from .external_storage.storage import may_leave, retrieved, stored
 from .failures import DefaultFailureConverter, DefaultFailureConverterWithEncodedAttributes, FailureConverter
+from .nexus import NexusSerializationContext
 from .payload_converters import (
     AdvancedJSONEncoder,
     BinaryNullPayloadConverter,
@@ -96,6 +97,7 @@ __all__ = [
     "LocatedError",
     "MismatchError",
     "MsgpackPlainPayloadConverter",
+    "NexusSerializationContext",
     "PayloadCodec",
     "PayloadConverter",
     "PayloadLimitError",

@@ -342,6 +342,43 @@ class ActivityAlreadyStartedError(FailureError):
         self.run_id = run_id
 
 
+class InvalidVersioningOverrideError(FailureError):
+    """Never raised: one process has one version."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid versioning override")
+
+
+class NexusOperationAlreadyStartedError(FailureError):
+    """Never raised; see `nexus`."""
+
+    def __init__(self, operation_id: str, *, run_id: str | None = None) -> None:
+        super().__init__("Nexus operation execution already started")
+        self.operation_id = operation_id
+        self.run_id = run_id
+
+
+class NexusOperationError(FailureError):
+    """Never raised; see `nexus`."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        scheduled_event_id: int,
+        endpoint: str,
+        service: str,
+        operation: str,
+        operation_token: str,
+    ) -> None:
+        super().__init__(message)
+        self.scheduled_event_id = scheduled_event_id
+        self.endpoint = endpoint
+        self.service = service
+        self.operation = operation
+        self.operation_token = operation_token
+
+
 def is_cancelled_exception(exception: BaseException) -> bool:
     """Whether this is a cancellation: asyncio's, ours, or an activity's or child's error caused by ours."""
     if isinstance(exception, ActivityError | ChildWorkflowError):

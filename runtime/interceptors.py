@@ -19,6 +19,7 @@ from .common import (
     WorkflowIDReusePolicy,
 )
 from .core.payload import Payload
+from .nexus import NexusOperationHandle, NexusOperationInboundInterceptor, StartNexusOperationInput
 
 if TYPE_CHECKING:
     from .activity import Info as ActivityInfo
@@ -48,6 +49,12 @@ class Interceptor:
         """The class whose object stands around each execution; None for none."""
         del input
         return None
+
+    def intercept_nexus_operation(
+        self, next: NexusOperationInboundInterceptor
+    ) -> NexusOperationInboundInterceptor:
+        """Never called; see `nexus`."""
+        return next
 
 
 @dataclass(frozen=True)
@@ -356,3 +363,13 @@ class WorkflowOutboundInterceptor:
     def start_local_activity(self, input: StartLocalActivityInput) -> ActivityHandle[Any]:
         """Run a local activity."""
         return self.next.start_local_activity(input)
+
+    async def start_nexus_operation(self, input: StartNexusOperationInput) -> NexusOperationHandle[Any]:
+        """Never called; see `nexus`."""
+        return await self.next.start_nexus_operation(input)
+
+    async def start_system_nexus_operation(
+        self, input: StartNexusOperationInput
+    ) -> NexusOperationHandle[Any]:
+        """Never called; see `nexus`."""
+        return await self.next.start_system_nexus_operation(input)

@@ -61,6 +61,7 @@ from ._batches import (
     BatchOperationUnpause,
 )
 from ._client import Client, WithStartWorkflowOperation, new_workflow_id
+from ._cloud import CloudOperationsClient
 from ._errors import (
     AsyncActivityCancelledError,
     RPCTimeoutOrCancelledError,
@@ -167,6 +168,7 @@ __all__ = [
     "Client",
     "ClientConfig",
     "ClientConnectConfig",
+    "CloudOperationsClient",
     "CompleteAsyncActivityInput",
     "ConcurrencyStanding",
     "ConnectConfig",

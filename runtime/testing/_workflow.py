@@ -17,6 +17,7 @@ from ..clock import SystemClock
 from ..common import QueryRejectCondition, SearchAttributeKey
 from ..converter import DataConverter
 from ..journal import MemoryJournal, SqliteJournal
+from ..nexus import NexusNotOffered
 from ..ports import Clock, Journal
 from ..runtime import Runtime
 from ..service import ConnectConfig, RetryConfig, ServiceClient, TLSConfig
@@ -204,6 +205,20 @@ class WorkflowEnvironment:
             "runtime": config.runtime or Runtime.default(),
         }
         return await Client.connect(config.target_host, **inherited | options)
+
+    async def create_nexus_endpoint(self, endpoint_name: str, task_queue: str) -> Any:
+        """Never returns.
+
+        Raises:
+            NexusNotOffered: always.
+        """
+        del endpoint_name, task_queue
+        raise NexusNotOffered
+
+    async def delete_nexus_endpoint(self, endpoint: Any) -> None:
+        """Never returns; raises as `create_nexus_endpoint`."""
+        del endpoint
+        raise NexusNotOffered
 
     async def shutdown(self) -> None:
         """End the engine, where this environment has started one."""

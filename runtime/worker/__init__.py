@@ -20,6 +20,12 @@ from ..interceptors import (
     WorkflowInterceptorClassInput,
     WorkflowOutboundInterceptor,
 )
+from ..nexus import (
+    ExecuteNexusOperationCancelInput,
+    ExecuteNexusOperationStartInput,
+    NexusOperationInboundInterceptor,
+    StartNexusOperationInput,
+)
 from ..workflow._versions import PatchActivationInput
 from ._config import (
     PollerBehavior,
@@ -58,6 +64,8 @@ __all__ = [
     "ContinueAsNewInput",
     "CustomSlotSupplier",
     "ExecuteActivityInput",
+    "ExecuteNexusOperationCancelInput",
+    "ExecuteNexusOperationStartInput",
     "ExecuteWorkflowInput",
     "FixedSizeSlotSupplier",
     "HandleQueryInput",
@@ -65,6 +73,7 @@ __all__ = [
     "HandleUpdateInput",
     "Interceptor",
     "LocalActivitySlotInfo",
+    "NexusOperationInboundInterceptor",
     "NexusSlotInfo",
     "PatchActivationInput",
     "Plugin",
@@ -88,6 +97,7 @@ __all__ = [
     "StartActivityInput",
     "StartChildWorkflowInput",
     "StartLocalActivityInput",
+    "StartNexusOperationInput",
     "UnsandboxedWorkflowRunner",
     "Worker",
     "WorkerConfig",

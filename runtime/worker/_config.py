@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypedDict
 from ..client import Client
 from ..common import VersioningBehavior, WorkerDeploymentVersion
 from ..interceptors import Interceptor
+from ..nexus import NexusNotOffered
 from ..processes import ProcessPool
 from ..workflow._versions import PatchActivationInput
 from ._plugin import Plugin
@@ -125,9 +126,7 @@ def check(config: WorkerConfig) -> None:
 
 def _check_registered(config: WorkerConfig) -> None:
     if config.get("nexus_service_handlers"):
-        raise NotImplementedError(
-            "Nexus is not offered: call the other workflow as a child, or signal it, without nexus_service_handlers"
-        )
+        raise NexusNotOffered
     if not (config.get("activities") or config.get("workflows")):
         raise ValueError("At least one activity, Nexus service, or workflow must be specified")
 

@@ -8,6 +8,7 @@ from ..core.children import ChildWorkflowCancellationType
 from ..core.instance import ReadOnlyContext as ReadOnlyContextError
 from ..core.loop import DeterminismViolation
 from ..core.replay import HistoryDiverged as NondeterminismError
+from ..nexus import NexusClient, NexusOperationCancellationType, NexusOperationHandle, create_nexus_client
 from ._activities import (
     ActivityConfig,
     LocalActivityConfig,
@@ -124,6 +125,9 @@ __all__ = [
     "Info",
     "LocalActivityConfig",
     "LoggerAdapter",
+    "NexusClient",
+    "NexusOperationCancellationType",
+    "NexusOperationHandle",
     "NondeterminismError",
     "NotInWorkflowError",
     "ParentClosePolicy",
@@ -141,6 +145,7 @@ __all__ = [
     "cancellation_reason",
     "continue_as_new",
     "create_event_group",
+    "create_nexus_client",
     "current_update_info",
     "defn",
     "deprecate_patch",

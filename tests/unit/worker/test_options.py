@@ -239,7 +239,7 @@ async def test_a_workflow_or_a_default_may_say_the_versioning_behavior(client: C
 
 
 async def test_nexus_is_refused_and_says_what_to_use(client: Client) -> None:
-    with pytest.raises(NotImplementedError, match="Nexus is not offered: .* child"):
+    with pytest.raises(NotImplementedError, match="Nexus is not offered, .* child"):
         worker(client, nexus_service_handlers=[object()])
 
 
