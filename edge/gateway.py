@@ -24,6 +24,7 @@ from overwinter.runtime.client import Client
 from overwinter.runtime.clock import SystemClock, SystemEntropy
 from overwinter.runtime.contrib.key_ring import KeyRingError
 from overwinter.runtime.converter import DataConverter
+from overwinter.runtime.crash_watch import CrashWatch
 from overwinter.runtime.display import views
 from overwinter.runtime.engine import Engine, EngineLimits
 from overwinter.runtime.external_storage import FolderOfAnotherJournal
@@ -286,9 +287,10 @@ async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
             )
             stack.push_async_callback(journal.close)
             clock = await _clock(journal, settings.clock.speed)
-            engine = await stack.enter_async_context(
-                Engine(journal, clock, SystemEntropy(), _limits(settings))
-            )
+            engine = Engine(journal, clock, SystemEntropy(), _limits(settings))
+            engine.crash_watch = crash_watch = CrashWatch(state_dir / "running.json")
+            crash_watch.begin()
+            await stack.enter_async_context(engine)
             broker = await stack.enter_async_context(_broker_of(settings))
             # Before the worker, which would do it at its own pace.
             await stack.enter_async_context(collecting(converter, engine, settings.payloads.collect_interval))
@@ -308,6 +310,8 @@ async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
                 "started in %.2f s, %d executions in memory", time.monotonic() - began, len(engine.cache)
             )
             await gateway.serve(stop)
+            if engine.failure is None:
+                crash_watch.end()
     except RuntimeError as error:
         # The worker says that the engine has failed; the status says how.
         if engine is None or engine.failure is None or error.__cause__ is not engine.failure:

@@ -36,6 +36,7 @@ from .core.instance import ActivationFailed, Instance, RejectedUpdate, RunningHa
 from .core.payload import Payload
 from .core.payload_groups import groups_of
 from .core.replay import HistoryDiverged
+from .crash_watch import CrashWatch
 from .deletions import Deletions
 from .durability import NOW, Flushing
 from .follow_ups import Ending, next_request, with_next_run
@@ -159,6 +160,7 @@ class Engine:
         """Called with handlers that were running when their workflow closed."""
         self.timeouts: Timeouts | None = None
         """What the timeouts of attempts are measured by; None for this machine's time."""
+        self.crash_watch = CrashWatch()
         self.committed: Callable[[Batch], None] = _nothing_of
         """Called after each commit."""
         self.when_idle: Callable[[], Awaitable[None]] | None = None
@@ -797,7 +799,11 @@ class Engine:
         for live in self._next_ready():
             if live.queued:
                 live.queued = False
-                self._hand_over(live)
+                if self.crash_watch.careful:
+                    with self.crash_watch.running(live.record.run_id):
+                        self._hand_over(live)
+                else:
+                    self._hand_over(live)
 
     def _next_ready(self) -> list[LiveExecution]:
         """Whose turn it is: that of the urgent ones alone, and every other time that of the rest."""
@@ -960,9 +966,13 @@ class Engine:
                 self.settle_with_commit(_settle_with(item.settle, error))
 
     def instance_of(self, live: LiveExecution, entry: ServingWorker) -> Instance:
-        """The code of an execution, rebuilt if need be; raises as `LiveExecution.ensure_instance`."""
+        """The code of an execution, rebuilt if need be.
+
+        Raises as `LiveExecution.ensure_instance`, and `CrashWatch.refuse`.
+        """
         if live.instance is not None and live.worker is entry:
             return live.instance
+        self.crash_watch.refuse(live.record.run_id)
         definition = entry.definition(live.record.workflow_type)
         assert definition is not None
         if live.instance is None and live.history:

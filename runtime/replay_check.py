@@ -75,6 +75,9 @@ class CheckReport:
         return self.needs_patch + self.blocked
 
 
+_END: Final = object()
+
+
 class ReplayCheck:
     """The part of an engine that replays open executions dry."""
 
@@ -183,9 +186,15 @@ class ReplayCheck:
         definition = worker.definition(read.record.workflow_type)
         if not done or definition is None:
             return None
+        watch = self._engine.crash_watch
         instance = worker.make_instance(definition, read.as_opened(read.first_event()), TracedInstance)
         try:
-            for _ in replay.in_steps(instance, events, done, read.as_opened):
+            watch.refuse(read.record.run_id)
+            steps = replay.in_steps(instance, events, done, read.as_opened)
+            while True:
+                with watch.running(read.record.run_id):
+                    if next(steps, _END) is _END:
+                        break
                 await self._pace.rest()
         except HistoryDiverged as error:
             instance.explain(error)
