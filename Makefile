@@ -60,6 +60,7 @@ bench: $(VENV)/.bench ## measure, beside other engines and the limit of this dis
 faults: $(VENV)/.dev ## the fault tests with their full samples; KILLS=1000 CUTS=10000 say how large
 	@OVERWINTER_KILLS=$(or $(KILLS),200) OVERWINTER_CUTS=$(or $(CUTS),10000) OVERWINTER_CALLS=$(or $(CALLS),all) \
 	 OVERWINTER_FAILURES=$(or $(FAILURES),all) OVERWINTER_FLIPS=$(or $(FLIPS),3000) OVERWINTER_TIMERS=$(or $(TIMERS),10000) \
+	 OVERWINTER_SOAK_S=$(or $(SOAK),3600) \
 	 $(BIN)/python -m pytest tests/faults tests/unit/journal --timeout 3600
 
 docs: $(VENV)/.dev ## the reference pages that are made from code

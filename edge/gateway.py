@@ -39,6 +39,7 @@ from overwinter.runtime.worker import Worker
 
 from . import catalog, control
 from .intake import Intake
+from .log_lines import LogLines
 from .mqtt import MqttSession
 from .operations import Operations
 from .outbox import Outbox
@@ -250,11 +251,9 @@ async def _broker_of(settings: GatewaySettings) -> AsyncGenerator[tuple[str, int
 
 async def run(settings: GatewaySettings) -> int:
     """Run a gateway until SIGTERM or SIGINT; returns the process's exit status."""
-    logging.basicConfig(
-        level=os.environ.get("OVERWINTER_LOG", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(LogLines())
+    logging.basicConfig(level=os.environ.get("OVERWINTER_LOG", "INFO").upper(), handlers=[lines])
     stop = asyncio.Event()
     with _signals(stop.set):
         try:

@@ -1,6 +1,6 @@
 """The process that the tests of exhaustion starve: its limits are set low, and its work asks for more.
 
-``python hungry.py JOURNAL memory|files``; says what became of each of its workflows.
+``python hungry.py JOURNAL memory|files|size``; says what became of each of its workflows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from overwinter.runtime.clock import SystemClock, SystemEntropy
 from overwinter.runtime.common import RetryPolicy
 from overwinter.runtime.engine import Engine
 from overwinter.runtime.journal import JournalError, SqliteJournal
+from overwinter.runtime.service import RPCError
 from overwinter.runtime.worker import Worker
 
 QUEUE = "hungry"
@@ -86,7 +87,7 @@ async def main() -> None:
     path, what = Path(sys.argv[1]), sys.argv[2]
     if what == "memory":
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-    else:
+    elif what == "files":
         resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
     journal = await SqliteJournal.open(path)
     async with Engine(journal, SystemClock(), SystemEntropy()) as engine:
@@ -98,7 +99,7 @@ async def main() -> None:
             activities=[takes_all_memory, takes_all_files, gives_files_back, takes_nothing],
         ):
             modest = await client.start_workflow(Modest.run, 30, id="modest", task_queue=QUEUE)
-            await (memory if what == "memory" else files)(client, path)
+            await {"memory": memory, "files": files, "size": size}[what](client, path)
             print("modest", await modest.result())
         assert engine.failure is None
     await journal.close()
@@ -125,6 +126,27 @@ async def files(client: Client, path: Path) -> None:
     journal = await SqliteJournal.open_read_only(path)
     print("third opening", len(await journal.executions()))
     await journal.close()
+
+
+async def size(client: Client, path: Path) -> None:
+    """As a quota: a file may grow no further, and later it may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    started = 0
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (path.with_name("journal.db-wal").stat().st_size + 200_000, hard)
+    )
+    while True:
+        try:
+            await client.start_workflow(Modest.run, 3, id=f"m{started}", task_queue=QUEUE)
+        except RPCError as error:
+            print("refused", error.status.name, error)
+            break
+        started += 1
+    print("found", len(await client.engine.journal.executions(limit=1000)) > started / 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    for number in range(started):
+        assert await client.get_workflow_handle(f"m{number}", result_type=int).result() == 3
+    print("done", started)
 
 
 async def _outcome(client: Client, name: str) -> str:

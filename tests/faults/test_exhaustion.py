@@ -59,3 +59,17 @@ async def test_without_descriptors_what_asks_for_them_fails_and_the_journal_goes
     assert told["modest"] == str(sum(range(30)))
     completed = dict.fromkeys(("modest", "meanwhile", "gives_files_back"), "completed")
     await _check(tmp_path / "journal.db", completed | {"takes_all_files": "failed"})
+
+
+@pytest.mark.timeout(60)
+async def test_over_a_quota_work_is_refused_and_what_was_taken_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    told = _starved(tmp_path / "journal.db", "size")
+    assert told["refused"].startswith(
+        "RESOURCE_EXHAUSTED the journal could not be written, its volume or quota is full"
+    )
+    assert told["found"] == "True"
+    assert told["modest"] == str(sum(range(30)))
+    names = [f"m{number}" for number in range(int(told["done"]))]
+    await _check(tmp_path / "journal.db", dict.fromkeys(["modest", *names], "completed"))

@@ -272,7 +272,7 @@ async def test_the_counts_are_measured(gateway: Gateway) -> None:
     runtime = Runtime(telemetry=TelemetryConfig(metrics=buffer))
     async with Engine(gateway.journal, gateway.clock, SystemEntropy(), AT_ONCE) as engine:
         measured = Client(engine)
-        measured.runtime = runtime
+        measured.service_client.config.runtime = runtime
         async with Worker(measured, task_queue=QUEUE, workflows=[WaterWithBug, Shade], activities=[note]):
             await _report(measured)
             updates = buffer.retrieve_updates()
