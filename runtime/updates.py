@@ -270,6 +270,11 @@ class Updates:
             if ticket is not None:
                 ticket.complete(CompleteUpdate(update_id, failure=CLOSED_FIRST))
 
+    @property
+    def under_way(self) -> bool:
+        """Whether an outcome is to come."""
+        return bool(self._tickets)
+
     def abandon(self, error: BaseException) -> None:
         """The engine stops."""
         for ticket in self._tickets.values():

@@ -11,6 +11,7 @@ from ..core.retry import DELAY_S_MAX
 from ..engine import Engine, EngineLimits
 from ..ports import Clock, ExecutionRecord, Journal
 from ..task_queues import ServingWorker
+from ._standstill import Standstill
 
 _LIMITS = EngineLimits(look_ahead_s=10 * DELAY_S_MAX)
 """Every timer is in memory, so that the next one is known without a read."""
@@ -27,6 +28,13 @@ class EngineUnderTest(Engine):
         """Every worker that there was, the last one at the end."""
         self._serving: dict[ServingWorker, str] = {}
         self._awaited: dict[int, ExecutionRecord] = {}
+        self.standstill = Standstill(self)
+        self.when_idle = self.standstill.look
+
+    async def __aexit__(self, *exc: object) -> None:
+        """See `Engine`."""
+        self.standstill.look_away()
+        await super().__aexit__(*exc)
 
     def _serve(self, task_queue: str, worker: ServingWorker) -> None:
         super()._serve(task_queue, worker)
@@ -81,6 +89,7 @@ class EngineUnderTest(Engine):
         """See `Engine.closing_event`."""
         self._awaited[record.key] = record
         async with self.waited_for():
+            self.wake()
             return await super().closing_event(record)
 
 

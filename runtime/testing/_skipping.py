@@ -88,7 +88,6 @@ class Skipper:
     async def _while_wanted(self) -> AsyncGenerator[None]:
         wanted = 0 if self._held else 1
         self._wanted += wanted
-        self._engine.wake()
         try:
             yield
         finally:
@@ -102,6 +101,7 @@ class Skipper:
         return bool(self._asleep or (self._wanted and not engine.working and engine.awaited))
 
     async def _skip(self) -> None:
+        await self._engine.standstill.look()
         if not await self._is_quiet():
             return
         due_us = self._engine.timekeeper.next_alarm_us()
