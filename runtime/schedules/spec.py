@@ -335,7 +335,7 @@ def _seconds(compiled: _Compiled, after: timedelta, until: int = _LAST) -> Itera
             found = compiled.seconds(day, day_start, repeated)
             yield from _set_bits(found, day_start, max(begin, start), min(end, last + 1))
         shown_until = max(shown_until, end + offset)
-        start = max(end, _next_month(compiled, end + offset))
+        start = max(end, _where_to_go_on(compiled, end, end + offset))
 
 
 def _segment_end(compiled: _Compiled, start: int, offset: int) -> int:
@@ -353,10 +353,18 @@ def _segment_end(compiled: _Compiled, start: int, offset: int) -> int:
     return other
 
 
+def _where_to_go_on(compiled: _Compiled, end: int, clock: int) -> int:
+    """After this second and what clocks show then, so that months and years without a time cost nothing.
+
+    Somewhat early, for what clocks repeat.
+    """
+    follows = [end + (each.offset - end) % each.every - 2 * _REPEATED_S_MAX for each in compiled.intervals]
+    if compiled.calendars:
+        follows.append(_next_month(compiled, clock))
+    return min(follows, default=_LAST)
+
+
 def _next_month(compiled: _Compiled, clock: int) -> int:
-    """Where to go on, so that months without a time cost nothing; somewhat early, for what clocks repeat."""
-    if compiled.intervals or not compiled.calendars:
-        return 0 if compiled.intervals else _LAST
     first = day = date.fromordinal(_EPOCH_DAY + clock // _DAY)
     while day.year <= YEAR_MAX and not any(calendar.in_month(day) for calendar in compiled.calendars):
         day = date(day.year + day.month // 12, day.month % 12 + 1, 1)

@@ -365,6 +365,14 @@ def test_a_yearly_calendar_costs_little() -> None:
     assert time.perf_counter() - begun < 1
 
 
+def test_an_interval_of_years_costs_little() -> None:
+    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(timedelta(days=3650))])
+    begun = time.perf_counter()
+    for _ in range(300):  # A search day by day would take a minute.
+        assert len(first(spec, NOW, 99)) == 8
+    assert time.perf_counter() - begun < 15
+
+
 # -- jitter ---------------------------------------------------------------------------------------------
 
 
