@@ -108,6 +108,7 @@ class Skipper:
         if due_us is not None:
             self._clock.skip_to(due_us)
             self._engine.timekeeper.ring()
+            self._engine.wake()  # It may have been for nothing, as for an attempt that has ended: then on to the next.
 
     async def _is_quiet(self) -> bool:
         """Whether nothing that goes on in this event loop may still reach the engine before the next alarm."""

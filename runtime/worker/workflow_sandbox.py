@@ -151,11 +151,30 @@ class SandboxRestrictions:
         return dataclasses.replace(self, import_notification_policy=policy)
 
 
+_MODULES = (
+    "__builtins__", "asyncio", "bz2", "concurrent", "curses", "dbm", "filecmp", "fileinput", "ftplib", "getopt", "getpass",
+    "gettext", "glob", "gzip", "http", "imaplib", "locale", "lzma", "marshal", "mmap", "multiprocessing", "os", "pathlib",
+    "platform", "poplib", "random", "readline", "sched", "secrets", "select", "selectors", "shelve", "shutil", "signal",
+    "smtplib", "socket", "socketserver", "subprocess", "tarfile", "tempfile", "threading", "time", "urllib", "uuid",
+    "webbrowser", "xmlrpc", "zipfile", "zoneinfo",
+)  # fmt: skip
+"""What programs take out of the default to allow it."""
+
 SandboxRestrictions.passthrough_modules_minimum = frozenset()
 SandboxRestrictions.passthrough_modules_with_temporal = frozenset()
 SandboxRestrictions.passthrough_modules_maximum = frozenset()
 SandboxRestrictions.passthrough_modules_default = frozenset()
-SandboxRestrictions.invalid_module_members_default = SandboxMatcher.none
+SandboxRestrictions.invalid_module_members_default = SandboxMatcher(
+    children={
+        **dict.fromkeys(_MODULES, SandboxMatcher.all_uses_runtime),
+        "datetime": SandboxMatcher(
+            children={
+                "date": SandboxMatcher(use={"today"}),
+                "datetime": SandboxMatcher(use={"now", "today", "utcnow"}),
+            }
+        ),
+    }
+)
 SandboxRestrictions.default = SandboxRestrictions(
     SandboxRestrictions.passthrough_modules_default,
     SandboxMatcher.none,

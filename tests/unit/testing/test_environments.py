@@ -12,6 +12,7 @@ import pytest
 
 from overwinter import activity, workflow
 from overwinter.runtime.client import WorkflowFailureError, WorkflowHistory
+from overwinter.runtime.common import RetryPolicy
 from overwinter.runtime.exceptions import ActivityError, ApplicationError, TimeoutError, TimeoutType
 from overwinter.runtime.interceptors import ExecuteWorkflowInput, Interceptor, WorkflowInboundInterceptor
 from overwinter.runtime.testing import ActivityEnvironment, WorkflowEnvironment
@@ -49,6 +50,33 @@ class Stuck:
     @workflow.run
     async def run(self) -> None:
         await workflow.execute_activity(never_ends, start_to_close_timeout=timedelta(hours=5))
+
+
+@workflow.defn
+class Short:
+    @workflow.run
+    async def run(self) -> int:
+        return await workflow.execute_local_activity(
+            measure, 1, schedule_to_close_timeout=timedelta(seconds=5)
+        )
+
+
+@activity.defn
+async def fail_twice() -> int:
+    if activity.info().attempt < 3:
+        raise ApplicationError("not yet")
+    return activity.info().attempt
+
+
+@workflow.defn
+class Patient:
+    @workflow.run
+    async def run(self) -> int:
+        return await workflow.execute_activity(
+            fail_twice,
+            start_to_close_timeout=timedelta(seconds=2),
+            retry_policy=RetryPolicy(initial_interval=timedelta(minutes=1)),
+        )
 
 
 @workflow.defn
@@ -119,6 +147,15 @@ async def test_an_activity_may_time_out_any_number_of_times() -> None:
         await environment.sleep(timedelta(days=30))
         pending = (await handle.describe()).pending_activities
         assert pending[0].attempt > 100
+
+
+async def test_time_goes_on_after_a_limit_of_what_has_ended_was_skipped_to() -> None:
+    async with await WorkflowEnvironment.start_time_skipping() as environment:
+        client = environment.client
+        async with Worker(client, task_queue="short", workflows=[Short], activities=[measure]):
+            assert await client.execute_workflow(Short.run, id="a", task_queue="short") == 1
+        async with Worker(client, task_queue=QUEUE, workflows=[Patient], activities=[fail_twice]):
+            assert await client.execute_workflow(Patient.run, id="b", task_queue=QUEUE) == 3
 
 
 async def test_time_stands_still_while_nobody_waits_or_skipping_is_off() -> None:
