@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 from collections.abc import Collection
 from datetime import timedelta
@@ -13,11 +14,14 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..clock import SystemClock, SystemEntropy
 from ..engine import Engine
-from ..journal import SqliteJournal
+from ..journal import JournalHeld, SqliteJournal
 from ..service import ConnectConfig, RPCError, RPCStatusCode, TLSConfig
 
 if TYPE_CHECKING:
     from ..remote import RemoteEngine
+
+
+_log = logging.getLogger(__name__)
 
 
 async def engine_at(config: ConnectConfig) -> Engine | RemoteEngine:
@@ -109,21 +113,57 @@ def _plain(address: str) -> str:
     return address.replace("localhost", "127.0.0.1", 1)
 
 
-# -- the engine of this process --------------------------------------------------------------------------------
+# -- the engine of this process, which other processes share ---------------------------------------------------
 
-_engines: dict[asyncio.AbstractEventLoop, tuple[Path, Engine]] = {}
-"""The engines that `Client.connect` has started, by the event loop on which they run."""
+_engines: dict[asyncio.AbstractEventLoop, tuple[Engine, asyncio.Task[None]]] = {}
+"""The engines that `Client.connect` has started, by the event loop on which they run, and what serves them to others."""
+_PATIENCE_S = 1.0
+"""How long the socket of a process that has just taken the journal is waited for."""
 
 
-async def _engine_of_this_process() -> Engine:
+async def _engine_of_this_process() -> Engine | RemoteEngine:
     loop = asyncio.get_running_loop()
-    path = Path(os.environ.get("OVERWINTER_JOURNAL", "overwinter.db")).resolve()
-    for other, (_, engine) in list(_engines.items()):
+    for other, (engine, _) in list(_engines.items()):
         if other.is_closed():
             del _engines[other]
             await engine.journal.close()  # Its loop is gone; the file and its lock are free for this one.
-    if loop not in _engines:
-        engine = Engine(await SqliteJournal.open(path), SystemClock(), SystemEntropy())
-        await engine.__aenter__()
-        _engines[loop] = (path, engine)
-    return _engines[loop][1]
+    if loop in _engines:
+        return _engines[loop][0]
+    path = Path(os.environ.get("OVERWINTER_JOURNAL", "overwinter.db")).resolve()
+    try:
+        journal = await SqliteJournal.open(path)
+    except JournalHeld as held:
+        return await _engine_of_the_holder(_socket_beside(path), held)
+    engine = Engine(journal, SystemClock(), SystemEntropy())
+    await engine.__aenter__()
+    ready = asyncio.Event()
+    _engines[loop] = engine, loop.create_task(_serve_others(engine, _socket_beside(path), ready))
+    await ready.wait()
+    return engine
+
+
+def _socket_beside(journal: Path) -> Path:
+    return journal.with_name(journal.name + ".sock")
+
+
+async def _serve_others(engine: Engine, path: Path, ready: asyncio.Event) -> None:
+    """Until the loop ends, programs in other processes reach the engine as they would reach a server."""
+    from ..remote import SocketUnusable, serve  # Only here, and who connects to a gateway, needs it.
+
+    try:
+        async with serve(engine, path):
+            ready.set()
+            await asyncio.Event().wait()
+    except SocketUnusable as error:
+        _log.warning("programs in other processes cannot connect to the engine of this one: %s", error)
+    finally:
+        ready.set()
+
+
+async def _engine_of_the_holder(path: Path, held: JournalHeld) -> RemoteEngine:
+    for _ in range(20):
+        try:
+            return await _engine_behind(path, lazy=False)
+        except RPCError:
+            await asyncio.sleep(_PATIENCE_S / 20)
+    raise held

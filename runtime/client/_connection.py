@@ -197,15 +197,16 @@ class Connected:
 
         Any other address, as of a server elsewhere, is not used, for there is no server: the engine is this process's, on
         the journal named by ``OVERWINTER_JOURNAL`` (by default ``overwinter.db`` in the working directory), which it holds
-        until the process ends. Every such `connect` of a process gives a client of the same engine. The address of a
-        test environment's client gives a client of that environment's engine.
+        until the process ends. Every such `connect` of a process gives a client of the same engine. When another process
+        holds the journal already, the client is one of its engine, over the socket beside the journal: start the program
+        that runs the worker first. The address of a test environment's client gives a client of that environment's engine.
 
         `identity` is recorded with pauses, resets and batch operations, `runtime` takes the measurements of workers. The
         other options of a connection are for a network, and have no effect.
 
         Raises:
             RPCError: no gateway answers at the socket, or it refuses.
-            JournalHeld: another process runs an engine on that journal.
+            JournalHeld: another process runs an engine on that journal, and does not answer.
             ValueError: `tls` has half of a client's certificate.
         """
         config = ConnectConfig(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,7 @@ from overwinter.runtime.client import (
 )
 from overwinter.runtime.common import HeaderCodecBehavior
 from overwinter.runtime.envconfig import ClientConfigProfile
+from overwinter.runtime.journal import JournalHeld
 from overwinter.runtime.runtime import MetricBuffer, Runtime, TelemetryConfig
 from overwinter.runtime.service import DnsLoadBalancingConfig, GrpcCompression, PayloadLimitsConfig
 from overwinter.runtime.testing import WorkflowEnvironment
@@ -242,3 +244,54 @@ async def test_a_worker_of_an_unknown_namespace_is_refused_in_a_test_environment
     async with Worker(any_name, task_queue=QUEUE, workflows=[Greet]):
         assert await any_name.execute_workflow(Greet.run, "x", id="w", task_queue=QUEUE) == "hello x"
     assert journal.exists()
+
+
+async def test_a_program_that_comes_second_is_a_client_of_the_first_ones_engine(journal: Path) -> None:
+    """As a starter beside a worker: the journal is held, by another event loop here, and it answers beside it."""
+    first = await Client.connect("localhost:7233")
+
+    async def second() -> str:
+        client = await Client.connect("localhost:7233")
+        with pytest.raises(RuntimeError, match="run a worker where the engine is"):
+            Worker(client, task_queue=QUEUE, workflows=[Greet])
+        result: str = await client.execute_workflow(Greet.run, "you", id="w", task_queue=QUEUE)
+        await client.close()
+        return result
+
+    async with Worker(first, task_queue=QUEUE, workflows=[Greet]):
+        assert await asyncio.to_thread(lambda: asyncio.run(second())) == "hello you"
+    assert await first.get_workflow_handle("w").result() == "hello you"
+    assert journal.with_name("journal.db.sock").is_socket()
+
+
+async def test_a_journal_whose_holder_does_not_answer_is_refused(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overwinter.runtime.client._connecting._PATIENCE_S", 0.0)
+    async with Client.open(journal):
+        with pytest.raises(JournalHeld, match="is in use by"):
+            await asyncio.to_thread(lambda: asyncio.run(Client.connect("x:1")))
+
+
+def test_the_socket_goes_with_the_event_loop_and_the_next_one_has_its_own(journal: Path) -> None:
+    async def run() -> bool:
+        client = await Client.connect("x:1")
+        async with Worker(client, task_queue=QUEUE, workflows=[Greet]):
+            await client.execute_workflow(Greet.run, "you", id="w", task_queue=QUEUE)
+        return journal.with_name("journal.db.sock").exists()
+
+    for _ in range(2):
+        assert asyncio.run(run())
+        assert not journal.with_name("journal.db.sock").exists()
+
+
+async def test_an_engine_whose_socket_cannot_be_made_serves_its_own_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    monkeypatch.setenv("OVERWINTER_JOURNAL", str(folder / "journal.db"))
+    client = await Client.connect("x:1")
+    assert "programs in other processes cannot connect" in caplog.text
+    async with Worker(client, task_queue=QUEUE, workflows=[Greet]):
+        assert await client.execute_workflow(Greet.run, "x", id="w", task_queue=QUEUE) == "hello x"
