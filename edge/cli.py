@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, cast
 from overwinter.runtime.display import timeline
 from overwinter.runtime.display.terminal import Terminal, escape
 
-from . import listing, rotation, steering
+from . import archives, listing, rotation, steering
 from .command_line import (
     FAILED,
     NOT_RUNNING,
@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--run", dest="run_id", metavar="RUN", help="this run instead of the newest")
     steering.add_commands(add)
     rotation.add_commands(add)
+    archives.add_commands(add)
     command = add("start", "start an execution", _start)
     command.add_argument("type", metavar="TYPE")
     command.add_argument("args", nargs="*", metavar="JSON")

@@ -33,6 +33,7 @@ from overwinter.runtime.journal import JournalError, SqliteJournal, StorageFaile
 from overwinter.runtime.ports import Batch
 from overwinter.runtime.remote import RemoteService, SocketUnusable
 from overwinter.runtime.remote import serve as serve_clients
+from overwinter.runtime.retention import Retention
 from overwinter.runtime.values import ConvertedValues
 from overwinter.runtime.wear import wear
 from overwinter.runtime.worker import Worker
@@ -98,6 +99,7 @@ class Gateway:
             status=self.status,
             key_ring=lambda: key_ring(settings),
         )
+        self.retention = Retention(engine, settings.retention.policy(settings.gateway.state_dir))
         engine.committed = self._committed
 
     def _session(self, host: str, port: int) -> MqttSession:
@@ -139,6 +141,7 @@ class Gateway:
             "page": self.page_address,
             "journal": views.journal(engine.journal),
             "disk": self._disk(),
+            "retention": views.retention(self.retention) if self.settings.retention.enabled else None,
             "mqtt": {
                 "connected": session is not None and session.connected,
                 "subscribed": session is not None and session.subscribed,
@@ -304,6 +307,8 @@ async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
                         max_cached_workflows=settings.engine.cached_executions_max,
                     )
                 )
+            if settings.retention.enabled:
+                await stack.enter_async_context(gateway.retention.running())
             gc.freeze()
             _log.info(
                 "started in %.2f s, %d executions in memory", time.monotonic() - began, len(engine.cache)

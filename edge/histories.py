@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from overwinter.runtime import archive
 from overwinter.runtime.client import WorkflowHistory
 from overwinter.runtime.converter import DataConverter
 from overwinter.runtime.core.commands import PublishMessage, SignalWithStart
@@ -31,6 +32,7 @@ NOT_TEMPORALS: Final = (PublishMessage, SignalWithStart)
 """What Temporal's histories have no event for."""
 
 _SUFFIXES: Final = {LINES: ".history.jsonl", TEMPORAL: ".history.json"}
+_READ: Final = (".jsonl", ".json", archive.SUFFIX)
 _PAGE: Final = 200
 Progress = Callable[[int], None]
 """Called with how many are done."""
@@ -106,24 +108,30 @@ async def exported(paths: Iterable[Path]) -> AsyncIterator[WorkflowHistory]:
         OSError: a file cannot be read.
     """
     for path in paths:
-        files = [*path.rglob("*.jsonl"), *path.rglob("*.json")] if path.is_dir() else [path]
+        files = [each for suffix in _READ for each in path.rglob("*" + suffix)] if path.is_dir() else [path]
         for file in sorted(files):
             try:
-                yield _read(file)
+                for history in _read(file):
+                    yield history
             except ValueError as error:
                 raise ValueError(f"{file}: {error}") from error
 
 
-def _read(file: Path) -> WorkflowHistory:
+def _read(file: Path) -> Iterator[WorkflowHistory]:
+    if file.name.endswith(archive.SUFFIX):
+        for each in archive.read(file):
+            yield WorkflowHistory.of_records(each.workflow_id, each.events())
+        return
     if file.suffix == ".jsonl":
         with file.open(encoding="utf-8") as lines:
-            return WorkflowHistory.of_records(*from_lines(lines))
+            yield WorkflowHistory.of_records(*from_lines(lines))
+        return
     history = WorkflowHistory.from_json(file.name.split(".")[0], file.read_text(encoding="utf-8"))
     if not history.events:
         raise ValueError("no history: there is no event")
     # Temporal's older servers do not say the id.
     start = history.events[0].workflow_execution_started_event_attributes
-    return WorkflowHistory(start.workflow_id or history.workflow_id, history.events)
+    yield WorkflowHistory(start.workflow_id or history.workflow_id, history.events)
 
 
 async def replay(

@@ -104,6 +104,7 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
         size = f"{byte_size(journal.get('bytes'))}, WAL {byte_size(journal.get('wal_bytes'))}"
         yield "journal", f"{journal.get('path')} ({size})"
     yield from _disk_rows(_part(answer, "disk"))
+    yield from _retention_rows(_part(answer, "retention"))
     mqtt = _part(answer, "mqtt")
     if mqtt:
         place = f"{mqtt.get('broker')}{' (embedded)' if mqtt.get('embedded') else ''}"
@@ -135,6 +136,20 @@ def _disk_rows(disk: Json) -> Iterator[tuple[str, str]]:
             "",
             f"{byte_size(disk['bytes_written'])} written, {byte_size(disk['bytes_per_day'])} a day{life}",
         )
+
+
+def _retention_rows(retention: Json) -> Iterator[tuple[str, str]]:
+    if not retention:
+        return
+    where = "are dropped" if retention.get("archive") is None else f"go to {retention['archive']}"
+    yield "retention", f"closed executions {where} after {duration(retention['closed_for_s'])}"
+    counts = _numbers(retention, "archived", "dropped", "kept_back", "failures")
+    size = (
+        ""
+        if retention.get("archive") is None
+        else f"; the archive has {byte_size(retention['archive_bytes'])}"
+    )
+    yield "", counts + size
 
 
 def _years(days: float) -> str:

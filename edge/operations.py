@@ -170,6 +170,12 @@ class Operations(JournalReader):
         counts = await self._journal.counts()
         answer["engine"] |= _open_counts(counts)
         answer["outbox"] |= {"waiting": await self._journal.outbox_count()}
+        if isinstance(self._journal, SqliteJournal):
+            room = await self._journal.room()
+            answer["journal"] = answer.get("journal", {}) | {
+                "used_bytes": room.used,
+                "reusable_bytes": room.free,
+            }
         answer["pauses"] = await self._pauses()
         checks = self._engine.replay_check.reports.values()
         answer["replay_checks"] = [views.replay_check(report) for report in checks]

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from overwinter.runtime.plain_values import DEFAULT_LIMITS
 from overwinter.runtime.remote import RemoteLimits, frames
+from overwinter.runtime.retention import RetentionPolicy
 
 from .mqtt_settings import MqttSettings, MqttSettingsError
 from .settings_reader import (
@@ -73,6 +74,39 @@ class JournalSettings:
         number(0.001, 1_000_000.0),
         "how many TB the flash bears to have written, for the estimate of its life; the default is a small consumer card's",
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """How long closed executions stay in the journal, and where they go: see [retention](../how-to/retention.md)."""
+
+    enabled: bool = setting(True, SWITCH, "whether they leave the journal by themselves")
+    closed_for: float = setting(
+        30 * 86400.0, duration(60.0, 100 * 365 * 86400.0), "how long after it closed an execution leaves"
+    )
+    journal_bytes_max: int = setting(
+        2 << 30,
+        whole(1 << 20, 1 << 44),
+        "when more of the journal is in use, the oldest closed executions leave before their time",
+    )
+    archive: bool = setting(True, SWITCH, "whether they go to files; otherwise they are dropped")
+    folder: Path | None = setting(None, PATH, "the folder of these files; by default `archive` in state_dir")
+    archive_bytes_max: int = setting(
+        1 << 30, whole(1 << 16, 1 << 44), "when the files have more bytes, the oldest are removed"
+    )
+    interval: float = setting(
+        3600.0, duration(1.0, 30 * 86400.0), "how often is looked for those whose time has come"
+    )
+
+    def policy(self, state_dir: Path) -> RetentionPolicy:
+        """The policy, as an engine takes it."""
+        return RetentionPolicy(
+            closed_for_s=self.closed_for,
+            journal_bytes_max=self.journal_bytes_max,
+            archive=(self.folder or state_dir / "archive") if self.archive else None,
+            archive_bytes_max=self.archive_bytes_max,
+            interval_s=self.interval,
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,6 +347,7 @@ class GatewaySettings:
     gateway: General
     clock: Clock
     journal: JournalSettings
+    retention: RetentionSettings
     payloads: PayloadSettings
     engine: EngineSettings
     mqtt: Mqtt
@@ -327,6 +362,7 @@ _TABLES: Final[Mapping[str, type[Any]]] = {
     "gateway": General,
     "clock": Clock,
     "journal": JournalSettings,
+    "retention": RetentionSettings,
     "payloads": PayloadSettings,
     "engine": EngineSettings,
     "mqtt": Mqtt,

@@ -296,6 +296,14 @@ class Change:
 
 
 @record
+class Room:
+    """What a journal takes of its disk: `used` and `free` bytes; free ones are used again before it grows."""
+
+    used: int
+    free: int
+
+
+@record
 class History:
     """A whole history that was checked, and the state that it adds up to."""
 
@@ -358,6 +366,14 @@ class Journal(Protocol):
 
     async def count(self, wanted: Filter) -> list[tuple[tuple[object, ...], int]]:
         """How many executions fit, by the values of the filter's groups; one row without groups."""
+        ...
+
+    async def closed(self, after_key: int, closed_before_us: int, limit: int) -> list[ExecutionRecord]:
+        """Executions with later keys that have closed by then, the oldest starts first."""
+        ...
+
+    async def room(self) -> Room:
+        """How much of its disk the journal uses."""
         ...
 
     async def attributes(self, executions: Sequence[int]) -> dict[int, dict[str, Attribute]]:

@@ -192,7 +192,8 @@ def _header(execution: Json, terminal: Terminal, now: str | None) -> Iterator[st
     count = execution["history_length"]
     yield shorten(
         f"started {moment(execution['started_at'])}{length if end else ', still open'},"
-        f" {count} {'event' if count == 1 else 'events'}, queue {escape(str(execution['task_queue']))}",
+        f" {count} {'event' if count == 1 else 'events'}, queue {escape(str(execution['task_queue']))}"
+        + (f", durability {execution['durability']}" if execution.get("durability") else ""),
         terminal.width,
     )
     blocked = cast("Json | None", execution.get("blocked"))

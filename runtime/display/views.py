@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
+from .. import archive
 from ..batch_jobs import BatchJob
 from ..converter import PayloadConverter
 from ..core import codec
@@ -38,6 +39,7 @@ from ..ports import (
     Pause,
 )
 from ..replay_check import CheckReport
+from ..retention import Retention
 from ..wear import Wear
 from . import Json
 
@@ -200,7 +202,8 @@ def shown(
     known = {attempt.activity: attempt for attempt in attempts}
     opened = record.status == "running"
     return {
-        "execution": execution(record, state.sequence, waiting, paused),
+        "execution": execution(record, state.sequence, waiting, paused)
+        | {"durability": _DURABILITY[state.started.durability] or None},
         "events": [event(entry) for entry in history.events],
         "pending_activities": [
             _pending_activity(number, activity, known.get(number), running(number))
@@ -465,4 +468,23 @@ def disk(found: SqliteJournal, wear: Wear) -> Json:
         "bytes_written": work.bytes_written,
         "bytes_per_day": wear.bytes_per_day,
         "flash_life_days": wear.life_days,
+    }
+
+
+def retention(found: Retention) -> Json:
+    """What has left a journal, and what its archive has."""
+    policy, counters = found.policy, found.counters
+    return {
+        "closed_for_s": policy.closed_for_s,
+        "journal_bytes_max": policy.journal_bytes_max,
+        "archive": None if policy.archive is None else str(policy.archive),
+        "archive_bytes_max": policy.archive_bytes_max,
+        "archive_bytes": 0 if policy.archive is None else archive.size(policy.archive),
+        "archived": counters.archived,
+        "dropped": counters.dropped,
+        "kept_back": counters.kept_back,
+        "archive_files_removed": counters.archive_files_removed,
+        "rounds": counters.rounds,
+        "failures": counters.failures,
+        "last_round_at": _instant_or_none(counters.last_round_us),
     }

@@ -28,6 +28,7 @@ from ..ports import (
     ParkedMessage,
     Pause,
     PauseKey,
+    Room,
 )
 from . import store
 from .errors import AppendConflict
@@ -258,6 +259,21 @@ class MemoryJournal:
     async def count(self, wanted: Filter) -> list[tuple[tuple[object, ...], int]]:
         """See `Journal.count`."""
         return self._in_sqlite(lambda connection: store.count(connection, wanted))
+
+    async def closed(self, after_key: int, closed_before_us: int, limit: int) -> list[ExecutionRecord]:
+        """See `Journal.closed`."""
+        fitting = [
+            execution
+            for key, execution in sorted(self._executions.items())
+            if key > after_key
+            and execution.closed_at_us is not None
+            and execution.closed_at_us <= closed_before_us
+        ]
+        return fitting[:limit]
+
+    async def room(self) -> Room:
+        """See `Journal.room`; what the events say, and nothing else, is counted."""
+        return Room(sum(len(event.data) for event in self._events if event is not None), 0)
 
     def _fitting(self, wanted: Filter) -> list[ExecutionRecord]:
         return self._in_sqlite(lambda connection: store.select(connection, wanted, limit=1_000_000_000))

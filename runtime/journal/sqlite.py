@@ -28,12 +28,13 @@ from ..ports import (
     ParkedMessage,
     Pause,
     PauseKey,
+    Room,
 )
 from . import store
 from .errors import AppendConflict, JournalDamaged, JournalError, JournalUnusable, StorageFailed, StorageFull
 from .lock import JournalLock
 from .log_watch import LogWatch
-from .upkeep import WAL_PAGES_MAX, Room, Upkeep, Work, room
+from .upkeep import WAL_PAGES_MAX, Upkeep, Work, room
 
 if TYPE_CHECKING:
     from ..visibility import Filter
@@ -192,6 +193,10 @@ class SqliteJournal:
         """See `Journal.count`."""
         return await self._read(store.count, wanted)
 
+    async def closed(self, after_key: int, closed_before_us: int, limit: int) -> list[ExecutionRecord]:
+        """See `Journal.closed`."""
+        return await self._read(store.read_closed, after_key, closed_before_us, limit)
+
     async def attributes(self, executions: Sequence[int]) -> dict[int, dict[str, Attribute]]:
         """See `Journal.attributes`."""
         return await self._read(store.read_attributes, executions)
@@ -307,7 +312,7 @@ class SqliteJournal:
         return self._upkeep.counted()
 
     async def room(self) -> Room:
-        """How the pages of the file are used."""
+        """See `Journal.room`."""
         return await self._read(room)
 
     async def close(self) -> None:

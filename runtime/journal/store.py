@@ -434,6 +434,17 @@ def count(connection: sqlite3.Connection, wanted: Filter) -> list[tuple[tuple[ob
     return [(tuple(row[:-1]), row[-1]) for row in rows]
 
 
+def read_closed(
+    connection: sqlite3.Connection, after_key: int, closed_before_us: int, limit: int
+) -> list[ExecutionRecord]:
+    """See `Journal.closed`."""
+    query = (
+        f"SELECT {_EXECUTION_COLUMNS} FROM executions WHERE status <> 0 AND key > ? AND closed_at <= ? "  # noqa: S608 - constant text
+        "ORDER BY key LIMIT ?"
+    )
+    return [_execution(row) for row in connection.execute(query, (after_key, closed_before_us, limit))]
+
+
 def read_attributes(
     connection: sqlite3.Connection, executions: Sequence[int]
 ) -> dict[int, dict[str, Attribute]]:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from ..ports import Room
 from .errors import JournalError, StorageFull
 
 _log = logging.getLogger(__name__)
@@ -47,14 +48,6 @@ class Work:
     pages_returned: int = 0
     bytes_written: int | None = None
     """Into the log and the file; None where the system does not count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What a journal file has in it: `used` and `free` bytes; free ones are used before the file grows."""
-
-    used: int
-    free: int
 
 
 def room(connection: sqlite3.Connection) -> Room:

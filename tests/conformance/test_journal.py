@@ -456,3 +456,39 @@ async def test_what_contains_some_bytes_is_found_wherever_it_is(journal: Journal
     found = await journal.attempts_and_messages_with(b"needle")
     assert sorted(key for key, _ in found) == [1, 1, 2]
     assert all(b"needle" in data for _, data in found)
+
+
+async def test_closed_executions_are_found_by_when_they_closed_in_the_order_of_their_starts(
+    journal: Journal,
+) -> None:
+    batch = Batch()
+    for key, status, closed_at_us in (
+        (1, "completed", 50),
+        (2, "running", None),
+        (3, "failed", 10),
+        (4, "completed", 60),
+    ):
+        batch.starts[key] = execution(key, str(key), status, closed_at_us=closed_at_us)
+    await journal.commit(batch)
+    assert [record.key for record in await journal.closed(0, 55, 10)] == [1, 3]
+    assert [record.key for record in await journal.closed(0, 60, 2)] == [1, 3]
+    assert [record.key for record in await journal.closed(3, 60, 2)] == [4]
+
+
+async def test_a_journal_says_how_much_room_it_uses_and_less_when_executions_are_deleted(
+    journal: Journal,
+) -> None:
+    batch = Batch()
+    record = batch.starts[1] = execution(1)
+    chain = codec.chain_start(record.run_id)
+    for number in range(1, 51):
+        data = codec.encode_body(Signaled("put", (Payload({}, bytes(2000)),)))
+        chain = codec.chain_next(chain, number, 1, 1, 5, data)
+        batch.events.append(EventRecord(1, number, 1, 1, 5, data, chain))
+    await journal.commit(batch)
+    full = (await journal.room()).used
+    gone = Batch()
+    gone.deleted.append(1)
+    await journal.commit(gone)
+    assert full > 100_000
+    assert (await journal.room()).used < full - 90_000

@@ -56,7 +56,7 @@ export class ExecutionView {
     const act = (op, label, kind) => h("button", { type: "button", class: kind, onclick: () => this.confirm(op) }, label);
     this.head.replaceChildren(...[
       h("div", { class: "title" }, h("h1", {}, one.workflow_id), statusPill(one.status)),
-      h("p", { class: "facts" }, h("b", {}, one.type), ` · queue ${plain(one.task_queue)} · started ${clock(one.started_at)} · ${age} · ${one.history_length} events`),
+      h("p", { class: "facts" }, h("b", {}, one.type), ` · queue ${plain(one.task_queue)}${one.durability ? ` · durability ${plain(one.durability)}` : ""} · started ${clock(one.started_at)} · ${age} · ${one.history_length} events`),
       h("p", { class: "facts mono" }, `run ${plain(one.run_id)}`),
       reasonBanner(one), failure ? h("div", { class: "banner failed" }, h("b", {}, "Failed"), failureView(failure)) : null,
       one.status === "completed" ? h("div", { class: "banner completed" }, h("b", {}, "Result"), h("pre", {}, json(result, 2))) : null,

@@ -294,6 +294,16 @@ class SampleGateway:
             "now": NOW.isoformat().replace("+00:00", "Z"),
             "clock_speed": 1.0,
             "journal": {"path": "/var/lib/overwinter/journal.db", "bytes": 4_800_512, "wal_bytes": 262_144},
+            "retention": {
+                "closed_for_s": 2_592_000.0,
+                "archive": "/var/lib/overwinter/archive",
+                "archive_bytes": 300_000,
+                "archived": 1_000,
+                "dropped": 0,
+                "kept_back": 2,
+                "failures": 0,
+                "last_round_at": at(-100),
+            },
             "disk": {
                 "free_bytes": 12_000_000_000,
                 "commits": 2_040,
