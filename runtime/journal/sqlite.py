@@ -426,7 +426,7 @@ def translated(error: sqlite3.Error | UnicodeDecodeError) -> JournalError:
         return StorageFull(f"the journal could not be written, its volume or quota is full ({name})")
     if primary == sqlite3.SQLITE_CONSTRAINT:
         return AppendConflict(f"an event's place in the journal was taken ({name}: {error})")
-    if primary in _DAMAGED:
+    if primary in _DAMAGED or "Could not decode to UTF-8" in str(error):
         return JournalDamaged(f"the journal is damaged ({name}: {error})")
     if primary == sqlite3.SQLITE_READONLY:
         return StorageFailed(

@@ -22,7 +22,7 @@ from overwinter.runtime.journal.errors import JournalUnusable
 from tests.brokers import require
 from tests.faults.crews import Checker, done_again, finish, note_recorded, scenario, seed
 
-CALLS = os.environ.get("OVERWINTER_CALLS", "4")
+CALLS = os.environ.get("OVERWINTER_CALLS", "3")
 KINDS = ("fsync,fdatasync", "pwrite64", "write", "ftruncate,unlink")
 """Calls that are counted together; each thread counts its own."""
 NAMES = (("a", "b", "c"), ("d", "e"))
@@ -94,7 +94,7 @@ async def test_this_harness_sees_the_loss_when_commits_are_acknowledged_before_t
     tmp_path: Path,
 ) -> None:
     """The process dies as it says that the third start is done: the first two were acknowledged."""
-    found: list[str] = []
     for number in (6, 7):
-        found += await problems_after(tmp_path / "killed", [("write", number)], lie=True)
-    assert found
+        if await problems_after(tmp_path / "killed", [("write", number)], lie=True):
+            return
+    pytest.fail("nothing was lost")

@@ -28,5 +28,4 @@ def _run(what: str, folder: Path, hash_seed: int) -> str:
 def test_a_history_fits_under_every_hash_seed_and_the_order_of_a_set_does_not(tmp_path: Path) -> None:
     _run("record", tmp_path, 1)
     assert _run("replay", tmp_path, 1) == "InOrder fits\nBySet fits\n"
-    for hash_seed in (2, 3):
-        assert _run("replay", tmp_path, hash_seed) == "InOrder fits\nBySet differs\n"
+    assert _run("replay", tmp_path, 2) == "InOrder fits\nBySet differs\n"

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from overwinter.edge.doctor import check_journal
+from overwinter.runtime.client import Client
 from overwinter.runtime.journal import JournalError, SqliteJournal
 from overwinter.runtime.journal.errors import HistoryDamaged, JournalDamaged, JournalUnusable, StorageFull
 from overwinter.runtime.ports import Batch, ParkedMessage
@@ -99,6 +100,47 @@ async def test_a_flipped_bit_anywhere_changes_no_event_that_is_read(tmp_path: Pa
         if not errors and {name: events for name, events in found.items() if name in whole} != whole:
             assert check_journal(path, tmp_path / "no socket").state == "problem", where
     assert refused
+
+
+@pytest.mark.timeout(60 + FLIPS)
+async def test_an_engine_on_a_journal_with_a_flipped_bit_gives_the_right_results_or_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL", "overwinter")
+    path = await _a_journal(tmp_path)
+    content = path.read_bytes()
+    chance = random.Random(SEED)
+    all_went_on = some_went_on = stopped = 0
+    for _ in range(max(FLIPS // 4, 1)):
+        place, changed = _flipped(content, chance)
+        _put(path, changed)
+        try:
+            results = await _results(path)
+        except (JournalError, AssertionError):  # refused, or the engine has stopped
+            stopped += 1
+            continue
+        right = sum(result == list(range(WANTED)) for result in results)
+        assert right + sum(isinstance(result, Exception) for result in results) == len(results), (
+            f"OVERWINTER_SEED={SEED}, byte {place}: {results}"
+        )
+        all_went_on += right == len(results)
+        some_went_on += 0 < right < len(results)
+    print(f"in {all_went_on} cases nothing was hurt, in {some_went_on} one or some, in {stopped} the whole")
+    assert all_went_on
+
+
+async def _results(path: Path) -> list[object]:
+    """What comes of the executions when the signals that they wait for come."""
+
+    async def one(client: Client, number: int) -> list[int]:
+        handle = client.get_workflow_handle(f"w{number}", result_type=list[int])
+        for value in range(number % WANTED, WANTED):
+            await handle.signal(Collects.put, value)
+        return await asyncio.wait_for(handle.result(), 1)
+
+    async with SqliteGateway(path).on([Collects]) as client:
+        ends = [one(client, number) for number in range(8)]
+        return list(await asyncio.gather(*ends, return_exceptions=True))
 
 
 async def test_the_others_go_on_beside_an_execution_whose_event_has_columns_of_other_types(
