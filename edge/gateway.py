@@ -11,6 +11,7 @@ import gc
 import importlib.metadata
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -279,6 +280,9 @@ async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
     gc.set_threshold(50_000, 20, 50)
     found = catalog.load(settings.gateway.modules, settings.gateway.python_path)
     converter = data_converter(settings)
+    if converter.payload_codec is not None:
+        # A crash would write keys, and values in clear, to the disk.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     state_dir = settings.gateway.state_dir
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine: Engine | None = None

@@ -121,6 +121,16 @@ async def test_keys_that_others_can_read_keep_the_gateway_from_starting_and_are_
     assert secret not in place.run("rotate") + place.run("rotate", "--show")
 
 
+async def test_a_gateway_with_keys_leaves_no_image_of_its_memory_when_it_crashes(tmp_path: Path) -> None:
+    place = Keys(tmp_path)
+    place.rotate()
+    async with place.running():
+        pid = (tmp_path / "state" / "journal.db.lock").read_text().split()[1]
+        limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    (core,) = [line for line in limits if line.startswith("Max core file size")]
+    assert core.split()[4:6] == ["0", "0"]
+
+
 async def test_an_unknown_key_blocks_its_execution_and_is_named(tmp_path: Path) -> None:
     place = Keys(tmp_path)
     first = place.rotate()["added"]
