@@ -33,7 +33,7 @@ from ..ports import (
     PauseKey,
 )
 from ..visibility.fields import IS_PAUSED
-from .errors import HistoryDamaged, JournalTooNew, JournalUnusable
+from .errors import HistoryDamaged, JournalDamaged, JournalTooNew, JournalUnusable
 
 if TYPE_CHECKING:
     from ..visibility import Filter
@@ -340,6 +340,20 @@ _EXECUTION_COLUMNS: Final = (
 
 
 def _execution(row: Sequence[Any]) -> ExecutionRecord:
+    """What a row of the list says.
+
+    Raises:
+        JournalDamaged: it cannot have been written as it is.
+    """
+    try:
+        if not (all(isinstance(text, str) for text in row[1:5]) and isinstance(row[5], int)):
+            raise TypeError("its columns are of other types")
+        return _record(row)
+    except (TypeError, ValueError, IndexError) as exc:
+        raise JournalDamaged(f"row {row[0]} of the journal's list of executions is damaged: {exc}") from exc
+
+
+def _record(row: Sequence[Any]) -> ExecutionRecord:
     return ExecutionRecord(
         key=row[0],
         workflow_id=row[1],

@@ -98,7 +98,7 @@ async def test_a_flipped_bit_anywhere_changes_no_event_that_is_read(tmp_path: Pa
             before = whole.get(name, [])
             assert events == before[: len(events)] or name not in whole, where
         if not errors and {name: events for name, events in found.items() if name in whole} != whole:
-            assert check_journal(path, tmp_path / "no socket").state == "problem", where
+            assert check_journal(path, tmp_path / "no socket").level == "problem", where
     assert refused
 
 
