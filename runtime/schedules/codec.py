@@ -241,7 +241,10 @@ def _seconds(duration: timedelta | None) -> float | None:
 
 
 def _duration(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
+    if seconds is None:
+        return None
+    # The longest duration there is, in seconds, is rounded up to more than there can be.
+    return timedelta.max if seconds >= timedelta.max.total_seconds() else timedelta(seconds=seconds)
 
 
 def _instant(text: str | None) -> datetime | None:

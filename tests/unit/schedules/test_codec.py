@@ -241,3 +241,13 @@ def test_overlap_policies_have_the_numbers_of_the_sdks() -> None:
     assert {each.name: int(each) for each in ScheduleOverlapPolicy} == {
         each.name: int(each) for each in sdk.ScheduleOverlapPolicy
     }
+
+
+def test_the_longest_duration_comes_back() -> None:
+    action = ScheduleActionStartWorkflow("Irrigate", id="irrigate", task_queue="farm")
+    longest = Schedule(
+        action,
+        ScheduleSpec(cron_expressions=["0 6 * * *"]),
+        policy=SchedulePolicy(catchup_window=timedelta.max),
+    )
+    assert stored(longest).policy.catchup_window == timedelta.max
