@@ -61,6 +61,8 @@ async def export(
     count = 0
     markers: Counter[str] = Counter()
     async for record in records_of(journal, views.of_status(status) | {"workflow_type": workflow_type}):
+        if record.is_activity:  # It has nothing that could be replayed.
+            continue
         events = (await journal.history(record)).events
         name = re.sub(r"[^\w.-]", "_", record.workflow_id)[:100]
         file = folder / f"{name}.{record.run_id}{_SUFFIXES[form]}"
@@ -95,8 +97,10 @@ async def records_of(journal: Journal, wanted: Mapping[str, Any]) -> AsyncIterat
 
 
 async def open_histories(journal: Journal) -> AsyncIterator[WorkflowHistory]:
-    """The histories of the open executions."""
+    """The histories of the open executions of workflows."""
     async for record in records_of(journal, {"status": OPEN}):
+        if record.is_activity:
+            continue
         yield WorkflowHistory.of_records(record.workflow_id, (await journal.history(record)).events)
 
 

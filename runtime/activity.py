@@ -169,10 +169,18 @@ class Info:
     started_time: datetime
     task_queue: str
     task_token: bytes
-    workflow_id: str
-    workflow_namespace: str
-    workflow_run_id: str
-    workflow_type: str
+    workflow_id: str | None
+    """None for an activity that no workflow asked for; so are the run id and the type."""
+    workflow_namespace: str | None
+    workflow_run_id: str | None
+    workflow_type: str | None
+    activity_run_id: str | None = None
+    """The run of an activity that no workflow asked for."""
+
+    @property
+    def in_workflow(self) -> bool:
+        """Whether a workflow asked for it."""
+        return self.workflow_id is not None
 
     def _logger_details(self) -> Mapping[str, Any]:
         return {
@@ -293,6 +301,7 @@ def cancellation_details() -> ActivityCancellationDetails | None:
     return ActivityCancellationDetails(
         not_found=reason == "the workflow has closed",
         cancel_requested=reason == "the workflow asked for it",
+        paused=reason == "the activity is paused",
         timed_out=reason == "timed out",
         worker_shutdown=reason == "the worker shuts down",
     )

@@ -15,10 +15,11 @@ from .attempts import Attempt, AttemptRequest
 from .converter import PayloadConverter
 from .core.payload import Payload
 from .core.records import record
+from .core.standalone import is_activity
 from .exceptions import CancelledError
 from .interceptors import ActivityOutboundInterceptor
 from .metrics import MetricMeter
-from .retry_policy import policy_of, priority_of
+from .retry_policy import policy_in_effect, priority_of
 from .values import ConvertedValues
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def raise_into_thread(thread: int, error: type[BaseException] | None) -> None:
 def info_of(request: AttemptRequest, started_at_us: int, values: ConvertedValues) -> Info:
     """What an attempt is, as its code sees it."""
     command = request.command
-    start = request.workflow
+    start = None if is_activity(request.workflow.workflow_id) else request.workflow
     limits = (command.start_to_close_s, command.schedule_to_close_s)
     return Info(
         activity_id=command.activity_id,
@@ -193,17 +194,18 @@ def info_of(request: AttemptRequest, started_at_us: int, values: ConvertedValues
         is_local=command.local,
         namespace="default",
         priority=priority_of(command.priority_key, command.fairness_key, command.fairness_weight),
-        retry_policy=policy_of(command.retry),
+        retry_policy=policy_in_effect(command.retry),
         schedule_to_close_timeout=_duration(command.schedule_to_close_s),
         scheduled_time=_instant(request.scheduled_at_us),
         start_to_close_timeout=_duration(min((s for s in limits if s is not None), default=None)),
         started_time=_instant(started_at_us),
         task_queue=command.task_queue,
         task_token=request.idempotency_key.encode(),
-        workflow_id=start.workflow_id,
+        workflow_id=start.workflow_id if start else None,
         workflow_namespace="default",
-        workflow_run_id=start.run_id,
-        workflow_type=start.workflow_type,
+        workflow_run_id=start.run_id if start else None,
+        workflow_type=start.workflow_type if start else None,
+        activity_run_id=None if start else request.workflow.run_id,
     )
 
 

@@ -11,6 +11,7 @@ from .attempts import Attempt, AttemptRequest, CompletesLater, Outcome
 from .converter import PayloadLimitError
 from .core import events as ev
 from .core.payload import Failure, Payload
+from .core.standalone import is_activity
 from .exceptions import ApplicationError
 from .journal.errors import StorageFull
 from .sealing import Scope, Sealing
@@ -61,7 +62,7 @@ class AttemptSeal:
             task.cancel()
 
         attempt.on_cancel = cancel
-        canceled = Failure(kind="canceled", message="Cancelled", details=attempt.heartbeat)
+        canceled = Failure(kind="canceled", message="Cancelled")
         try:
             opened = await self._opened(attempt.request)
         except asyncio.CancelledError:
@@ -133,7 +134,9 @@ class AttemptSeal:
     async def sealed(self, outcome: Outcome | CompletesLater) -> Outcome | CompletesLater:
         """The outcome as it is recorded. While there is no room for it, it waits: the work is done and not lost."""
         self._attempt.on_cancel = self._give_up
-        await self._stop_beating(keep=not isinstance(outcome, Payload))
+        # Who describes an activity without a workflow sees its last heartbeat, however it ended.
+        shown = is_activity(self._attempt.request.workflow.workflow_id)
+        await self._stop_beating(keep=shown or not isinstance(outcome, Payload))
         if isinstance(outcome, CompletesLater):
             return outcome
         if isinstance(outcome, Failure):
@@ -150,8 +153,6 @@ class AttemptSeal:
             self._attempt.task.cancel()
 
     async def _sealed_failure(self, failure: Failure) -> Failure:
-        if failure.kind == "canceled":
-            return replace(failure, details=self._attempt.heartbeat)  # These are sealed already.
         try:
             return (await self._with_room(ev.ActivityFailed(0, failure))).failure
         except Exception as problem:  # as above

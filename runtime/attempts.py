@@ -63,6 +63,8 @@ class Cancellable(Protocol):
         ...
 
 
+PAUSED: Final = "the activity is paused"
+"""Why attempts are cancelled whose activity was paused, when they beat."""
 SHUTDOWN: Final = "the worker shuts down"
 """Why attempts are cancelled that do not end within the grace of a worker that stops."""
 
@@ -87,18 +89,12 @@ class Reporter:
 class Reports(Protocol):
     """What an attempt tells the engine."""
 
-    def attempt_ended(
-        self,
-        request: AttemptRequest,
-        outcome: Outcome,
-        heartbeat: tuple[Payload, ...],
-        reporter: Reporter | None = None,
-    ) -> None:
-        """It ended with a result or a failure; `heartbeat` is the last that it said."""
+    def attempt_ended(self, attempt: Attempt, outcome: Outcome, reporter: Reporter | None = None) -> None:
+        """It ended with a result or a failure."""
         ...
 
-    def attempt_beat(self, request: AttemptRequest, heartbeat: tuple[Payload, ...]) -> None:
-        """It is alive and wants its next attempt to know this."""
+    def attempt_beat(self, attempt: Attempt) -> None:
+        """It is alive and wants its next attempt to know what it said last."""
         ...
 
 
@@ -162,6 +158,11 @@ class Attempt:
         self.request = request
         self.started_at_us = started_at_us
         self.heartbeat = request.heartbeat
+        self.beaten_at_us = 0
+        self.unwritten_beats = 0
+        """How often it has beaten since the journal was told."""
+        self.pausing = False
+        """Whether its activity is paused, so that it is cancelled when it beats."""
         self.cancel_reason: str | None = None
         self.task: asyncio.Task[None] | None = None
         self.on_cancel: Callable[[], None] | None = None
@@ -175,16 +176,33 @@ class Attempt:
         """Whether the engine has its outcome already."""
         self._deadlines = deadlines
         self._clock = deadlines.clock
-        self._last_beat_s = deadlines.clock.time()
+        self._started_s = self._last_beat_s = deadlines.clock.time()
         self.beat_interval_s = beat_interval_s
         self._persisted_at_s = _NEVER_S
         self._beat_later: Cancellable | None = None
         self._silence_later: Cancellable | None = None
-        command = request.command
-        if command.start_to_close_s is not None:
-            deadlines.add(self, command.start_to_close_s, self._last_beat_s)
-        if command.heartbeat_s is not None:
-            self._silence_later = self._clock.call_later(command.heartbeat_s, self._check_heartbeat)
+        self._limit_s: float | None = None
+        """In the line of which length it waits among the deadlines."""
+        self._heartbeat_s: float | None = None
+        self._take_limits(request.command, 0.0)
+
+    def limit(self, command: ScheduleActivity) -> None:
+        """It may take as long as these options say, from its start and from one heartbeat to the next."""
+        if self._limit_s is not None:
+            self._deadlines.remove(self, self._limit_s)
+            self._limit_s = None
+        if self._silence_later is not None:
+            self._silence_later.cancel()
+        self._take_limits(command, self._clock.time() - self._started_s)
+
+    def _take_limits(self, command: ScheduleActivity, passed_s: float) -> None:
+        limit_s, whole_s = command.start_to_close_s, command.schedule_to_close_s
+        if limit_s is not None and (whole_s is None or limit_s < whole_s):  # or the whole time is over first
+            self._limit_s = max(limit_s - passed_s, 0.0)
+            self._deadlines.add(self, self._limit_s, self._started_s + passed_s)
+        self._heartbeat_s = command.heartbeat_s
+        if self._heartbeat_s is not None:
+            self._check_heartbeat()
 
     def beat(self, details: tuple[Payload, ...]) -> None:
         """Note a heartbeat; the journal gets the last one at most once an interval."""
@@ -192,11 +210,15 @@ class Attempt:
             return
         now = self.alive()
         self.heartbeat = details
+        self.beaten_at_us = self.started_at_us + round((now - self._started_s) * 1_000_000)
+        self.unwritten_beats += 1
         wait = self._persisted_at_s + self.beat_interval_s - now
         if wait <= 0:
             self._persist_beat()
         elif self._beat_later is None:
             self._beat_later = self._clock.call_later(wait, self._persist_beat)
+        if self.pausing:
+            self.cancel(PAUSED)
 
     def alive(self) -> float:
         """The heartbeat timeout begins again; returns the time."""
@@ -207,21 +229,20 @@ class Attempt:
         self._beat_later = None
         if not self.reported:
             self._persisted_at_s = self._clock.time()
-            self._reports.attempt_beat(self.request, self.heartbeat)
+            self._reports.attempt_beat(self)
 
     def report(self, outcome: Outcome, reporter: Reporter | None = None) -> None:
         """Tell the engine, once."""
         if self.reported:
             return
         self.silence()
-        self._reports.attempt_ended(self.request, outcome, self.heartbeat, reporter)
+        self._reports.attempt_ended(self, outcome, reporter)
 
     def silence(self) -> None:
         """Say nothing any more: the outcome is known, or nobody wants it."""
         self.reported = True
-        limit_s = self.request.command.start_to_close_s
-        if limit_s is not None:
-            self._deadlines.remove(self, limit_s)
+        if self._limit_s is not None:
+            self._deadlines.remove(self, self._limit_s)
         if self._silence_later is not None:
             self._silence_later.cancel()
         if self._beat_later is not None:
@@ -251,9 +272,8 @@ class Attempt:
         self.cancel("timed out")
 
     def _check_heartbeat(self) -> None:
-        limit = self.request.command.heartbeat_s
-        assert limit is not None
-        left = self._last_beat_s + limit - self._clock.time()
+        assert self._heartbeat_s is not None
+        left = self._last_beat_s + self._heartbeat_s - self._clock.time()
         if left <= 0:
             self.time_out("HEARTBEAT")
         else:

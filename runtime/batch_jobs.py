@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, get_args
 from .core import codec
 from .core.payload import Payload
 from .resets import ResetPoint
-from .visibility import Filter, InvalidFilter, parse
+from .visibility import Filter, InvalidFilter, Scope, parse
 
 OperationKind = Literal["signal", "cancel", "terminate", "reset", "pause", "unpause", "delete"]
 KINDS: Final[tuple[str, ...]] = get_args(OperationKind)
@@ -140,9 +140,9 @@ def selection(kind: OperationKind, query: str, attribute_types: Mapping[str, str
     Raises:
         InvalidFilter: the query is no filter, or says more than which executions fit.
     """
-    meaning = parse(query, attribute_types).meaning
+    meaning = parse(query, attribute_types, Scope.WORKFLOWS).meaning
     if meaning.condition is None or meaning.order or meaning.group is not None:
         found = "nothing" if not query.strip() else "an order or a group"
         raise InvalidFilter(1, found, "a condition", "ExecutionStatus = 'Running'")
     fitting = _FITTING.get(kind)
-    return parse(query if fitting is None else f"({query}) AND {fitting}", attribute_types)
+    return parse(query if fitting is None else f"({query}) AND {fitting}", attribute_types, Scope.WORKFLOWS)

@@ -29,10 +29,11 @@ from .cache import Cache
 from .core import codec
 from .core import commands as cmd
 from .core import events as ev
+from .core.code import Code
 from .core.commands import Command
 from .core.definition import WorkflowDefinition
 from .core.events import Closing, Happening
-from .core.instance import ActivationFailed, Instance, RejectedUpdate, RunningHandler
+from .core.instance import ActivationFailed, RejectedUpdate, RunningHandler
 from .core.payload import Payload
 from .core.payload_groups import groups_of
 from .core.replay import HistoryDiverged
@@ -42,7 +43,6 @@ from .durability import NOW, Flushing
 from .follow_ups import Ending, next_request, with_next_run
 from .handover import first_handover, only_outcomes, still_awaited, updates_last, waits_to_begin, withdrawn
 from .journal.errors import HistoryDamaged, StorageFull
-from .lines import TracedInstance, with_lines
 from .live import Incoming, LiveExecution
 from .metrics import MetricMeter
 from .own_clocks import OwnClocks
@@ -59,6 +59,7 @@ from .ports import (
     OutgoingMessage,
     ParkedMessage,
     Receipt,
+    status_of,
 )
 from .queries import Queries
 from .relations import Relations
@@ -75,7 +76,7 @@ from .resets import Resets
 from .schedules.runner import Schedules
 from .sealing import Sealing
 from .starts import Starts
-from .task_queues import MakeInstance, ServingWorker, TaskQueues
+from .task_queues import OF_ACTIVITIES, CodeSource, MakeInstance, ServingWorker, TaskQueues
 from .timekeeping import Timekeeper
 from .timers import Alarm
 from .transit import Transit
@@ -84,15 +85,6 @@ from .watchdog import YIELD_WITHIN_S
 
 _log = logging.getLogger(__name__)
 
-_STATUS_OF: dict[type[Closing], str] = {
-    cmd.CompleteWorkflow: "completed",
-    cmd.FailWorkflow: "failed",
-    cmd.CancelWorkflow: "canceled",
-    cmd.ContinueAsNew: "continued_as_new",
-    ev.WorkflowTerminated: "terminated",
-    ev.WorkflowTimedOut: "timed_out",
-    ev.WorkflowWithdrawn: "canceled",
-}
 _FULL_WAIT_S = 1.0
 """How long nothing is written after a commit found no room."""
 _TURN_MAX = 500
@@ -901,7 +893,7 @@ class Engine:
         live.failures = 0
         self._carry_out(live, commands, at_us)
 
-    def note_asides(self, live: LiveExecution, instance: Instance) -> None:
+    def note_asides(self, live: LiveExecution, instance: Code) -> None:
         """Pass on what an activation left for others than its history.
 
         Raises:
@@ -916,15 +908,15 @@ class Engine:
         if instance.dropped_signals:
             self._note_dropped_signals(live.record, instance)
 
-    def _runs_now(self, live: LiveExecution) -> ServingWorker | None:
+    def _runs_now(self, live: LiveExecution) -> CodeSource | None:
         """The worker that runs its code; None when there is none, or while it is paused."""
         if live.notes_came and not live.uncommitted:
             live.notes_came = False
             self.pauses.record(live)
             self.own_clocks.record(live)
-        if self.pauses.of(live.record) is not None:
-            return None
-        return self.worker_for(live.record)
+        if self.pauses.of(live.record) is not None and not live.is_activity:
+            return None  # A single activity has nothing that could be held but its attempts.
+        return OF_ACTIVITIES if live.is_activity else self.worker_for(live.record)
 
     def _fresh(self, live: LiveExecution, incoming: list[Incoming]) -> list[Incoming]:
         """What still has a counterpart; who reported something else from outside is told."""
@@ -965,7 +957,7 @@ class Engine:
                 error = _no_open_run(live.record.workflow_id, live.record.run_id)
                 self.settle_with_commit(_settle_with(item.settle, error))
 
-    def instance_of(self, live: LiveExecution, entry: ServingWorker) -> Instance:
+    def instance_of(self, live: LiveExecution, entry: CodeSource) -> Code:
         """The code of an execution, rebuilt if need be.
 
         Raises as `LiveExecution.ensure_instance`, and `CrashWatch.refuse`.
@@ -973,19 +965,16 @@ class Engine:
         if live.instance is not None and live.worker is entry:
             return live.instance
         self.crash_watch.refuse(live.record.run_id)
-        definition = entry.definition(live.record.workflow_type)
-        assert definition is not None
         if live.instance is None and live.history:
             self.counters.replays += 1
-        self.cache.runs(live, entry)
+        if isinstance(entry, ServingWorker):
+            self.cache.runs(live, entry)
         try:
-            return live.ensure_instance(partial(entry.make_instance, definition, kind=Instance))
+            return live.ensure_instance(entry.code_of(live.record.workflow_type))
         except HistoryDiverged as error:
-            opened = live.as_opened if live.opened else None
-            traced = entry.make_instance(definition, live.as_opened(live.first_event()), TracedInstance)
-            raise with_lines(error, traced, live.history or (), opened) from None
+            raise entry.explained(error, live) from None
 
-    def _note_dropped_signals(self, record: ExecutionRecord, instance: Instance) -> None:
+    def _note_dropped_signals(self, record: ExecutionRecord, instance: Code) -> None:
         for name, error in instance.dropped_signals:
             _log.warning(
                 "Failed deserializing signal input for %s on workflow %s with ID %s and run ID %s, dropping the signal: %s",
@@ -1007,7 +996,7 @@ class Engine:
         for command in commands:
             match command:
                 case cmd.ScheduleActivity():
-                    effects.append(partial(self.activities.begin, live, command, at_us))
+                    effects.append(partial(self.activities.begin, live, command.id))
                 case cmd.CancelActivity():
                     effects.append(partial(self.activities.cancel, live, command.id))
                 case cmd.PublishMessage():
@@ -1084,15 +1073,14 @@ class Engine:
         """Put into the batch that an execution has closed, by the event that was appended last."""
         record = replace(
             live.record,
-            status=_STATUS_OF[type(closing)],
+            status=status_of(closing, activity=live.is_activity),
             closed_at_us=at_us,
             wake_at_us=None,
             blocked=None,
             paused=None,
         )
         self._write_record(live, record)
-        for activity in live.attempts:
-            self.batch.attempts[record.key, activity] = None
+        self.activities.closed(live)
         self._effects.append(lambda: self._closed(live))
 
     def _closed(self, live: LiveExecution) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .activity import ActivityDefinition, CompleteAsync, Info, current_context, logger
 from .activity_contexts import Call, Context, ThreadContext
 from .attempt_sealing import AttemptSeal, Unopened, failure_of
-from .attempts import LATER, Attempt, CompletesLater, Outcome, not_registered, unknown_activity
+from .attempts import LATER, PAUSED, Attempt, CompletesLater, Outcome, not_registered, unknown_activity
 from .core.payload import Failure
 from .exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
 from .interceptors import (
@@ -248,7 +248,14 @@ def _as_outcome(failure: Failure, attempt: Attempt) -> Failure:
 
 
 def _canceled(attempt: Attempt) -> Failure:
-    return Failure(kind="canceled", message="Cancelled", details=attempt.heartbeat)
+    if attempt.cancel_reason != PAUSED:
+        return Failure(kind="canceled", message="Cancelled")
+    # It ended because of a pause: another attempt follows when the activity goes on.
+    return Failure(
+        kind="application",
+        message="Unhandled activity cancel error produced by activity pause",
+        attributes={"type": "ActivityPause"},
+    )
 
 
 async def _in_thread(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from .core import codec, replay
+from .core.code import Code
 from .core.commands import Command
 from .core.events import (
     NOTES,
@@ -21,7 +22,7 @@ from .core.events import (
     UpdateAdmitted,
     WorkflowStarted,
 )
-from .core.instance import ActivationFailed, Instance, RejectedUpdate
+from .core.instance import ActivationFailed, RejectedUpdate
 from .core.replay import HistoryDiverged
 from .core.state import ExecutionState, chain_due_us
 from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History, Receipt
@@ -69,6 +70,7 @@ class LiveExecution:
         "incoming",
         "incoming_start",
         "instance",
+        "is_activity",
         "notes_came",
         "opened",
         "queued",
@@ -86,8 +88,9 @@ class LiveExecution:
 
     def __init__(self, record: ExecutionRecord) -> None:
         self.record = record
+        self.is_activity = record.is_activity
         self.state = ExecutionState(record.run_id)
-        self.instance: Instance | None = None
+        self.instance: Code | None = None
         self.history: Sequence[Event] | None = None
         """All events, from which the instance can be rebuilt; None when they are not kept here: read them first."""
         self.waiting: list[Happening] = []
@@ -177,7 +180,7 @@ class LiveExecution:
 
     # -- activation ----------------------------------------------------------------------------------
 
-    def ensure_instance(self, make: Callable[[WorkflowStarted], Instance]) -> Instance:
+    def ensure_instance(self, make: Callable[[WorkflowStarted], Code]) -> Code:
         """The code of this execution, rebuilt from its history where it is not in memory.
 
         Raises:
@@ -250,7 +253,7 @@ class LiveExecution:
         self,
         at_us: int,
         inputs: list[Happening],
-        instance: Instance,
+        instance: Code,
         finish: Callable[[Command], Command],
     ) -> list[Command]:
         """Hand everything over; what the code asks for is still to be recorded.

@@ -22,13 +22,14 @@ from .core.events import Event
 from .core.state import ExecutionState
 from .live import Incoming, LiveExecution
 from .ports import OPEN, ExecutionRecord, Pause, PauseKey, Receipt
-from .requests import NotPaused, PausedAlready, answering
+from .requests import NoSuchExecution, NotPaused, PausedAlready, answering
 
 if TYPE_CHECKING:
     from .engine import Engine
 
 SCOPES: Final = ("workflow_type", "task_queue", "everything")
 _LATE_MAX: Final = 100_000
+_ENDED: Final = "the activity has ended"
 EVERYTHING: Final[PauseKey] = ("everything", "")
 
 
@@ -106,15 +107,21 @@ class Pauses:
 
     def record(self, live: LiveExecution) -> None:
         """Record the requests that have come for an execution, before it is handed anything else."""
-        requests = [item for item in live.incoming if isinstance(item.body, ev.PAUSES)]
+        requests = [
+            item for item in live.incoming if isinstance(item.body, (*ev.PAUSES, ev.ActivityOptionsUpdated))
+        ]
         live.incoming = [item for item in live.incoming if item not in requests]
+        what = "activity" if live.is_activity else "workflow"
         for item in requests:
             by = live.state.paused_by
-            if by is None and isinstance(item.body, ev.WorkflowUnpaused):
-                self._refuse(item, NotPaused("workflow is not paused."))
+            if isinstance(item.body, ev.ActivityOptionsUpdated):
+                known = item.body.id in live.state.activities
+                self._record(live, item) if known else self._refuse(item, NoSuchExecution(_ENDED))
+            elif by is None and isinstance(item.body, ev.WorkflowUnpaused):
+                self._refuse(item, NotPaused(f"{what} is not paused."))
             elif by is not None and isinstance(item.body, ev.WorkflowPaused):
                 self._refuse(
-                    item, None if _repeats(item.body, by) else PausedAlready("workflow is already paused.")
+                    item, None if _repeats(item.body, by) else PausedAlready(f"{what} is already paused.")
                 )
             else:
                 self._record(live, item)
@@ -132,6 +139,8 @@ class Pauses:
         engine.record_change(live, force=True)
         if isinstance(item.body, ev.WorkflowPaused):
             engine.activities.hold(live)
+        elif isinstance(item.body, ev.ActivityOptionsUpdated):
+            engine.after_commit(partial(engine.activities.renew, live, item.body.id))
         else:
             engine.after_commit(partial(self._go_on, live))
 

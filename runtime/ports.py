@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from .core.events import Event
+from .core import commands as cmd
+from .core import events as ev
+from .core.events import Closing, Event
 from .core.payload import Attribute
 from .core.records import record
+from .core.standalone import is_activity
 from .core.state import ExecutionState
 
 if TYPE_CHECKING:
@@ -45,6 +48,16 @@ STATUSES = ("running", "completed", "failed", "canceled", "terminated", "continu
 PAUSED = "paused"
 SHOWN_STATUSES = (*STATUSES, PAUSED)
 """The statuses that lists, filters and counts show, by number: an open execution that is paused has the last."""
+
+_STATUS_OF: Final[dict[type[Closing], str]] = {
+    cmd.CompleteWorkflow: "completed",
+    cmd.FailWorkflow: "failed",
+    cmd.CancelWorkflow: "canceled",
+    cmd.ContinueAsNew: "continued_as_new",
+    ev.WorkflowTerminated: "terminated",
+    ev.WorkflowTimedOut: "timed_out",
+    ev.WorkflowWithdrawn: "canceled",
+}
 
 HOT = 0
 """`wake_at_us` of an execution that has work to go on with as soon as the process starts."""
@@ -122,6 +135,18 @@ class ExecutionRecord:
             }
         }
 
+    @property
+    def is_activity(self) -> bool:
+        """Whether it runs a single activity, and no workflow."""
+        return is_activity(self.workflow_id)
+
+
+def status_of(closing: Closing, *, activity: bool) -> str:
+    """The status of an execution that closed so; a single activity that ran out of time has not failed."""
+    if activity and isinstance(closing, cmd.FailWorkflow) and closing.failure.kind == "timeout":
+        return "timed_out"
+    return _STATUS_OF[type(closing)]
+
 
 class EventRecord(NamedTuple):
     """One event as it is stored: its place, its encoded body, and the checksum of the chain up to it.
@@ -162,7 +187,10 @@ class ConcurrencyLine:
 
 @record
 class AttemptRecord:
-    """How far the attempts of a pending activity have come; there is none while its first attempt runs silently."""
+    """How far the attempts of a pending activity have come; there is none while its first attempt runs silently.
+
+    Of an activity without a workflow it is kept, as it was when the activity ended.
+    """
 
     execution: int
     activity: int
@@ -170,6 +198,12 @@ class AttemptRecord:
     next_at_us: int
     failure: bytes | None
     heartbeat: bytes | None
+    started_at_us: int = 0
+    """When the last attempt began that has ended or beaten; 0 when it is not known. So are the next two."""
+    ended_at_us: int = 0
+    beaten_at_us: int = 0
+    beats: int = 0
+    """How often its attempts have beaten, as far as it was written."""
 
 
 @record

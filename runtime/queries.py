@@ -103,7 +103,7 @@ class Queries:
             read.drop_instance()
 
     def _worker_of(self, live: LiveExecution) -> ServingWorker:
-        worker = self._engine.worker_for(live.record)
+        worker = None if live.is_activity else self._engine.worker_for(live.record)
         if worker is None:
             raise NoWorker(
                 f"no worker of task queue {live.record.task_queue!r} has the workflow {live.record.workflow_type!r}"

@@ -146,7 +146,8 @@ class ReplayCheck:
         while True:
             page = await self._engine.journal.executions(status=OPEN, before_key=before, limit=_PAGE)
             for record in page:
-                yield record
+                if not record.is_activity:
+                    yield record
             if len(page) < _PAGE:
                 return
             before = page[-1].key

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .common import ConcurrencyKey
 from .core import events as ev
+from .core.commands import ScheduleActivity
 from .core.payload import Attribute, Failure, Payload
 from .core.records import record
 from .core.retry import RetryRule
@@ -95,6 +96,8 @@ class StartRequest:
     admitted: bool = True
     """Whether it begins at once, or waits for its concurrency key."""
     clock: ClockStart | None = None
+    activity: ScheduleActivity | None = None
+    """What the execution runs instead of a workflow; see `core.standalone`."""
 
     def under(self, concurrency: ConcurrencyKey | None) -> StartRequest:
         """The same start, counted under a concurrency key."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from .common import ConcurrencyKey, Priority, RetryPolicy
 from .core.events import WorkflowStarted
-from .core.retry import RetryRule
+from .core.retry import DEFAULT_RULE, RetryRule
 
 
 def rule_of(policy: RetryPolicy | None) -> RetryRule | None:
@@ -38,6 +38,16 @@ def policy_of(rule: RetryRule | None) -> RetryPolicy | None:
         maximum_attempts=rule.attempts_max,
         non_retryable_error_types=list(rule.non_retryable_types) or None,
     )
+
+
+def policy_in_effect(rule: RetryRule | None) -> RetryPolicy:
+    """The policy by which attempts are made, with all that was left open."""
+    rule = rule or DEFAULT_RULE
+    policy = policy_of(rule)
+    assert policy is not None
+    if rule.interval_s_max is None:
+        policy.maximum_interval = 100 * policy.initial_interval
+    return policy
 
 
 def parts_of(concurrency: ConcurrencyKey | None) -> tuple[str, int, int]:

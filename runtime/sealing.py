@@ -20,13 +20,14 @@ from .core.commands import Command
 from .core.events import Body, WorkflowStarted
 from .core.payload import Payload
 from .core.payload_groups import Group, changed, groups_of
-from .external_storage.drivers import StorageDriverWorkflowInfo
+from .core.standalone import is_activity, unprefixed
+from .external_storage.drivers import StorageDriverActivityInfo, StorageDriverWorkflowInfo
 from .external_storage.storage import together
 from .serialization_context import (
-    ActivitySerializationContext,
     SerializationContext,
     WithSerializationContext,
     WorkflowSerializationContext,
+    activity_context,
 )
 
 B = TypeVar("B", bound=Body)
@@ -156,14 +157,8 @@ class Sealing:
         start, namespace = scope.start, self._namespace
         match body:
             case cmd.ScheduleActivity():
-                return ActivitySerializationContext(
-                    namespace=namespace,
-                    activity_id=body.activity_id,
-                    activity_type=body.activity_type,
-                    activity_task_queue=body.task_queue,
-                    workflow_id=start.workflow_id,
-                    workflow_type=start.workflow_type,
-                    is_local=body.local,
+                return activity_context(
+                    namespace, start, body.activity_id, body.activity_type, body.task_queue, local=body.local
                 )
             case cmd.StartChild() | cmd.SignalExternal() | cmd.SignalWithStart():
                 return WorkflowSerializationContext(namespace, body.workflow_id)
@@ -175,8 +170,17 @@ class Sealing:
                 pass
         return WorkflowSerializationContext(namespace, start.workflow_id)
 
-    def _target(self, body: Body, start: WorkflowStarted) -> StorageDriverWorkflowInfo:
-        """Who keeps a payload: whoever replays with it."""
+    def _target(
+        self, body: Body, start: WorkflowStarted
+    ) -> StorageDriverWorkflowInfo | StorageDriverActivityInfo:
+        """Who keeps a payload: whoever replays with it, or an activity that no workflow asked for."""
+        if is_activity(start.workflow_id):
+            return StorageDriverActivityInfo(
+                namespace=self._namespace,
+                id=unprefixed(start.workflow_id),
+                run_id=start.run_id,
+                type=unprefixed(start.workflow_type),
+            )
         of = partial(StorageDriverWorkflowInfo, namespace=self._namespace)
         match body:
             case cmd.StartChild() | cmd.SignalWithStart():

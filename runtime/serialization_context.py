@@ -6,6 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Self, TypeVar, cast
 
+from .core.events import WorkflowStarted
+from .core.standalone import is_activity
+
 T = TypeVar("T")
 
 
@@ -36,6 +39,28 @@ class ActivitySerializationContext(SerializationContext):
     """The execution that called it; None when none did."""
     workflow_type: str | None
     is_local: bool
+
+
+def activity_context(
+    namespace: str,
+    start: WorkflowStarted | None,
+    activity_id: str | None,
+    activity_type: str | None,
+    task_queue: str | None,
+    *,
+    local: bool = False,
+) -> ActivitySerializationContext:
+    """The context of an activity of the execution that began with `start`; without, no workflow asked for it."""
+    of = None if start is None or is_activity(start.workflow_id) else start
+    return ActivitySerializationContext(
+        namespace=namespace,
+        activity_id=activity_id,
+        activity_type=activity_type,
+        activity_task_queue=task_queue,
+        workflow_id=of.workflow_id if of else None,
+        workflow_type=of.workflow_type if of else None,
+        is_local=local,
+    )
 
 
 class WithSerializationContext(ABC):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from . import admission
 from .admission import rank_of
 from .core import codec
+from .core.standalone import PREFIX, ActivityCode, is_activity
 from .live import Incoming, LiveExecution
 from .ports import OPEN, ExecutionRecord, Receipt
 from .requests import AlreadyRunning, KeyTaken, NoSuchExecution, StartRequest
@@ -132,6 +133,13 @@ class Starts:
         Raises:
             EventUnwritable: the request cannot be recorded; nothing knows of it.
         """
+        if request.activity is None and (
+            is_activity(request.workflow_id) or is_activity(request.workflow_type)
+        ):
+            raise codec.EventUnwritable(
+                f"no workflow can have the id {request.workflow_id!r} and the type {request.workflow_type!r}: "
+                f"names that begin with {PREFIX!r} are for activities"
+            )
         parent = request.parent
         skipped_us = 0 if request.clock is None else request.clock.skipped_us
         record = ExecutionRecord(
@@ -155,7 +163,7 @@ class Starts:
         live.state.skipped_us = skipped_us  # Its first event is dated by its own clock already.
         live.uncommitted = True
         live.history = ()
-        worker = self._engine.worker_for(record)
+        worker = None if live.is_activity else self._engine.worker_for(record)
         definition = None if worker is None else worker.definition(record.workflow_type)
         live.durability = 0 if definition is None else definition.durability
         started = request.started(
@@ -165,6 +173,9 @@ class Starts:
             durability=live.durability,
         )
         codec.encode_body(started)  # Refused here, before anything knows of it.
+        if request.activity is not None:
+            codec.encode_body(request.activity)
+            live.instance = ActivityCode(started, request.activity)
         live.incoming_start = started
         live.incoming.append(Incoming(started))
         if request.signal is not None:

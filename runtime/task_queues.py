@@ -6,17 +6,22 @@ import asyncio
 import logging
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast
 
 from .activity_keys import ActivityKeys
 from .activity_slots import ActivitySlots
 from .attempts import ActivityRunner, Attempt, AttemptRequest, Place
+from .core.code import Code
 from .core.definition import WorkflowDefinition
 from .core.events import WorkflowStarted
 from .core.instance import Instance
+from .core.replay import HistoryDiverged
+from .core.standalone import ActivityCode
 from .fairness import Claim, FairLine
+from .lines import TracedInstance, with_lines
 from .pace import Pace
 from .sealing import Sealing
 
@@ -48,6 +53,38 @@ class MakeInstance(Protocol):
         ...
 
 
+class CodeSource(Protocol):
+    """Who has the code of executions."""
+
+    sealing: Sealing | None
+    """What it does to payloads between its workflows and the journal; None when they are stored as they are."""
+
+    def code_of(self, workflow_type: str) -> Callable[[WorkflowStarted], Code]:
+        """What makes the code of an execution of this type, which it has."""
+        ...
+
+    def explained(self, error: HistoryDiverged, live: LiveExecution) -> HistoryDiverged:
+        """The error of code that does not fit its history, with all that can be said of it."""
+        ...
+
+
+class _OfActivities:
+    """Who has what drives activities without a workflow. Nothing is sealed here: the client and the attempts have done it."""
+
+    sealing: Sealing | None = None
+
+    def code_of(self, workflow_type: str) -> Callable[[WorkflowStarted], Code]:
+        """See `CodeSource`."""
+        return ActivityCode
+
+    def explained(self, error: HistoryDiverged, live: LiveExecution) -> HistoryDiverged:
+        """See `CodeSource`."""
+        return error
+
+
+OF_ACTIVITIES: Final = _OfActivities()
+
+
 @dataclass(slots=True, eq=False)
 class ServingWorker:
     """A worker as the engine knows it."""
@@ -74,6 +111,20 @@ class ServingWorker:
     def knows(self, activity_type: str, *, local: bool) -> bool:
         """Whether it has a function for this type."""
         return (local or not self.local_only) and self.runner.knows(activity_type)
+
+    def code_of(self, workflow_type: str) -> Callable[[WorkflowStarted], Code]:
+        """See `CodeSource`."""
+        definition = self.definition(workflow_type)
+        assert definition is not None
+        return partial(self.make_instance, definition, kind=Instance)
+
+    def explained(self, error: HistoryDiverged, live: LiveExecution) -> HistoryDiverged:
+        """See `CodeSource`: with the lines of its two sides."""
+        definition = self.definition(live.record.workflow_type)
+        assert definition is not None
+        opened = live.as_opened if live.opened else None
+        traced = self.make_instance(definition, live.as_opened(live.first_event()), TracedInstance)
+        return with_lines(error, traced, live.history or (), opened)
 
     def can_start(self, activity_type: str, *, local: bool) -> bool:
         """Whether it takes an attempt of this type now."""

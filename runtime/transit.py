@@ -29,7 +29,7 @@ from .sealing import Scope, Sealing
 
 if TYPE_CHECKING:
     from .engine import Engine
-    from .task_queues import ServingWorker
+    from .task_queues import CodeSource
 
 _log = logging.getLogger(__name__)
 
@@ -180,9 +180,7 @@ class Transit:
 
     # -- what executions ask for ---------------------------------------------------------------------
 
-    def activate(
-        self, live: LiveExecution, entry: ServingWorker, incoming: list[Incoming], at_us: int
-    ) -> None:
+    def activate(self, live: LiveExecution, entry: CodeSource, incoming: list[Incoming], at_us: int) -> None:
         """Hand everything over, and record what the code asks for when it is sealed."""
         engine, sealing = self._engine, entry.sealing
         assert sealing is not None
@@ -280,7 +278,7 @@ class Transit:
 
     # -- queries -------------------------------------------------------------------------------------
 
-    async def rebuild(self, live: LiveExecution, entry: ServingWorker) -> None:
+    async def rebuild(self, live: LiveExecution, entry: CodeSource) -> None:
         """The code is rebuilt from a history with sealed payloads; raises as `DataConverter.open` and `replay`."""
         await self.open_history(live, entry.sealing)
         self._engine.instance_of(live, entry)

@@ -18,13 +18,9 @@ from .exceptions import (
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
-from .external_storage import StorageDriverWorkflowInfo
+from .external_storage import StorageDriverActivityInfo, StorageDriverWorkflowInfo
 from .failure_messages import message_of, record_of
-from .serialization_context import (
-    ActivitySerializationContext,
-    SerializationContext,
-    WorkflowSerializationContext,
-)
+from .serialization_context import SerializationContext, WorkflowSerializationContext, activity_context
 
 
 class ConvertedValues:
@@ -54,16 +50,28 @@ class ConvertedValues:
         """See `core.instance.Values`."""
         if not self._asks:
             return self
-        context = ActivitySerializationContext(
-            namespace=self.namespace,
-            activity_id=activity_id,
-            activity_type=activity_type,
-            activity_task_queue=task_queue,
-            workflow_id=start.workflow_id,
-            workflow_type=start.workflow_type,
-            is_local=local,
-        )
+        context = activity_context(self.namespace, start, activity_id, activity_type, task_queue, local=local)
         return self._for_context(context)
+
+    def for_alone(
+        self, activity_id: str, activity_type: str | None = None, task_queue: str | None = None
+    ) -> ConvertedValues:
+        """The same for what belongs to an activity without a workflow, of which storage drivers are told."""
+        values = self
+        if self._asks:
+            values = self._for_context(
+                activity_context(self.namespace, None, activity_id, activity_type, task_queue)
+            )
+        return values.for_activity_target(activity_id, activity_type=activity_type)
+
+    def for_activity_target(
+        self, activity_id: str, *, run_id: str | None = None, activity_type: str | None = None
+    ) -> ConvertedValues:
+        """The same, with storage drivers told of this activity without a workflow."""
+        target = StorageDriverActivityInfo(
+            namespace=self.namespace, id=activity_id, run_id=run_id, type=activity_type
+        )
+        return self._with(self.converter.for_target(target))
 
     def for_receiver(
         self, workflow_id: str, *, run_id: str | None = None, workflow_type: str | None = None

@@ -45,6 +45,33 @@ from ..service import (
     TLSConfig,
 )
 from ._activities import AsyncActivityHandle, AsyncActivityIDReference
+from ._activity_executions import (
+    ActivityExecution,
+    ActivityExecutionAsyncIterator,
+    ActivityExecutionCount,
+    ActivityExecutionCountAggregationGroup,
+    ActivityExecutionDescription,
+    ActivityExecutionStatus,
+    PendingActivityState,
+)
+from ._activity_handle import ActivityHandle
+from ._activity_inputs import (
+    CancelActivityInput,
+    CountActivitiesInput,
+    DescribeActivityInput,
+    ListActivitiesInput,
+    PauseActivityInput,
+    StartActivityInput,
+    TerminateActivityInput,
+    UnpauseActivityInput,
+    UpdateActivityOptionsInput,
+)
+from ._activity_options import (
+    ActivityExecutionOptions,
+    ActivityOptionsKey,
+    ActivityOptionsKeys,
+    ActivityOptionsUpdate,
+)
 from ._batches import (
     BatchOperation,
     BatchOperationCancellation,
@@ -63,6 +90,7 @@ from ._batches import (
 from ._client import Client, WithStartWorkflowOperation, new_workflow_id
 from ._cloud import CloudOperationsClient
 from ._errors import (
+    ActivityFailureError,
     AsyncActivityCancelledError,
     RPCTimeoutOrCancelledError,
     WorkflowContinuedAsNewError,
@@ -139,6 +167,18 @@ from ._worker_versioning import (
 )
 
 __all__ = [
+    "ActivityExecution",
+    "ActivityExecutionAsyncIterator",
+    "ActivityExecutionCount",
+    "ActivityExecutionCountAggregationGroup",
+    "ActivityExecutionDescription",
+    "ActivityExecutionOptions",
+    "ActivityExecutionStatus",
+    "ActivityFailureError",
+    "ActivityHandle",
+    "ActivityOptionsKey",
+    "ActivityOptionsKeys",
+    "ActivityOptionsUpdate",
     "AsyncActivityCancelledError",
     "AsyncActivityHandle",
     "AsyncActivityIDReference",
@@ -164,6 +204,7 @@ __all__ = [
     "BuildIdOpPromoteSetByBuildId",
     "BuildIdReachability",
     "BuildIdVersionSet",
+    "CancelActivityInput",
     "CancelWorkflowInput",
     "Client",
     "ClientConfig",
@@ -172,9 +213,11 @@ __all__ = [
     "CompleteAsyncActivityInput",
     "ConcurrencyStanding",
     "ConnectConfig",
+    "CountActivitiesInput",
     "CountWorkflowsInput",
     "CreateScheduleInput",
     "DeleteScheduleInput",
+    "DescribeActivityInput",
     "DescribeScheduleInput",
     "DescribeWorkflowInput",
     "DnsLoadBalancingConfig",
@@ -187,12 +230,15 @@ __all__ = [
     "HttpConnectProxyConfig",
     "Interceptor",
     "KeepAliveConfig",
+    "ListActivitiesInput",
     "ListSchedulesInput",
     "ListWorkflowsInput",
     "OutboundInterceptor",
+    "PauseActivityInput",
     "PauseScheduleInput",
     "PayloadLimitsConfig",
     "PendingActivity",
+    "PendingActivityState",
     "PendingChildWorkflow",
     "Plugin",
     "QueryWorkflowInput",
@@ -231,14 +277,18 @@ __all__ = [
     "ScheduleUpdateInput",
     "ServiceClient",
     "SignalWorkflowInput",
+    "StartActivityInput",
     "StartWorkflowInput",
     "StartWorkflowUpdateInput",
     "StartWorkflowUpdateWithStartInput",
     "TLSConfig",
     "TaskReachabilityType",
+    "TerminateActivityInput",
     "TerminateWorkflowInput",
     "TriggerScheduleInput",
+    "UnpauseActivityInput",
     "UnpauseScheduleInput",
+    "UpdateActivityOptionsInput",
     "UpdateScheduleInput",
     "UpdateWithStartStartWorkflowInput",
     "UpdateWithStartUpdateWorkflowInput",

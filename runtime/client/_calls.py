@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..api.common.v1 import TimeSkippingConfig
-from ..common import HeaderCodecBehavior, WorkflowIDConflictPolicy, WorkflowIDReusePolicy, arg_unset
+from ..common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from ..core import events as ev
-from ..core.payload import Failure, Payload
 from ..core.skipping import ClockStart
 from ..frontend import (
-    ActivityById,
-    ActivityCancelled,
     QueryFailed,
     QueryRejected,
     UpdateProgress,
@@ -27,9 +23,9 @@ from ..search_attributes import attributes_of
 from ..service import RPCError, RPCStatusCode
 from ..time_skipping_messages import skipping_of
 from ..values import ConvertedValues
-from ._activities import AsyncActivityIDReference
+from ._activity_calls import ActivityCalls
+from ._encoding import headers_of, stored
 from ._errors import (
-    AsyncActivityCancelledError,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
     within,
@@ -48,15 +44,11 @@ from ._handle import WorkflowHandle
 from ._histories import WorkflowHistory, WorkflowHistoryEventAsyncIterator
 from ._interceptors import (
     CancelWorkflowInput,
-    CompleteAsyncActivityInput,
     CountWorkflowsInput,
     DescribeWorkflowInput,
-    FailAsyncActivityInput,
     FetchWorkflowHistoryEventsInput,
-    HeartbeatAsyncActivityInput,
     ListWorkflowsInput,
     QueryWorkflowInput,
-    ReportCancellationAsyncActivityInput,
     SignalWorkflowInput,
     StartWorkflowInput,
     StartWorkflowUpdateInput,
@@ -71,7 +63,6 @@ from ._worker_versioning import NoWorkerVersioning
 
 if TYPE_CHECKING:
     from ..ports import ExecutionRecord
-    from ._client import Client
 
 _QUERY_S = 10.0
 """How long a query waits for a worker when its caller does not say."""
@@ -81,12 +72,8 @@ _CONFLICT = {
 }
 
 
-class Calls(NoWorkerVersioning, ScheduleCalls):
+class Calls(NoWorkerVersioning, ActivityCalls, ScheduleCalls):
     """What a client's methods do."""
-
-    def __init__(self, client: Client) -> None:
-        super().__init__(client)
-        self._values = client.values
 
     # -- starting ----------------------------------------------------------------------------------------
 
@@ -136,13 +123,13 @@ class Calls(NoWorkerVersioning, ScheduleCalls):
             workflow_id=input.id,
             workflow_type=input.workflow,
             task_queue=input.task_queue,
-            args=await _stored(values, f"workflow {input.workflow}", input.args),
+            args=await stored(values, f"workflow {input.workflow}", input.args),
             execution_timeout_s=_positive(input.execution_timeout, "execution_timeout"),
             run_timeout_s=_positive(input.run_timeout, "run_timeout"),
             task_timeout_s=_positive(input.task_timeout, "task_timeout"),
             retry=rule_of(input.retry_policy),
             memo={key: (await values.stored((value,)))[0] for key, value in (input.memo or {}).items()},
-            headers=await self._headers(values, input.headers),
+            headers=await headers_of(self._client, values, input.headers),
             caused_by="client",
             search_attributes=attributes_of(input.search_attributes),
             cron=input.cron_schedule,
@@ -159,16 +146,16 @@ class Calls(NoWorkerVersioning, ScheduleCalls):
 
     async def signal_workflow(self, input: SignalWorkflowInput) -> None:
         values = self._values.for_receiver(input.id, run_id=input.run_id)
-        args = await _stored(values, f"signal {input.signal}", input.args)
-        headers = await self._headers(values, input.headers)
+        args = await stored(values, f"signal {input.signal}", input.args)
+        headers = await headers_of(self._client, values, input.headers)
         signal = ev.Signaled(input.signal, args, headers, "client")
         async with within(input.rpc_timeout):
             await self._frontend.signal_workflow(input.id, input.run_id, signal)
 
     async def query_workflow(self, input: QueryWorkflowInput) -> Any:
         values = self._values.for_receiver(input.id, run_id=input.run_id).for_passing()
-        args = await _stored(values, f"query {input.query}", input.args)
-        headers = await self._headers(values, input.headers)
+        args = await stored(values, f"query {input.query}", input.args)
+        headers = await headers_of(self._client, values, input.headers)
         condition = None if input.reject_condition is None else int(input.reject_condition)
         patience_s = _QUERY_S if input.rpc_timeout is None else input.rpc_timeout.total_seconds()
         try:
@@ -286,81 +273,18 @@ class Calls(NoWorkerVersioning, ScheduleCalls):
         ]
         return WorkflowExecutionCount(sum(group.count for group in counted), groups)
 
-    # -- activities that complete later ------------------------------------------------------------------------
-
-    async def heartbeat_async_activity(self, input: HeartbeatAsyncActivityInput) -> None:
-        details = await self._values_for(input).stored(input.details)
-        try:
-            async with within(input.rpc_timeout):
-                await self._frontend.heartbeat_activity(_place(input.id_or_token), details)
-        except ActivityCancelled:
-            raise AsyncActivityCancelledError from None
-
-    async def complete_async_activity(self, input: CompleteAsyncActivityInput) -> None:
-        result = None if input.result is arg_unset else input.result
-        (outcome,) = await self._values_for(input).stored([result])
-        async with within(input.rpc_timeout):
-            await self._frontend.end_activity(_place(input.id_or_token), outcome, ())
-
-    async def fail_async_activity(self, input: FailAsyncActivityInput) -> None:
-        values = self._values_for(input)
-        heartbeat = await values.stored(input.last_heartbeat_details)
-        failure = await values.stored_failure(input.error)
-        async with within(input.rpc_timeout):
-            await self._frontend.end_activity(_place(input.id_or_token), failure, heartbeat)
-
-    async def report_cancellation_async_activity(self, input: ReportCancellationAsyncActivityInput) -> None:
-        details = await self._values_for(input).stored(input.details)
-        failure = Failure(kind="canceled", message="Cancelled", details=details)
-        async with within(input.rpc_timeout):
-            await self._frontend.end_activity(_place(input.id_or_token), failure, ())
-
     async def _update(
         self,
         values: ConvertedValues,
         input: StartWorkflowUpdateInput | UpdateWithStartUpdateWorkflowInput,
     ) -> ev.UpdateAccepted:
-        args = await _stored(values, f"update {input.update}", input.args)
-        headers = await self._headers(values, input.headers)
+        args = await stored(values, f"update {input.update}", input.args)
+        headers = await headers_of(self._client, values, input.headers)
         return ev.UpdateAccepted(input.update_id or str(uuid.uuid4()), input.update, args, headers, "client")
-
-    async def _headers(
-        self, values: ConvertedValues, headers: Mapping[str, Payload]
-    ) -> Mapping[str, Payload]:
-        if self._client.header_codec_behavior != HeaderCodecBehavior.CODEC:
-            return headers
-        return {name: (await values.converter.seal([payload]))[0] for name, payload in headers.items()}
-
-    def _values_for(
-        self,
-        input: HeartbeatAsyncActivityInput
-        | CompleteAsyncActivityInput
-        | FailAsyncActivityInput
-        | ReportCancellationAsyncActivityInput,
-    ) -> ConvertedValues:
-        override, place = input.data_converter_override, input.id_or_token
-        values = self._values if override is None else ConvertedValues(override, self._values.namespace)
-        if isinstance(place, bytes) or not place.workflow_id:
-            return values
-        return values.for_target(place.workflow_id, run_id=place.run_id)
 
 
 def _policies(input: StartWorkflowInput | UpdateWithStartStartWorkflowInput) -> tuple[int, str]:
     return int(input.id_reuse_policy), _CONFLICT.get(input.id_conflict_policy, "fail")
-
-
-def _place(given: AsyncActivityIDReference | bytes) -> ActivityById | bytes:
-    if isinstance(given, bytes):
-        return given
-    return ActivityById(given.workflow_id or "", given.run_id, given.activity_id)
-
-
-async def _stored(values: ConvertedValues, what: str, args: Sequence[Any]) -> tuple[Payload, ...]:
-    try:
-        return await values.stored(args)
-    except ValueError as error:
-        error.add_note(f"while the arguments of {what} were encoded")
-        raise
 
 
 def _positive(duration: timedelta | None, name: str) -> float | None:

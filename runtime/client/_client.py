@@ -28,7 +28,7 @@ from ..service import ServiceClient
 from ..workflow._arguments import arguments
 from ..workflow._continuing import workflow_name_of, workflow_result_type
 from ..workflow._definition import update_definition
-from ._activities import AsyncActivityHandle, AsyncActivityIDReference
+from ._activity_starts import ActivityStarts
 from ._calls import Calls
 from ._connection import Metadata
 from ._control import Control
@@ -61,7 +61,7 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 
-class Client(Control, WorkerVersioning):
+class Client(ActivityStarts, Control, WorkerVersioning):
     """Starts workflows in an engine, and talks to them."""
 
     def __init__(
@@ -318,29 +318,6 @@ class Client(Control, WorkerVersioning):
         return await self.calls.count_workflows(
             CountWorkflowsInput(query=query, rpc_metadata=rpc_metadata, rpc_timeout=rpc_timeout)
         )
-
-    def get_async_activity_handle(
-        self,
-        *,
-        workflow_id: str | None = None,
-        run_id: str | None = None,
-        activity_id: str | None = None,
-        task_token: bytes | None = None,
-    ) -> AsyncActivityHandle:
-        """A handle for an activity that completes later, by its token, or by its execution and id.
-
-        Raises:
-            ValueError: neither, or both.
-        """
-        if task_token is not None:
-            if workflow_id is not None or run_id is not None or activity_id is not None:
-                raise ValueError("Task token cannot be present with other IDs")
-            return AsyncActivityHandle(self, task_token)
-        if activity_id is None or workflow_id is None:
-            raise ValueError(
-                "Workflow ID, run ID, and activity ID must all be given together, or a task token"
-            )
-        return AsyncActivityHandle(self, AsyncActivityIDReference(workflow_id, run_id, activity_id))
 
     async def create_schedule(
         self,

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+from ..activity import ActivityCancellationDetails
 from ..exceptions import TemporalError
 from ..service import RPCError, RPCStatusCode
 from ._execution import WorkflowExecutionStatus
@@ -112,9 +113,23 @@ class WorkflowUpdateRPCTimeoutOrCancelledError(RPCTimeoutOrCancelledError):
         super().__init__("Timeout or cancellation waiting for update")
 
 
-class AsyncActivityCancelledError(TemporalError):
-    """The activity was asked to stop."""
+class ActivityFailureError(TemporalError):
+    """The activity, which no workflow asked for, ended without a result; `cause` says how."""
 
-    def __init__(self, details: Any = None) -> None:
+    def __init__(self, *, cause: BaseException) -> None:
+        super().__init__("Activity execution failed")
+        self.__cause__ = cause
+
+    @property
+    def cause(self) -> BaseException:
+        """An `ApplicationError`, `CancelledError`, `TerminatedError`, `TimeoutError` or other failure."""
+        assert self.__cause__ is not None
+        return self.__cause__
+
+
+class AsyncActivityCancelledError(TemporalError):
+    """The activity was asked to stop; `details` say why."""
+
+    def __init__(self, details: ActivityCancellationDetails | None = None) -> None:
         super().__init__("Activity cancelled")
         self.details = details

@@ -16,6 +16,7 @@ from ..frontend import ExecutionDetails, ExecutionSummary
 from ..ports import PAUSED, Blocked, Pause
 from ..search_attributes import typed, untyped
 from ..values import ConvertedValues
+from ._pages import Pages
 
 if TYPE_CHECKING:
     from ..api.workflow.v1 import WorkflowExecutionInfo
@@ -252,7 +253,7 @@ def instant(at_us: int) -> datetime:
 # -- lists and counts ----------------------------------------------------------------------------------------
 
 
-class WorkflowExecutionAsyncIterator:
+class WorkflowExecutionAsyncIterator(Pages[WorkflowExecution]):
     """Executions, a page at a time."""
 
     def __init__(
@@ -264,51 +265,8 @@ class WorkflowExecutionAsyncIterator:
         history: Callable[[WorkflowExecution], Awaitable[WorkflowHistory]],
         before: int | None = None,
     ) -> None:
-        self._fetch = fetch
-        self._page_size = page_size
-        self._left = limit
+        super().__init__(fetch, page_size=page_size, limit=limit, before=before)
         self._history = history
-        self._before = before
-        self._more = True
-        self._page: list[WorkflowExecution] = []
-        self._index = 0
-
-    @property
-    def current_page_index(self) -> int:
-        """The place of the next execution in the page."""
-        return self._index
-
-    @property
-    def current_page(self) -> Sequence[WorkflowExecution] | None:
-        """The page that was fetched last."""
-        return self._page or None
-
-    @property
-    def next_page_token(self) -> bytes | None:
-        """Where the next page begins; None when there is none."""
-        return str(self._before).encode() if self._more and self._before is not None else None
-
-    async def fetch_next_page(self, *, page_size: int | None = None) -> None:
-        """Fetch the next page, whatever is left of this one."""
-        size = page_size or self._page_size
-        if self._left is not None:
-            size = min(size, self._left)
-        self._page, self._before = await self._fetch(self._before, size) if size else ([], None)
-        if self._left is not None:
-            self._left -= len(self._page)
-        self._more = self._before is not None and self._left != 0
-        self._index = 0
-
-    def __aiter__(self) -> WorkflowExecutionAsyncIterator:
-        return self
-
-    async def __anext__(self) -> WorkflowExecution:
-        while self._index >= len(self._page):
-            if not self._more:
-                raise StopAsyncIteration
-            await self.fetch_next_page()
-        self._index += 1
-        return self._page[self._index - 1]
 
     async def map_histories(self, **_options: Any) -> AsyncIterator[WorkflowHistory]:
         """The history of each execution that is left."""

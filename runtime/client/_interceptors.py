@@ -23,6 +23,24 @@ from ..core.payload import Payload
 if TYPE_CHECKING:
     from ..schedules import Schedule, ScheduleBackfill, ScheduleDescription, ScheduleOverlapPolicy
     from ._activities import AsyncActivityIDReference
+    from ._activity_executions import (
+        ActivityExecutionAsyncIterator,
+        ActivityExecutionCount,
+        ActivityExecutionDescription,
+    )
+    from ._activity_handle import ActivityHandle
+    from ._activity_inputs import (
+        CancelActivityInput,
+        CountActivitiesInput,
+        DescribeActivityInput,
+        ListActivitiesInput,
+        PauseActivityInput,
+        StartActivityInput,
+        TerminateActivityInput,
+        UnpauseActivityInput,
+        UpdateActivityOptionsInput,
+    )
+    from ._activity_options import ActivityExecutionOptions
     from ._execution import (
         WorkflowExecutionAsyncIterator,
         WorkflowExecutionCount,
@@ -476,6 +494,42 @@ class OutboundInterceptor:
     ) -> WorkflowUpdateHandle[Any]:
         """Send an update, and start the workflow if need be."""
         return await self.next.start_update_with_start_workflow(input)
+
+    async def start_activity(self, input: StartActivityInput) -> ActivityHandle[Any]:
+        """Start an activity."""
+        return await self.next.start_activity(input)
+
+    async def cancel_activity(self, input: CancelActivityInput) -> None:
+        """Ask an activity to stop."""
+        await self.next.cancel_activity(input)
+
+    async def terminate_activity(self, input: TerminateActivityInput) -> None:
+        """End an activity."""
+        await self.next.terminate_activity(input)
+
+    async def pause_activity(self, input: PauseActivityInput) -> None:
+        """Hold an activity."""
+        await self.next.pause_activity(input)
+
+    async def unpause_activity(self, input: UnpauseActivityInput) -> None:
+        """Let an activity go on."""
+        await self.next.unpause_activity(input)
+
+    async def update_activity_options(self, input: UpdateActivityOptionsInput) -> ActivityExecutionOptions:
+        """Change options of an activity."""
+        return await self.next.update_activity_options(input)
+
+    async def describe_activity(self, input: DescribeActivityInput) -> ActivityExecutionDescription:
+        """Describe an activity."""
+        return await self.next.describe_activity(input)
+
+    def list_activities(self, input: ListActivitiesInput) -> ActivityExecutionAsyncIterator:
+        """List activities."""
+        return self.next.list_activities(input)
+
+    async def count_activities(self, input: CountActivitiesInput) -> ActivityExecutionCount:
+        """Count activities."""
+        return await self.next.count_activities(input)
 
     async def heartbeat_async_activity(self, input: HeartbeatAsyncActivityInput) -> None:
         """Say that an activity is alive."""

@@ -57,6 +57,7 @@ KINDS: Final[dict[int, type[Body]]] = {
     20: events.UpdateAdmitted,
     21: events.TimeSkipped,
     22: events.TimeSkippingChanged,
+    23: events.ActivityOptionsUpdated,
     32: commands.ScheduleActivity,
     33: commands.CancelActivity,
     34: commands.StartTimer,

@@ -50,6 +50,8 @@ class ScheduleActivity:
     concurrency_limit: int = 0
     durability: int = 0
     """When its outcome is safe from a power cut, in the numbers of `WorkflowStarted`; 0 as its workflow."""
+    delay_s: float = 0.0
+    """The first attempt is so much later, and the timeouts count from then."""
 
 
 @record

@@ -121,6 +121,23 @@ class ActivityFailed:
 
 
 @record
+class ActivityOptionsUpdated:
+    """Someone changed the options of an activity; attempts that begin from here on have these, each as it is now."""
+
+    id: int
+    task_queue: str
+    schedule_to_close_s: float | None = None
+    schedule_to_start_s: float | None = None
+    start_to_close_s: float | None = None
+    heartbeat_s: float | None = None
+    retry: RetryRule | None = None
+    priority_key: int = 0
+    fairness_key: str = ""
+    fairness_weight: float = 0.0
+    delay_s: float = 0.0
+
+
+@record
 class TimerFired:
     """The timer's instant had come; `due_us` is when that was, `Event.at_us` when it was noticed."""
 
@@ -234,11 +251,12 @@ class WorkflowPaused:
 
 @record
 class WorkflowUnpaused:
-    """The workflow goes on with whatever has come meanwhile."""
+    """The workflow goes on with whatever has come meanwhile. Attempts of its activities wait `delay_s` longer."""
 
     identity: str = ""
     reason: str = ""
     request_id: str = ""
+    delay_s: float = 0.0
 
 
 @record
@@ -298,6 +316,7 @@ Happening = (
     WorkflowStarted
     | ActivityCompleted
     | ActivityFailed
+    | ActivityOptionsUpdated
     | TimerFired
     | Signaled
     | UpdateAccepted
@@ -366,6 +385,7 @@ HAPPENINGS: tuple[type[Happening], ...] = (
     WorkflowStarted,
     ActivityCompleted,
     ActivityFailed,
+    ActivityOptionsUpdated,
     TimerFired,
     Signaled,
     UpdateAccepted,
@@ -388,7 +408,7 @@ HAPPENINGS: tuple[type[Happening], ...] = (
 )
 
 PAUSES: tuple[type[Happening], ...] = (WorkflowPaused, WorkflowUnpaused)
-NOTES: tuple[type[Happening], ...] = (*PAUSES, TimeSkipped, TimeSkippingChanged)
+NOTES: tuple[type[Happening], ...] = (*PAUSES, ActivityOptionsUpdated, TimeSkipped, TimeSkippingChanged)
 """What is recorded for the engine and for readers; the workflow's code is never given it."""
 
 FOR_NO_CODE: tuple[type[Happening], ...] = (*NOTES, WorkflowTerminated, WorkflowTimedOut)

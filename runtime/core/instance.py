@@ -219,6 +219,11 @@ class Instance:
 
     # -- driven by the engine and the replayer -------------------------------------------------------
 
+    def begin_replay(self, patches: set[str]) -> None:
+        """See `code.Code`."""
+        self.replaying = True
+        self.patches.recorded = patches
+
     def activate(self, at_us: int, inputs: Sequence[Happening]) -> list[Command]:
         """Hand over what happened together, and return what the code asks for.
 

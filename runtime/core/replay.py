@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from . import codec
+from .code import Code
 from .commands import Command, RecordPatch, StartTimer, identity
 from .events import (
     COMMANDS,
@@ -19,7 +20,6 @@ from .events import (
     UpdateAccepted,
     event_name,
 )
-from .instance import Instance
 
 Agreement = tuple[Event, Command]
 """A recorded command, and the same one as the code has given it."""
@@ -134,10 +134,14 @@ def activations(history: Iterable[Event]) -> tuple[list[Activation], list[Happen
     return done, waiting
 
 
-class Matcher(Protocol):
+C = TypeVar("C", bound=Code)
+C_contra = TypeVar("C_contra", bound=Code, contravariant=True)
+
+
+class Matcher(Protocol[C_contra]):
     """How a history is laid beside the code that is replayed over it."""
 
-    def step(self, instance: Instance, activation: Activation) -> None:
+    def step(self, instance: C_contra, activation: Activation) -> None:
         """Hand over what was handed over; the code has asked for what was recorded.
 
         Raises:
@@ -148,10 +152,10 @@ class Matcher(Protocol):
 
 
 def replay(
-    instance: Instance,
+    instance: C,
     history: Sequence[Event],
     opened: Callable[[Happening], Happening] | None = None,
-    matcher: Matcher | None = None,
+    matcher: Matcher[C] | None = None,
 ) -> list[Happening]:
     """Bring a new instance to where its history ends; returns what still waits to be handed over.
 
@@ -168,19 +172,16 @@ def replay(
 
 
 def in_steps(
-    instance: Instance,
+    instance: C,
     history: Sequence[Event],
     done: Sequence[Activation],
     opened: Callable[[Happening], Happening] | None = None,
-    matcher: Matcher | None = None,
+    matcher: Matcher[C] | None = None,
 ) -> Iterator[None]:
     """Replay the activations of a history one by one; raises as `replay`."""
-    matcher = matcher or Exact()
+    by: Matcher[C] = matcher or Exact()
     sizes = _Sizes(history)
-    instance.replaying = True
-    instance.patches.recorded = {
-        event.body.patch_id for event in history if isinstance(event.body, RecordPatch)
-    }
+    instance.begin_replay({event.body.patch_id for event in history if isinstance(event.body, RecordPatch)})
     for activation in done:
         updates = [body for body in activation.inputs if isinstance(body, UpdateAccepted)]
         instance.history_length = activation.given_until - len(updates)
@@ -188,7 +189,7 @@ def in_steps(
         instance.history_bytes = _always(bytes_given)
         if opened is not None:
             activation.inputs = [opened(body) for body in activation.inputs]
-        matcher.step(instance, activation)
+        by.step(instance, activation)
         yield
     instance.replaying = False
 
@@ -234,7 +235,7 @@ class Exact:
     def __init__(self) -> None:
         self._agreed: Agreement | None = None
 
-    def step(self, instance: Instance, activation: Activation) -> None:
+    def step(self, instance: Code, activation: Activation) -> None:
         """See `Matcher`."""
         asked = instance.activate(activation.at_us, activation.inputs)
         # Patches have no place of their own: a call may move, and a deprecated one may go.

@@ -7,7 +7,7 @@ an event that cannot follow, both before an append and after a read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NoReturn, cast
 
 from . import codec
@@ -29,6 +29,7 @@ from .events import (
     COMMANDS,
     FOR_NO_CODE,
     ActivationStarted,
+    ActivityOptionsUpdated,
     Body,
     CancelRequested,
     ChildClosed,
@@ -51,6 +52,7 @@ from .events import (
 from .payload import ENCODING, Attribute, Payload
 from .retry import delay_us
 from .skipping import OwnClock
+from .standalone import is_activity
 from .transitions import (
     ABSENT,
     ACTIVITY,
@@ -77,11 +79,43 @@ class PendingActivity:
     command: ScheduleActivity
     scheduled_at_us: int
     state: str = OPEN
+    held_until_us: int = 0
+    """The end of the last pause of its execution, before which no attempt began."""
+
+    @property
+    def first_at_us(self) -> int:
+        """When its first attempt is due, from which its timeouts count."""
+        delay_s = self.command.delay_s
+        return self.scheduled_at_us + delay_us(delay_s) if delay_s else self.scheduled_at_us
+
+    @property
+    def due_us(self) -> int:
+        """Before when no attempt begins."""
+        if not (self.command.delay_s or self.held_until_us):
+            return self.scheduled_at_us
+        return max(self.first_at_us, self.held_until_us)
 
     @property
     def cancel_requested(self) -> bool:
         """Whether the workflow has asked it to stop."""
         return self.state == CANCELING
+
+
+def with_options(command: ScheduleActivity, options: ActivityOptionsUpdated) -> ScheduleActivity:
+    """The same activity with other options."""
+    return replace(
+        command,
+        task_queue=options.task_queue,
+        schedule_to_close_s=options.schedule_to_close_s,
+        schedule_to_start_s=options.schedule_to_start_s,
+        start_to_close_s=options.start_to_close_s,
+        heartbeat_s=options.heartbeat_s,
+        retry=options.retry,
+        priority_key=options.priority_key,
+        fairness_key=options.fairness_key,
+        fairness_weight=options.fairness_weight,
+        delay_s=options.delay_s,
+    )
 
 
 @dataclass(slots=True)
@@ -419,6 +453,9 @@ class ExecutionState:
         self._require_open(body)
         following("pause", ABSENT if self.paused_by is None else OPEN, type(body), "the pause")
         self.paused_by = event if isinstance(body, WorkflowPaused) else None
+        if isinstance(body, WorkflowUnpaused) and is_activity(self.started.workflow_id):
+            for pending in self.activities.values():
+                pending.held_until_us = event.at_us + delay_us(body.delay_s)
 
     def _apply_update(self, event: Event) -> None:
         body = event.body
@@ -451,8 +488,10 @@ class ExecutionState:
             refuse("activity", state, type(event.body), f"activity {body.id}")
         if after == CLOSED:
             del self.activities[body.id]
-        else:
-            pending.state = after
+            return
+        pending.state = after
+        if isinstance(body, ActivityOptionsUpdated):
+            pending.command = with_options(pending.command, body)
 
     def _start_timer(self, event: Event) -> None:
         body: Any = event.body

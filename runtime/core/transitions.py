@@ -3,7 +3,7 @@
 A history has these kinds of lifetime, each with its own table:
 
 * the **workflow** begins once and closes once; nothing follows its close;
-* an **activity** is scheduled by a command, may be asked to cancel, and ends once;
+* an **activity** is scheduled by a command, may get other options and be asked to cancel, and ends once;
 * a **timer** is started by a command, and either fires or is cancelled;
 * a **child** is asked for by a command, is started or not, may be asked to cancel, and closes once;
 * an **external** request to another execution is made by a command and resolved once;
@@ -76,8 +76,17 @@ WORKFLOW: Final[_Table] = {
 
 ACTIVITY: Final[_Table] = {
     ABSENT: {ScheduleActivity: OPEN},
-    OPEN: {CancelActivity: CANCELING, events.ActivityCompleted: CLOSED, events.ActivityFailed: CLOSED},
-    CANCELING: {events.ActivityCompleted: CLOSED, events.ActivityFailed: CLOSED},
+    OPEN: {
+        CancelActivity: CANCELING,
+        events.ActivityOptionsUpdated: OPEN,
+        events.ActivityCompleted: CLOSED,
+        events.ActivityFailed: CLOSED,
+    },
+    CANCELING: {
+        events.ActivityOptionsUpdated: CANCELING,
+        events.ActivityCompleted: CLOSED,
+        events.ActivityFailed: CLOSED,
+    },
     CLOSED: {},
 }
 

@@ -10,6 +10,7 @@ from .port import Frontend
 from .records import (
     ActivityById,
     ActivityCancelled,
+    ActivityDetails,
     Begun,
     BegunWithUpdate,
     ConcurrencyStanding,
@@ -31,6 +32,7 @@ from .records import (
 __all__ = [
     "ActivityById",
     "ActivityCancelled",
+    "ActivityDetails",
     "Begun",
     "BegunWithUpdate",
     "ConcurrencyStanding",

@@ -1,34 +1,31 @@
-"""An engine's side of the port: calls to executions, their updates, and activities that someone else completes."""
+"""An engine's side of the port: calls to executions and their updates, and lists of them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TypeVar
 
-from ..attempts import Attempt, Reporter
 from ..common import QueryRejectCondition
 from ..core import codec
 from ..core.commands import CompleteUpdate
-from ..core.events import ActivityCompleted, ActivityFailed, Closing, Event, Signaled, UpdateAccepted
+from ..core.events import Closing, Event, Signaled, UpdateAccepted
 from ..core.instance import ActivationFailed
-from ..core.payload import Failure, Payload
+from ..core.payload import Payload
 from ..core.state import ExecutionState
 from ..engine import Engine
 from ..exceptions import FailureError
 from ..follow_ups import cron_wait_s
-from ..ports import OPEN, ExecutionRecord, Journal
+from ..ports import OPEN, ExecutionRecord, History, Journal
 from ..requests import EngineClosed, NoSuchExecution, NoWorker, Once, StartRequest, WithUpdate, receipt
 from ..service import RPCError, RPCStatusCode
 from ..updates import UpdateRejected, UpdateTicket
-from ..visibility import Filter, parse
+from ..visibility import Filter, Scope, parse
+from .activities import ActivityCalls, command_of
 from .control import ControlCalls
 from .errors import translated
 from .records import (
-    ActivityById,
-    ActivityCancelled,
     Begun,
     BegunWithUpdate,
     ConcurrencyStanding,
@@ -57,7 +54,7 @@ _SUMMARY_BYTES = 500
 T = TypeVar("T")
 
 
-class EngineFrontend(ScheduleCalls, ControlCalls):
+class EngineFrontend(ActivityCalls, ScheduleCalls, ControlCalls):
     """A `Frontend` in the process of its engine. A page has so many bytes of events or memos, but always one entry."""
 
     def __init__(self, engine: Engine, *, page_bytes_max: int | None = None) -> None:
@@ -258,11 +255,11 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
         """See `Frontend`."""
         with translated():
             record = await self._engine.find(workflow_id, run_id)
-            state = (await self._journal.history(record)).state
+            history = await self._journal.history(record)
             attempts = await self._journal.attempts(record.key)
             standing = await self._standing(record)
         failures = {attempt.activity: attempt.failures for attempt in attempts}
-        return _details_of(self._summary_of(record, state), state, failures, standing)
+        return _details_of(self._summary_of(record, history), history.state, failures, standing)
 
     async def _standing(self, record: ExecutionRecord) -> ConcurrencyStanding | None:
         if not record.concurrency_key or record.status != OPEN:
@@ -307,102 +304,53 @@ class EngineFrontend(ScheduleCalls, ControlCalls):
 
     async def list_workflows(self, query: str, before_key: int | None, limit: int) -> ExecutionPage:
         """See `Frontend`."""
-        ordered = False
+        return await self._list(await self._filter(query, Scope.WORKFLOWS), before_key, limit)
+
+    async def list_activities(self, query: str, before_key: int | None, limit: int) -> ExecutionPage:
+        """See `Frontend`."""
+        return await self._list(await self._filter(query, Scope.ACTIVITIES), before_key, limit)
+
+    async def _list(self, wanted: Filter, before_key: int | None, limit: int) -> ExecutionPage:
         if self._page_bytes_max is not None:
             limit = min(max(limit, 1), _PAGE_ENTRIES_MAX)
-        if query:
-            wanted = await self._filter(query)
-            ordered = bool(wanted.sql().order_by)
-            if ordered:  # There is no key to go on from.
-                records = await self._journal.select(wanted, limit=_ORDERED_MAX)
-            else:
-                records = await self._journal.select(wanted, before_key=before_key, limit=limit)
+        ordered = bool(wanted.sql().order_by)
+        if ordered:  # There is no key to go on from.
+            records = await self._journal.select(wanted, limit=_ORDERED_MAX)
         else:
-            records = await self._journal.executions(before_key=before_key, limit=limit)
+            records = await self._journal.select(wanted, before_key=before_key, limit=limit)
         more = not ordered and len(records) == limit
-        found = [self._summary_of(record, (await self._journal.history(record)).state) for record in records]
+        found = [self._summary_of(record, await self._journal.history(record)) for record in records]
         page = found if ordered else self._fitting_page(found, _summary_bytes)
         more = more or len(page) < len(found)
         return ExecutionPage(tuple(page), page[-1].record.key if more else None)
 
     async def count_workflows(self, query: str) -> tuple[CountedGroup, ...]:
         """See `Frontend`."""
-        rows = await self._journal.count(await self._filter(query))
+        return await self._count(await self._filter(query, Scope.WORKFLOWS))
+
+    async def count_activities(self, query: str) -> tuple[CountedGroup, ...]:
+        """See `Frontend`."""
+        return await self._count(await self._filter(query, Scope.ACTIVITIES))
+
+    async def _count(self, wanted: Filter) -> tuple[CountedGroup, ...]:
+        rows = await self._journal.count(wanted)
         return tuple(CountedGroup(values, count) for values, count in rows)
 
-    def _summary_of(self, record: ExecutionRecord, state: ExecutionState) -> ExecutionSummary:
+    def _summary_of(self, record: ExecutionRecord, history: History) -> ExecutionSummary:
+        state = history.state
+        delay_s = command_of(history.events).delay_s if record.is_activity else state.started.first_delay_s
         return ExecutionSummary(
             record=record,
             history_length=state.sequence,
-            first_delay_s=state.started.first_delay_s,
+            first_delay_s=delay_s,
             search_attributes=dict(state.search_attributes),
             memo=dict(state.memo),
             pause=self._engine.pauses.of(record),
         )
 
-    async def _filter(self, query: str) -> Filter:
+    async def _filter(self, query: str, scope: Scope) -> Filter:
         with translated():
-            return parse(query, await self._journal.attribute_types())
-
-    # -- activities that someone else completes ----------------------------------------------------------
-
-    async def heartbeat_activity(self, place: ActivityById | bytes, details: tuple[Payload, ...]) -> None:
-        """See `Frontend`."""
-        attempt = await self._attempt(place)
-        if attempt.cancel_reason is not None:
-            raise ActivityCancelled
-        attempt.beat(details)
-
-    async def end_activity(
-        self,
-        place: ActivityById | bytes,
-        outcome: Payload | Failure,
-        heartbeat: tuple[Payload, ...],
-        once: Once | None = None,
-    ) -> None:
-        """See `Frontend`."""
-        _check_writable(outcome, heartbeat)
-        with translated():
-            if await self._effect(once) is not None:
-                return
-            attempt = await self._attempt(place)
-            if isinstance(outcome, Failure) and outcome.kind == "canceled" and attempt.cancel_reason is None:
-                raise RPCError(
-                    "nobody has asked the activity to stop: it can be completed or failed, not canceled",
-                    RPCStatusCode.INVALID_ARGUMENT,
-                )
-            if heartbeat:
-                attempt.beat(heartbeat)
-            durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            attempt.report(outcome, Reporter(partial(_settle, durable), receipt(once)))
-            await durable
-
-    async def _attempt(self, place: ActivityById | bytes) -> Attempt:
-        if isinstance(place, bytes):
-            attempt = await self._engine.find_attempt(place)
-        else:
-            attempt = await self._engine.find_attempt_by_id(
-                place.workflow_id, place.run_id, place.activity_id
-            )
-        if attempt is None or attempt.reported:
-            raise RPCError("activity not found, or it has ended", RPCStatusCode.NOT_FOUND)
-        return attempt
-
-
-def _settle(durable: asyncio.Future[None], error: BaseException | None) -> None:
-    if durable.done():
-        return
-    if error is None:
-        durable.set_result(None)
-    else:
-        durable.set_exception(error)
-
-
-def _check_writable(outcome: Payload | Failure, heartbeat: tuple[Payload, ...]) -> None:
-    codec.encode_payloads(heartbeat)
-    codec.encode_body(
-        ActivityCompleted(0, outcome) if isinstance(outcome, Payload) else ActivityFailed(0, outcome)
-    )
+            return parse(query, await self._journal.attribute_types(), scope)
 
 
 async def _accepted(ticket: UpdateTicket) -> UpdateProgress:

@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from ..batch_jobs import BatchJob, BatchOperation
 from ..batch_runner import BatchPreview
-from ..core.commands import CompleteUpdate
-from ..core.events import Closing, Signaled, UpdateAccepted
+from ..core.commands import CompleteUpdate, ScheduleActivity
+from ..core.events import ActivityOptionsUpdated, Closing, Signaled, UpdateAccepted
 from ..core.payload import Attribute, Failure, Payload
 from ..ports import ExecutionRecord, Pause
 from ..requests import Once, StartRequest
@@ -16,6 +16,7 @@ from ..resets import ResetRequest
 from ..schedules import Schedule, ScheduleBackfill, ScheduleOverlapPolicy
 from .records import (
     ActivityById,
+    ActivityDetails,
     Begun,
     BegunWithUpdate,
     CountedGroup,
@@ -302,6 +303,98 @@ class Frontend(Protocol):
         Raises:
             UpdateRejected: its validator refused it.
         """
+        ...
+
+    # -- activities without a workflow -------------------------------------------------------------------
+
+    async def start_activity(
+        self,
+        activity: ScheduleActivity,
+        attributes: Mapping[str, Attribute],
+        reuse: int,
+        on_conflict: str,
+        once: Once | None = None,
+    ) -> Begun:
+        """Begin an activity that no workflow asks for, with these search attributes; policies as for `start_workflow`.
+
+        Raises:
+            ActivityAlreadyStartedError: the id is in use, or may not be used again.
+            RPCError: INVALID_ARGUMENT when it lacks an id, a type, a task queue or a timeout.
+        """
+        ...
+
+    async def cancel_activity(
+        self, activity_id: str, run_id: str | None, reason: str, once: Once | None = None
+    ) -> None:
+        """The activity was asked to stop; one of which no attempt runs has ended.
+
+        Raises (as the calls that follow):
+            RPCError: FAILED_PRECONDITION when it has closed, or was asked before.
+        """
+        ...
+
+    async def terminate_activity(
+        self, activity_id: str, run_id: str | None, reason: str, once: Once | None = None
+    ) -> None:
+        """The activity has ended; what its attempt comes to has no effect."""
+        ...
+
+    async def pause_activity(
+        self, activity_id: str, run_id: str | None, identity: str, reason: str, once: Once | None = None
+    ) -> None:
+        """No attempt begins until it goes on. One that runs is asked to stop when it beats."""
+        ...
+
+    async def unpause_activity(
+        self,
+        activity_id: str,
+        run_id: str | None,
+        identity: str,
+        reason: str,
+        delay_s: float,
+        once: Once | None = None,
+    ) -> None:
+        """Attempts are made again, after this delay; a schedule-to-start timeout counts anew."""
+        ...
+
+    async def update_activity_options(
+        self,
+        activity_id: str,
+        run_id: str | None,
+        options: ActivityOptionsUpdated,
+        names: tuple[str, ...],
+        once: Once | None = None,
+    ) -> ActivityOptionsUpdated:
+        """Those of the options that are named are as in `options`; without names all are as at the start. Returns them all.
+
+        Raises:
+            RPCError: FAILED_PRECONDITION when it has closed, or the delay is to change of one that has begun.
+        """
+        ...
+
+    @waits
+    async def activity_closed(self, activity_id: str, run_id: str | None) -> Closing:
+        """How the activity ended, once it has."""
+        ...
+
+    async def describe_activity(
+        self,
+        activity_id: str,
+        run_id: str | None,
+        include_input: bool,
+        include_outcome: bool,
+        include_heartbeat_details: bool,
+        include_last_failure: bool,
+    ) -> ActivityDetails:
+        """The activity, with as much as is asked for."""
+        ...
+
+    async def list_activities(self, query: str, before_key: int | None, limit: int) -> ExecutionPage:
+        """As `list_workflows`, of activities without a workflow."""
+        ...
+
+    async def count_activities(self, query: str) -> tuple[CountedGroup, ...]:
+        """As `count_workflows`, of activities without a workflow."""
         ...
 
     # -- activities that someone else completes ----------------------------------------------------------

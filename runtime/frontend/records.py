@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 
-from ..core.commands import CompleteUpdate
-from ..core.events import Event
+from ..core.commands import CompleteUpdate, ScheduleActivity
+from ..core.events import Closing, Event
 from ..core.payload import Attribute, Failure, Payload
 from ..core.records import record
 from ..ports import Blocked, ExecutionRecord, Pause
@@ -15,6 +16,7 @@ from ..updates import UpdateRejected
 __all__ = [
     "ActivityById",
     "ActivityCancelled",
+    "ActivityDetails",
     "Begun",
     "BegunWithUpdate",
     "ConcurrencyStanding",
@@ -169,7 +171,7 @@ class BegunWithUpdate:
 
 @record
 class ActivityById:
-    """An activity by its id within an execution; of the open run without a run id."""
+    """An activity by its id within an execution, or without a workflow id alone; of the open run without a run id."""
 
     workflow_id: str
     run_id: str | None
@@ -177,7 +179,35 @@ class ActivityById:
 
 
 class ActivityCancelled(Exception):
-    """The activity was asked to stop."""
+    """The activity was asked to stop, because someone wants it to end, or has paused it."""
+
+    def __init__(self, paused: bool = False) -> None:
+        super().__init__()
+        self.paused = paused
+
+
+@record(kw_only=True)
+class ActivityDetails:
+    """One activity without a workflow. What was not asked for, or is not known, is empty, 0 or None."""
+
+    record: ExecutionRecord
+    command: ScheduleActivity
+    """What was asked for, with the options that it has now."""
+    attempt: int
+    """The number of the attempt that runs, is the next, or was the last."""
+    state: str = ""
+    """Empty when it has closed, else ``scheduled``, ``started``, ``cancel_requested``, ``paused`` or ``pause_requested``."""
+    next_attempt_at_us: int | None = None
+    backs_off_s: float | None = None
+    last_started_at_us: int = 0
+    last_ended_at_us: int = 0
+    last_beaten_at_us: int = 0
+    beats: int = 0
+    heartbeat: tuple[Payload, ...] = ()
+    last_failure: Failure | None = None
+    cancel_reason: str = ""
+    search_attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
+    closing: Closing | None = None
 
 
 # -- schedules -----------------------------------------------------------------------------------------

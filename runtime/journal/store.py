@@ -6,6 +6,7 @@ import json
 import sqlite3
 import struct
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import astuple
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -95,7 +96,11 @@ INSERT INTO events (execution, sequence, activation, at, kind, data, checksum) V
 _CHANGE: Final = """
 UPDATE executions SET status = ?, closed_at = ?, wake_at = ?, blocked = ?, paused = ?, concurrency_rank = ? WHERE key = ?"""
 _ATTEMPT: Final = """
-INSERT OR REPLACE INTO attempts (execution, activity, failures, next_at, failure, heartbeat) VALUES (?, ?, ?, ?, ?, ?)"""
+INSERT OR REPLACE INTO attempts (execution, activity, failures, next_at, failure, heartbeat, started_at, ended_at, beaten_at, beats)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_ATTEMPTS: Final = """
+SELECT execution, activity, failures, next_at, failure, heartbeat, started_at, ended_at, beaten_at, beats FROM attempts
+WHERE execution = ?"""
 _ATTEMPT_OVER: Final = "DELETE FROM attempts WHERE execution = ? AND activity = ?"
 _OUTGOING: Final = """
 INSERT INTO outbox (id, execution, event_id, topic, body, qos, retain, created_at, expires_at)
@@ -302,8 +307,7 @@ def _write_attempts(
         if record is None:
             connection.execute(_ATTEMPT_OVER, (execution, activity))
         else:
-            row = (execution, activity, record.failures, record.next_at_us, record.failure, record.heartbeat)
-            connection.execute(_ATTEMPT, row)
+            connection.execute(_ATTEMPT, (execution, activity, *astuple(record)[2:]))
 
 
 def _outgoing_row(message: OutgoingMessage) -> tuple[object, ...]:
@@ -642,10 +646,7 @@ def read_due(
 
 def read_attempts(connection: sqlite3.Connection, execution: int) -> list[AttemptRecord]:
     """See `Journal.attempts`."""
-    query = (
-        "SELECT execution, activity, failures, next_at, failure, heartbeat FROM attempts WHERE execution = ?"
-    )
-    return [AttemptRecord(*row) for row in connection.execute(query, (execution,))]
+    return [AttemptRecord(*row) for row in connection.execute(_ATTEMPTS, (execution,))]
 
 
 def read_outbox(connection: sqlite3.Connection, after_id: int, limit: int) -> list[OutgoingMessage]:

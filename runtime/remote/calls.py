@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast, get_type_hints
 
 from ..core.payload import Failure
-from ..exceptions import WorkflowAlreadyStartedError
+from ..exceptions import ActivityAlreadyStartedError, WorkflowAlreadyStartedError
 from ..frontend import ActivityCancelled, Frontend, QueryFailed, QueryRejected, UpdateRejected
 from ..schedules import ScheduleAlreadyRunningError
 from ..service import RPCError, RPCStatusCode
@@ -112,6 +112,10 @@ def _already_started(workflow_id: str, kind: str, run_id: str | None, first_run_
     return WorkflowAlreadyStartedError(workflow_id, kind, run_id=run_id, first_run_id=first_run_id)
 
 
+def _activity_already_started(activity_id: str, kind: str, run_id: str | None) -> Exception:
+    return ActivityAlreadyStartedError(activity_id, kind, run_id=run_id)
+
+
 # By name, since programs of different versions speak of them. Never rename.
 _ERRORS: Final[Mapping[str, _Error]] = {
     "rpc": _error(RPCError, (str, RPCStatusCode), lambda error: (error.message, error.status)),
@@ -124,7 +128,13 @@ _ERRORS: Final[Mapping[str, _Error]] = {
     "query_failed": _error(QueryFailed, (str,), lambda error: (str(error),)),
     "query_rejected": _error(QueryRejected, (str,), lambda error: (error.status,)),
     "update_rejected": _error(UpdateRejected, (Failure,), lambda error: (error.failure,)),
-    "activity_cancelled": _error(ActivityCancelled),
+    "activity_already_started": _error(
+        ActivityAlreadyStartedError,
+        (str, str, str | None),
+        lambda error: (error.activity_id, error.activity_type, error.run_id),
+        _activity_already_started,
+    ),
+    "activity_cancelled": _error(ActivityCancelled, (bool,), lambda error: (error.paused,)),
     "schedule_exists": _error(ScheduleAlreadyRunningError),
     "value": _error(ValueError, (str,), lambda error: (str(error),)),
     "type": _error(TypeError, (str,), lambda error: (str(error),)),

@@ -61,7 +61,7 @@ class Coder:
 _LEFT_OUT: Final[Mapping[type, frozenset[str]]] = {
     StartRequest: frozenset(
         {
-            "attempt", "chain_started_us", "clock", "last_failure", "last_result", "original_run_id", "parent", "schedule_id",
+            "activity", "attempt", "chain_started_us", "clock", "last_failure", "last_result", "original_run_id", "parent", "schedule_id",
             "update",
         }
     ),

@@ -408,6 +408,7 @@ HAPPENINGS: Final[dict[type[ev.Body], Callable[[Numbering, Any, int], list[Messa
     ev.TimeSkipped: _time_skipped,
     ev.TimeSkippingChanged: _time_skipping_changed,
     ev.WorkflowAdmitted: lambda _run, _body, _at_us: [],
+    ev.ActivityOptionsUpdated: lambda _run, _body, _at_us: [],  # of activities without a workflow
     ev.WorkflowWithdrawn: _withdrawn,
 }
 """The attributes of the events that say it, in order; the first event has the number `next_event`."""

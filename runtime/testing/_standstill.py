@@ -74,7 +74,8 @@ def _waiting(live: LiveExecution) -> str:
     """Which execution it is, what it waits for, and at which lines."""
     record = live.record
     what = views.waiting_for(record, live.state, live.attempts.values()) or "nothing"
-    places = [] if live.instance is None else list(dict.fromkeys(_places(live.instance)))
+    code = live.instance
+    places = list(dict.fromkeys(_places(code))) if isinstance(code, Instance) else []
     return "".join(
         [
             f"  workflow {record.workflow_id!r} ({record.workflow_type}) waits for {what}",

@@ -8,13 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .fields import Scalar
+from .fields import Scalar, Scope
 from .meaning import Meaning, meaning_of
-from .predicate import Listed, Record, SortKey, group_key, matches, sort_key
+from .predicate import Listed, Record, SortKey, group_key, matches, sort_key, within
 from .sql import CompiledFilter, compile_meaning
 from .syntax import InvalidFilter, parse_query
 
-__all__ = ["CompiledFilter", "Filter", "InvalidFilter", "Listed", "Record", "Scalar", "SortKey", "parse"]
+__all__ = [
+    "CompiledFilter",
+    "Filter",
+    "InvalidFilter",
+    "Listed",
+    "Record",
+    "Scalar",
+    "Scope",
+    "SortKey",
+    "parse",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,7 @@ class Filter:
 
     def matches(self, record: Record) -> bool:
         """Whether the record fits."""
-        return matches(self.meaning.condition, record)
+        return within(self.meaning.scope, record) and matches(self.meaning.condition, record)
 
     def sort_key(self, record: Record) -> SortKey:
         """Sorts records as `CompiledFilter.order_by` does; without an order the newest first."""
@@ -40,12 +50,12 @@ class Filter:
         return group_key(self.meaning, record)
 
 
-def parse(text: str, attribute_types: Mapping[str, str]) -> Filter:
-    """The filter of a text; an empty one is met by all.
+def parse(text: str, attribute_types: Mapping[str, str], scope: Scope = Scope.ANY) -> Filter:
+    """The filter of a text; an empty one is met by all executions that it is about.
 
     `attribute_types` has the type of each search attribute: Text, Keyword, Int, Double, Bool, Datetime, KeywordList.
 
     Raises:
         InvalidFilter: the text is no filter.
     """
-    return Filter(meaning_of(parse_query(text), attribute_types))
+    return Filter(meaning_of(parse_query(text), attribute_types, scope))

@@ -15,6 +15,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final, NoReturn
 
+from ..core.standalone import PREFIX
 from ..ports import SHOWN_STATUSES, STATUSES
 from .syntax import Comparison, InvalidFilter, Literal, Name, name_written, string_written
 from .words import words_of
@@ -49,6 +50,8 @@ class Field:
     kind: Kind
     expression: str = ""
     nullable: bool = True
+    prefix: str = ""
+    """What every value begins with where it is stored, and nowhere else."""
 
     @property
     def stored_types(self) -> tuple[str, ...]:
@@ -63,8 +66,18 @@ class Field:
 _ALIKE: Final = (("Keyword", "KeywordList", "Text"), ("Int", "Double"))
 
 
-def _column(name: str, kind: Kind, expression: str, *, nullable: bool = False) -> tuple[str, Field]:
-    return name, Field(name, kind, expression, nullable)
+def _column(
+    name: str, kind: Kind, expression: str, *, nullable: bool = False, prefix: str = ""
+) -> tuple[str, Field]:
+    return name, Field(name, kind, expression, nullable, prefix)
+
+
+class Scope(StrEnum):
+    """Which executions a filter is about."""
+
+    ANY = "any"
+    WORKFLOWS = "workflows"
+    ACTIVITIES = "activities"
 
 
 IS_PAUSED: Final = (
@@ -104,6 +117,26 @@ COLUMNS: Final[Mapping[str, Field]] = dict(
 )
 """What every execution has, by name, with its expression on the table of executions."""
 
+ACTIVITY_COLUMNS: Final[Mapping[str, Field]] = dict(
+    (
+        _column("ActivityId", Kind.KEYWORD, "executions.workflow_id", prefix=PREFIX),
+        _column("ActivityType", Kind.KEYWORD, "executions.type", prefix=PREFIX),
+        *(
+            (name, COLUMNS[name])
+            for name in (
+                "RunId",
+                "TaskQueue",
+                "ExecutionStatus",
+                "StartTime",
+                "ExecutionTime",
+                "CloseTime",
+                "ExecutionDuration",
+            )
+        ),
+    )
+)
+"""The same for activities without a workflow."""
+
 RESERVED: Final[Mapping[str, Field]] = {
     name: Field(name, kind)
     for name, kind in (
@@ -121,17 +154,18 @@ STATUS_NAMES: Final = tuple(
 """The statuses as filters and counts show them, by their number in a journal."""
 
 
-def field_of(name: Name, attribute_types: Mapping[str, str]) -> Field:
+def field_of(name: Name, attribute_types: Mapping[str, str], scope: Scope = Scope.ANY) -> Field:
     """The field of this name.
 
     Raises:
         InvalidFilter: there is none, with the names that are near.
     """
-    known = COLUMNS.get(name.text) or RESERVED.get(name.text)
+    columns = ACTIVITY_COLUMNS if scope is Scope.ACTIVITIES else COLUMNS
+    known = columns.get(name.text) or RESERVED.get(name.text)
     if known is not None:
         return known
     if name.text not in attribute_types:
-        _refuse_name(name, [*COLUMNS, *RESERVED, *sorted(attribute_types)])
+        _refuse_name(name, [*columns, *RESERVED, *sorted(attribute_types)])
     return Field(name.text, Kind(attribute_types[name.text]))
 
 
@@ -141,7 +175,7 @@ def _refuse_name(name: Name, known: list[str]) -> NoReturn:
     expected = (
         f"one of the fields near it ({', '.join(near)})" if near else "a field or a search attribute in use"
     )
-    example = f"{name_written(near[0])} IS NOT NULL" if near else "WorkflowId = 'order-1'"
+    example = f"{name_written(near[0])} IS NOT NULL" if near else f"{known[0]} = 'order-1'"
     raise InvalidFilter(name.position, f"the unknown field {_short(name.text)!r}", expected, example)
 
 
@@ -229,7 +263,7 @@ def stored(field: Field, literal: Literal, operator: str) -> Scalar:
             _EXPECTED[field.kind],
             _corrected(field, literal, operator),
         )
-    return value
+    return f"{field.prefix}{value}" if field.prefix else value
 
 
 def _of_kind(field: Field) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from .fields import Field, Kind, Scalar, check_operator, field_of, stored
+from .fields import Field, Kind, Scalar, Scope, check_operator, field_of, stored
 from .syntax import And, Comparison, Expression, InvalidFilter, Name, Not, Or, Query, name_written
 from .words import words_of
 
@@ -52,31 +52,45 @@ class Meaning:
     order: tuple[tuple[Field, bool], ...] = ()
     """Fields to sort by, each with whether the greatest comes first."""
     group: Field | None = None
+    scope: Scope = Scope.ANY
 
 
-def meaning_of(query: Query, attribute_types: Mapping[str, str]) -> Meaning:
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """The fields that a filter may name."""
+
+    attribute_types: Mapping[str, str]
+    scope: Scope
+
+    def of(self, name: Name) -> Field:
+        return field_of(name, self.attribute_types, self.scope)
+
+
+def meaning_of(query: Query, attribute_types: Mapping[str, str], scope: Scope = Scope.ANY) -> Meaning:
     """What a query asks.
 
     Raises:
         InvalidFilter: a field is unknown, or is compared with what it cannot be compared with.
     """
     where = query.where
+    fields = _Fields(attribute_types, scope)
     return Meaning(
-        None if where is None else _condition(where, attribute_types, negated=False),
-        tuple((_sortable(order.field, attribute_types), order.descending) for order in query.order),
-        None if query.group is None else _groupable(query.group, attribute_types),
+        None if where is None else _condition(where, fields, negated=False),
+        tuple((_sortable(order.field, fields), order.descending) for order in query.order),
+        None if query.group is None else _groupable(query.group, fields),
+        scope,
     )
 
 
-def _condition(expression: Expression, types: Mapping[str, str], *, negated: bool) -> Condition:
+def _condition(expression: Expression, fields: _Fields, *, negated: bool) -> Condition:
     """The condition with its NOTs moved to the tests, which loses nothing where nothing is unknown."""
     match expression:
         case Comparison():
-            return _test(expression, types, negated=negated)
+            return _test(expression, fields, negated=negated)
         case Not(operand):
-            return _condition(operand, types, negated=not negated)
+            return _condition(operand, fields, negated=not negated)
         case And(operands) | Or(operands):
-            parts = [_condition(operand, types, negated=negated) for operand in operands]
+            parts = [_condition(operand, fields, negated=negated) for operand in operands]
             return _several(isinstance(expression, And) != negated, parts)
 
 
@@ -88,8 +102,8 @@ def _several(every: bool, parts: list[Condition]) -> Condition:
     return Several(every, tuple(flat))
 
 
-def _test(comparison: Comparison, types: Mapping[str, str], *, negated: bool) -> Test:
-    field = field_of(comparison.field, types)
+def _test(comparison: Comparison, fields: _Fields, *, negated: bool) -> Test:
+    field = fields.of(comparison.field)
     check_operator(field, comparison)
     opposite = comparison.negated != negated
     if comparison.operator == "NULL":
@@ -101,18 +115,19 @@ def _test(comparison: Comparison, types: Mapping[str, str], *, negated: bool) ->
     return Test(field, comparison.operator, values, opposite)
 
 
-def _sortable(name: Name, types: Mapping[str, str]) -> Field:
-    field = field_of(name, types)
+def _sortable(name: Name, fields: _Fields) -> Field:
+    field = fields.of(name)
     if field.kind in (Kind.TEXT, Kind.KEYWORD_LIST):
         _refuse_field(name, field, "a field with one value to sort by", "ORDER BY StartTime DESC")
     return field
 
 
-def _groupable(name: Name, types: Mapping[str, str]) -> Field:
-    field = field_of(name, types)
+def _groupable(name: Name, fields: _Fields) -> Field:
+    field = fields.of(name)
     keyword_attribute = not field.expression and field.kind is Kind.KEYWORD
-    if not keyword_attribute and field.name not in ("ExecutionStatus", "WorkflowType", "TaskQueue"):
-        expected = "ExecutionStatus, WorkflowType, TaskQueue or a Keyword attribute"
+    kind = "ActivityType" if fields.scope is Scope.ACTIVITIES else "WorkflowType"
+    if not keyword_attribute and field.name not in ("ExecutionStatus", kind, "TaskQueue"):
+        expected = f"ExecutionStatus, {kind}, TaskQueue or a Keyword attribute"
         _refuse_field(name, field, expected, "GROUP BY ExecutionStatus")
     return field
 

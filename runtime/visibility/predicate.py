@@ -10,8 +10,9 @@ from operator import eq, ge, gt, le, lt
 from typing import Any, Final, Protocol, cast
 
 from ..core.payload import Attribute
+from ..core.standalone import is_activity
 from ..ports import PAUSED, SHOWN_STATUSES, ExecutionRecord
-from .fields import STATUS_NAMES, Field, Kind, Scalar
+from .fields import COLUMNS, STATUS_NAMES, Field, Kind, Scalar, Scope
 from .meaning import Condition, Meaning, Test
 from .words import has_word
 
@@ -67,6 +68,8 @@ def _duration_ns(execution: ExecutionRecord) -> int | None:
 
 _COLUMNS: Final[Mapping[str, Callable[[ExecutionRecord], Scalar | None]]] = {
     "WorkflowId": lambda e: e.workflow_id,
+    "ActivityId": lambda e: e.workflow_id,
+    "ActivityType": lambda e: e.workflow_type,
     "RunId": lambda e: e.run_id,
     "WorkflowType": lambda e: e.workflow_type,
     "TaskQueue": lambda e: e.task_queue,
@@ -86,6 +89,14 @@ _COLUMNS: Final[Mapping[str, Callable[[ExecutionRecord], Scalar | None]]] = {
 
 
 # -- conditions ----------------------------------------------------------------------------------------
+
+
+def within(scope: Scope, record: Record) -> bool:
+    """Whether the record is of the executions that a filter is about."""
+    if scope is Scope.ANY:
+        return True
+    (workflow_id,) = record.values(COLUMNS["WorkflowId"])
+    return is_activity(str(workflow_id)) == (scope is Scope.ACTIVITIES)
 
 
 def matches(condition: Condition | None, record: Record) -> bool:
@@ -153,6 +164,8 @@ def group_key(meaning: Meaning, record: Record) -> tuple[Scalar | None, ...]:
     if meaning.group is None:
         return ()
     value = _single(meaning.group, record)
+    if isinstance(value, str) and meaning.group.prefix:
+        return (value.removeprefix(meaning.group.prefix),)
     if meaning.group.kind is Kind.STATUS and value is not None:
         return (STATUS_NAMES[int(value)],)
     return (value,)

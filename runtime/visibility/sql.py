@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from .fields import STATUS_NAMES, Field, Kind, Scalar
+from ..core.standalone import PREFIX
+from .fields import STATUS_NAMES, Field, Kind, Scalar, Scope
 from .meaning import Condition, Meaning, Test
 from .words import glob_of
 
@@ -31,6 +32,8 @@ def compile_meaning(meaning: Meaning) -> CompiledFilter:
     """The SQL of a filter."""
     parameters: list[Scalar] = []
     where = "" if meaning.condition is None else _condition(meaning.condition, parameters)
+    if meaning.scope is not Scope.ANY:
+        where = f"{_SCOPES[meaning.scope]} AND ({where})" if where else _SCOPES[meaning.scope]
     order = [
         f"{_single(field)} {'DESC' if descending else 'ASC'} NULLS LAST"
         for field, descending in meaning.order
@@ -41,6 +44,11 @@ def compile_meaning(meaning: Meaning) -> CompiledFilter:
         ", ".join([*order, "executions.key DESC"]) if order else "",
         "" if meaning.group is None else _group(meaning.group),
     )
+
+
+_PREFIXED: Final = f"executions.workflow_id >= '{PREFIX}' AND executions.workflow_id < '{PREFIX[:-1]};'"
+_SCOPES: Final = {Scope.ACTIVITIES: f"({_PREFIXED})", Scope.WORKFLOWS: f"NOT ({_PREFIXED})"}
+"""Not bound, and in the words of the index that is of activities alone, or it would not be used."""
 
 
 def _condition(condition: Condition, parameters: list[Scalar]) -> str:
@@ -135,6 +143,8 @@ def _single(field: Field) -> str:
 
 
 def _group(field: Field) -> str:
+    if field.prefix:
+        return f"substr({field.expression}, {len(field.prefix) + 1})"
     if field.kind is not Kind.STATUS:
         return _single(field)
     cases = " ".join(f"WHEN {number} THEN '{name}'" for number, name in enumerate(STATUS_NAMES))

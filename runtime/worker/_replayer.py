@@ -16,7 +16,7 @@ from ..converter import DataConverter
 from ..core import replay
 from ..core.commands import FailWorkflow
 from ..core.events import COMMANDS, HAPPENINGS, Event, Happening, WorkflowStarted
-from ..core.instance import ActivationFailed
+from ..core.instance import ActivationFailed, Instance
 from ..core.payload import Failure
 from ..core.replay import HistoryDiverged, Matcher
 from ..exceptions import ApplicationError
@@ -261,7 +261,7 @@ def _run_with(
     return plugin.run_replayer(replayer, histories, run)
 
 
-def _recorded(history: WorkflowHistory) -> tuple[Sequence[Event], Matcher | None]:
+def _recorded(history: WorkflowHistory) -> tuple[Sequence[Event], Matcher[Instance] | None]:
     """Our records of a history, and how they are compared where they were read from Temporal's form.
 
     Raises:

@@ -201,7 +201,7 @@ def _asked_for(
     activity: Any, args: Sequence[Any], result_type: type | None, **options: Any
 ) -> tuple[Instance, StartActivityInput]:
     instance = current()
-    name, hint, durability = _target(activity)
+    name, hint, durability = activity_target(activity)
     instance.require_writable("start activity")
     return instance, StartActivityInput(
         activity=name,
@@ -287,8 +287,8 @@ def _require_a_timeout(
         )
 
 
-def _target(activity: Any) -> tuple[str, Any, int]:
-    """Its name, the type of its result, and its durability class."""
+def activity_target(activity: Any) -> tuple[str, Any, int]:
+    """The type of an activity that is asked for, the type of its result where it is known, and its durability class."""
     if isinstance(activity, str):
         return activity, None, 0
     definition = activity_definition(activity)
@@ -345,7 +345,7 @@ def start_local_activity(
         ActivityError: (from the handle) the activity failed; its cause says how.
     """
     instance = current()
-    name, hint, durability = _target(activity)
+    name, hint, durability = activity_target(activity)
     instance.require_writable("start local activity")
     return outbound_of(instance).start_local_activity(
         StartLocalActivityInput(

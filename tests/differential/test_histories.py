@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(2 * (START_S + 3 * FILE_S))
 OTHER_CLIENTS = {
     "contexts": "its clients have converters of their own, and queues",
     "schedules": "it compares no runs",
+    "standalone": "it has no workflows",
 }
 FILES = sorted(
     path.stem

@@ -20,6 +20,7 @@ THROUGH_A_SOCKET = {
     "test_relations",
     "test_pausing",
     "test_recovery",
+    "test_standalone_activities",
     "test_runner",
     "test_signals_and_queries",
     "test_timers",

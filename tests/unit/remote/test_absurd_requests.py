@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from overwinter.runtime.client import Client
-from overwinter.runtime.exceptions import WorkflowAlreadyStartedError
+from overwinter.runtime.exceptions import ActivityAlreadyStartedError, WorkflowAlreadyStartedError
 from overwinter.runtime.frontend import (
     ActivityCancelled,
     Frontend,
@@ -30,7 +30,7 @@ from .test_refusals import works
 CALLS_OF_A_RUN = 800
 KNOWN = (
     RPCError, ValueError, TypeError, ActivityCancelled, QueryFailed, QueryRejected, UpdateRejected,
-    WorkflowAlreadyStartedError, ScheduleAlreadyRunningError,
+    WorkflowAlreadyStartedError, ActivityAlreadyStartedError, ScheduleAlreadyRunningError,
 )  # fmt: skip
 
 

@@ -14,8 +14,11 @@ import pytest
 
 from overwinter import activity, workflow
 from overwinter.runtime.client import (
+    ActivityExecutionStatus,
+    ActivityOptionsKeys,
     BatchOperationSignal,
     Client,
+    PendingActivityState,
     ResetPoint,
     Schedule,
     ScheduleActionStartWorkflow,
@@ -25,7 +28,11 @@ from overwinter.runtime.client import (
     WorkflowUpdateStage,
 )
 from overwinter.runtime.common import RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from overwinter.runtime.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from overwinter.runtime.exceptions import (
+    ActivityAlreadyStartedError,
+    ApplicationError,
+    WorkflowAlreadyStartedError,
+)
 from overwinter.runtime.journal import SqliteJournal
 from overwinter.runtime.remote import RemoteEngine, serve
 from overwinter.runtime.remote import client as client_module
@@ -38,6 +45,7 @@ from tests.unit.gateways import SqliteGateway, until
 from .peers import QUEUE, Collect
 
 attempts: list[bytes] = []
+ALONE: dict[str, Any] = {"task_queue": QUEUE, "start_to_close_timeout": timedelta(hours=1)}
 
 
 @activity.defn
@@ -222,6 +230,47 @@ async def fail_an_activity(here: Client, client: Client) -> None:
     assert len(attempts) == 2
 
 
+async def start_an_activity(here: Client, client: Client) -> None:
+    handle = await client.start_activity(by_hand, id="a", **ALONE)
+    assert [each.activity_run_id async for each in here.list_activities("")] == [handle.run_id]
+
+
+async def cancel_an_activity(here: Client, client: Client) -> None:
+    await here.start_activity(by_hand, id="a", **ALONE)
+    await until(lambda: bool(attempts))
+    await client.get_activity_handle("a").cancel()
+    assert (await here.get_activity_handle("a").describe()).run_state == PendingActivityState.CANCEL_REQUESTED
+
+
+async def terminate_an_activity(here: Client, client: Client) -> None:
+    first = await here.start_activity(by_hand, id="a", **ALONE)
+
+    async def next_run() -> None:
+        await asyncio.gather(first.result(), return_exceptions=True)
+        await here.start_activity(by_hand, id="a", **ALONE)
+
+    following = asyncio.create_task(next_run())
+    await client.get_activity_handle("a").terminate()
+    await following
+    await asyncio.sleep(0.05)
+    assert (await here.get_activity_handle("a").describe()).status == ActivityExecutionStatus.RUNNING
+
+
+async def pause_an_activity(here: Client, client: Client) -> None:
+    handle = await here.start_activity(by_hand, id="a", **ALONE)
+    await client.get_activity_handle("a").pause()
+    await client.get_activity_handle("a").unpause()
+    assert (await handle.describe()).status == ActivityExecutionStatus.RUNNING
+
+
+async def change_the_options_of_an_activity(here: Client, client: Client) -> None:
+    handle = await here.start_activity(by_hand, id="a", **ALONE)
+    change = ActivityOptionsKeys.heartbeat_timeout.value_set(timedelta(minutes=1))
+    changed = await client.get_activity_handle("a").update_options([change])
+    assert changed.heartbeat_timeout == timedelta(minutes=1)
+    assert (await handle.describe()).heartbeat_timeout == timedelta(minutes=1)
+
+
 async def pause(here: Client, client: Client) -> None:
     handle = await here.start_workflow(Collect.run, 9, id="w", task_queue=QUEUE)
     await client.get_workflow_handle("w").pause()
@@ -275,11 +324,13 @@ def a_schedule() -> Schedule:
 CHANGES: list[Change] = [
     start, start_that_replaces, start_of_an_id_that_is_used_once, start_with_signal, start_with_signal_of_an_open_run,
     signal, update, update_of_a_run_that_closes_with_it, update_with_start, cancel, terminate, complete_an_activity,
-    fail_an_activity, pause, reset, delete, batch_operation, schedule_that_acts_at_once, trigger_a_schedule, delete_a_schedule,
+    fail_an_activity, start_an_activity, cancel_an_activity, terminate_an_activity, pause_an_activity,
+    change_the_options_of_an_activity, pause, reset, delete, batch_operation, schedule_that_acts_at_once, trigger_a_schedule, delete_a_schedule,
 ]  # fmt: skip
 SEEN_WITHOUT_IDS: list[Change] = [
     start_that_replaces, start_of_an_id_that_is_used_once, start_with_signal_of_an_open_run, signal,
     update_of_a_run_that_closes_with_it, terminate, complete_an_activity, delete, delete_a_schedule,
+    start_an_activity, cancel_an_activity, terminate_an_activity, pause_an_activity,
 ]  # fmt: skip
 """The others are safe to make again, if one does not look too closely: two triggers of a second are one action."""
 
@@ -314,7 +365,9 @@ async def test_the_tests_above_see_a_second_effect(
     )
     async with gateway_and_client(tmp_path) as (here, client):
         losing.left = 1
-        with pytest.raises((AssertionError, RPCError, WorkflowAlreadyStartedError)):
+        with pytest.raises(
+            (AssertionError, RPCError, WorkflowAlreadyStartedError, ActivityAlreadyStartedError)
+        ):
             await change(here, client)
 
 
@@ -478,3 +531,16 @@ async def test_a_call_that_finds_the_engine_stopping_is_made_again_in_its_next_l
         await signaling
         assert await here.get_workflow_handle("w").result() == ["a"]
         await client.close()
+
+
+async def test_who_asked_for_an_update_may_go_while_its_run_is_read(tmp_path: Path) -> None:
+    gateway = SqliteGateway(tmp_path / "journal.db")
+    async with gateway.on([Collect]) as here:
+        handle = await here.start_workflow(Collect.run, 2, id="w", task_queue=QUEUE)
+        await handle.execute_update(Collect.add, "a", id="u")
+    async with gateway.on([Collect]) as here:
+        asked = asyncio.create_task(here.engine.updates.find("w", None, "u"))
+        await asyncio.sleep(0)
+        assert "w" in here.engine.loading
+        asked.cancel()
+        assert await here.get_workflow_handle("w").execute_update(Collect.add, "b") == 2
