@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from .serialization_context import SerializationContext
 
@@ -26,6 +26,12 @@ class NexusNotOffered(NotImplementedError):
 
     def __init__(self) -> None:
         super().__init__(NOT_OFFERED)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise AttributeError(f"{name}: {NOT_OFFERED}")
 
 
 # -- for workflows ---------------------------------------------------------------------------------------------

@@ -37,3 +37,5 @@ __all__ = [
 ]
 
 __version__ = version("overwinter")
+for _error in (RPCError, RPCStatusCode):
+    _error.__module__ = __name__  # What a traceback shows.

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..api.common.v1 import Payloads, WorkflowExecution
-from ..api.enums.v1 import IndexedValueType, UpdateWorkflowExecutionLifecycleStage
+from ..api.enums.v1 import (
+    IndexedValueType,
+    ResetReapplyExcludeType,
+    ResetReapplyType,
+    UpdateWorkflowExecutionLifecycleStage,
+)
 from ..api.history.v1 import History
 from ..api.operatorservice.v1 import (
     AddSearchAttributesRequest,
@@ -22,21 +27,32 @@ from ..api.operatorservice.v1 import (
 )
 from ..api.update.v1 import Outcome, UpdateRef
 from ..api.workflowservice.v1 import (
+    CountWorkflowExecutionsRequest,
+    CountWorkflowExecutionsResponse,
+    DeleteWorkflowExecutionRequest,
+    DeleteWorkflowExecutionResponse,
     DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse,
     GetSystemInfoRequest,
     GetSystemInfoResponse,
     GetWorkflowExecutionHistoryRequest,
     GetWorkflowExecutionHistoryResponse,
+    ListWorkflowExecutionsRequest,
+    ListWorkflowExecutionsResponse,
     PollWorkflowExecutionUpdateRequest,
     PollWorkflowExecutionUpdateResponse,
     ResetStickyTaskQueueRequest,
     ResetStickyTaskQueueResponse,
+    ResetWorkflowExecutionRequest,
+    ResetWorkflowExecutionResponse,
 )
 from ..core.commands import CompleteUpdate
 from ..failure_messages import message_of
 from ..frontend.errors import translated
+from ..temporal.payloads import of_value
+from ..temporal.writing import HistoryWriter
 from ..updates import UpdateRejected, UpdateTicket
+from ._errors import RPCError, RPCStatusCode
 
 if TYPE_CHECKING:
     from ..client import Client, WorkflowHandle
@@ -44,6 +60,7 @@ if TYPE_CHECKING:
 
 Metadata = Mapping[str, str | bytes]
 _NO_METADATA: Metadata = MappingProxyType({})
+_PAGE = 1000
 _Stage = UpdateWorkflowExecutionLifecycleStage
 _COMPLETED = _Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
 _ACCEPTED = _Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
@@ -133,6 +150,84 @@ class WorkflowCalls:
         )
         return response
 
+    async def reset_workflow_execution(
+        self,
+        req: ResetWorkflowExecutionRequest,
+        retry: bool = False,
+        metadata: Metadata = _NO_METADATA,
+        timeout: timedelta | None = None,
+    ) -> ResetWorkflowExecutionResponse:
+        """See `WorkflowHandle.reset`; the event is one of a workflow task, by Temporal's numbers.
+
+        Raises:
+            RPCError: it is none, or as `WorkflowHandle.reset`.
+        """
+        del retry, metadata
+        handle = self._handle(req.namespace, req.workflow_execution)
+        point = await _task_begun(handle, req.workflow_task_finish_event_id)
+        signals, updates = _handed_on(req)
+        begun = await handle.reset(
+            point,
+            reason=req.reason,
+            reapply_signals=signals,
+            reapply_updates=updates,
+            request_id=req.request_id or None,
+            rpc_timeout=timeout,
+        )
+        return ResetWorkflowExecutionResponse(run_id=begun.run_id or "")
+
+    async def list_workflow_executions(
+        self,
+        req: ListWorkflowExecutionsRequest,
+        retry: bool = False,
+        metadata: Metadata = _NO_METADATA,
+        timeout: timedelta | None = None,
+    ) -> ListWorkflowExecutionsResponse:
+        """A page of what `Client.list_workflows` gives."""
+        del retry, metadata
+        found = self._client(req.namespace).list_workflows(
+            req.query or None,
+            page_size=req.page_size or _PAGE,
+            next_page_token=req.next_page_token or None,
+            rpc_timeout=timeout,
+        )
+        await found.fetch_next_page()
+        return ListWorkflowExecutionsResponse(
+            executions=[each.raw_info for each in found.current_page or ()],
+            next_page_token=found.next_page_token or b"",
+        )
+
+    async def count_workflow_executions(
+        self,
+        req: CountWorkflowExecutionsRequest,
+        retry: bool = False,
+        metadata: Metadata = _NO_METADATA,
+        timeout: timedelta | None = None,
+    ) -> CountWorkflowExecutionsResponse:
+        """See `Client.count_workflows`."""
+        del retry, metadata
+        found = await self._client(req.namespace).count_workflows(req.query or None, rpc_timeout=timeout)
+        groups = [
+            CountWorkflowExecutionsResponse.AggregationGroup(
+                count=group.count,
+                group_values=[of_value(value) for value in group.group_values],
+            )
+            for group in found.groups
+        ]
+        return CountWorkflowExecutionsResponse(count=found.count, groups=groups)
+
+    async def delete_workflow_execution(
+        self,
+        req: DeleteWorkflowExecutionRequest,
+        retry: bool = False,
+        metadata: Metadata = _NO_METADATA,
+        timeout: timedelta | None = None,
+    ) -> DeleteWorkflowExecutionResponse:
+        """See `WorkflowHandle.delete`."""
+        del retry, metadata
+        await self._handle(req.namespace, req.workflow_execution).delete(rpc_timeout=timeout)
+        return DeleteWorkflowExecutionResponse()
+
     async def reset_sticky_task_queue(
         self,
         req: ResetStickyTaskQueueRequest,
@@ -151,6 +246,34 @@ class WorkflowCalls:
 
     def _handle(self, namespace: str, of: WorkflowExecution) -> WorkflowHandle[Any, Any]:
         return self._client(namespace).get_workflow_handle(of.workflow_id, run_id=of.run_id or None)
+
+
+def _handed_on(req: ResetWorkflowExecutionRequest) -> tuple[bool, bool]:
+    """Whether the new run is handed the signals, and the updates, that came later."""
+    kind, excluded = req.reset_reapply_type, list(req.reset_reapply_exclude_types)
+    if kind == ResetReapplyType.RESET_REAPPLY_TYPE_NONE:
+        return False, False
+    return (
+        ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL not in excluded,
+        kind != ResetReapplyType.RESET_REAPPLY_TYPE_SIGNAL
+        and ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE not in excluded,
+    )
+
+
+async def _task_begun(handle: WorkflowHandle[Any, Any], event_id: int) -> int:
+    """The record of ours that the workflow task with this event of Temporal's begins with."""
+    writer = HistoryWriter()
+    last = 0
+    for event in writer.write((await handle.fetch_history()).records or ()):
+        last = event.event_id
+    for numbers, begun in writer.tasks:
+        if event_id in numbers:
+            return begun
+    tasks = ", ".join(f"{numbers[0]} to {numbers[-1]}" for numbers, _ in writer.tasks) or "none"
+    raise RPCError(
+        f"workflow {handle.id!r} has no workflow task with event {event_id} of {last}, its tasks are: {tasks}",
+        RPCStatusCode.INVALID_ARGUMENT,
+    )
 
 
 async def _waited_for(ticket: UpdateTicket, stage: int, timeout: timedelta | None) -> None:

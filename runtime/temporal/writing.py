@@ -60,6 +60,8 @@ class HistoryWriter:
         """What is written behind the completion of the next workflow task."""
         self._scheduled = 0
         """The number of a workflow task that has not started."""
+        self.tasks: list[tuple[range, int]] = []
+        """The numbers of each workflow task's events, and the sequence of the record that it begins with."""
 
     def write(self, events: Iterable[Event]) -> Iterator[api.HistoryEvent]:
         """The events that follow those of earlier calls.
@@ -175,6 +177,7 @@ class HistoryWriter:
         )
         first = not self._run.task_completed
         self._run.task_completed = self._run.next_event
+        self.tasks.append((range(self._scheduled, self._run.next_event + 1), event.sequence))
         yield self._event(
             event.at_us,
             api.WorkflowTaskCompletedEventAttributes(

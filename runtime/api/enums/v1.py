@@ -163,6 +163,16 @@ class ResetReapplyType(ProtocolEnum):
     RESET_REAPPLY_TYPE_ALL_ELIGIBLE = 3
 
 
+class ResetReapplyExcludeType(ProtocolEnum):
+    """What is not handed to a run that begins anew."""
+
+    RESET_REAPPLY_EXCLUDE_TYPE_UNSPECIFIED = 0
+    RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL = 1
+    RESET_REAPPLY_EXCLUDE_TYPE_UPDATE = 2
+    RESET_REAPPLY_EXCLUDE_TYPE_NEXUS = 3
+    RESET_REAPPLY_EXCLUDE_TYPE_CANCEL_REQUEST = 4
+
+
 class RetryState(ProtocolEnum):
     """Why nothing is tried again."""
 

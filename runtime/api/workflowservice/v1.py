@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from ..common.v1 import WorkflowExecution
-from ..enums.v1 import HistoryEventFilterType, UpdateWorkflowExecutionLifecycleStage
+from ..common.v1 import Payload, WorkflowExecution
+from ..enums.v1 import (
+    HistoryEventFilterType,
+    ResetReapplyExcludeType,
+    ResetReapplyType,
+    UpdateWorkflowExecutionLifecycleStage,
+)
 from ..history.v1 import History
-from ..message import Message
+from ..message import Int64, Message
 from ..update.v1 import Outcome, UpdateRef, WaitPolicy
 from ..workflow.v1 import PendingActivityInfo, PendingChildExecutionInfo, WorkflowExecutionInfo
 
@@ -79,4 +84,70 @@ class ResetStickyTaskQueueRequest(Message):
 
 
 class ResetStickyTaskQueueResponse(Message):
+    """It is."""
+
+
+class ResetWorkflowExecutionRequest(Message):
+    """That a run begin anew with the workflow task that has this event."""
+
+    namespace: str
+    workflow_execution: WorkflowExecution
+    reason: str
+    workflow_task_finish_event_id: Int64
+    request_id: str
+    reset_reapply_type: ResetReapplyType
+    reset_reapply_exclude_types: list[ResetReapplyExcludeType]
+    identity: str
+
+
+class ResetWorkflowExecutionResponse(Message):
+    """The run that has begun."""
+
+    run_id: str
+
+
+class ListWorkflowExecutionsRequest(Message):
+    """Executions that fit a filter."""
+
+    namespace: str
+    page_size: int
+    next_page_token: bytes
+    query: str
+
+
+class ListWorkflowExecutionsResponse(Message):
+    """A page of them, and where the next one begins; empty when there is none."""
+
+    executions: list[WorkflowExecutionInfo]
+    next_page_token: bytes
+
+
+class CountWorkflowExecutionsRequest(Message):
+    """How many executions fit a filter."""
+
+    namespace: str
+    query: str
+
+
+class CountWorkflowExecutionsResponse(Message):
+    """How many, by groups where the filter asks for them."""
+
+    count: Int64
+    groups: list[AggregationGroup]
+
+    class AggregationGroup(Message):
+        """Those that share these values."""
+
+        group_values: list[Payload]
+        count: Int64
+
+
+class DeleteWorkflowExecutionRequest(Message):
+    """That a run that has closed be gone."""
+
+    namespace: str
+    workflow_execution: WorkflowExecution
+
+
+class DeleteWorkflowExecutionResponse(Message):
     """It is."""

@@ -13,6 +13,8 @@ from overwinter.runtime.api.common.v1 import WorkflowExecution
 from overwinter.runtime.api.enums.v1 import (
     EventType,
     IndexedValueType,
+    ResetReapplyExcludeType,
+    ResetReapplyType,
     UpdateWorkflowExecutionLifecycleStage,
     WorkflowExecutionStatus,
 )
@@ -24,11 +26,15 @@ from overwinter.runtime.api.operatorservice.v1 import (
 from overwinter.runtime.api.sdk.v1 import EnhancedStackTrace, WorkflowMetadata
 from overwinter.runtime.api.update.v1 import UpdateRef, WaitPolicy
 from overwinter.runtime.api.workflowservice.v1 import (
+    CountWorkflowExecutionsRequest,
+    DeleteWorkflowExecutionRequest,
     DescribeWorkflowExecutionRequest,
     GetSystemInfoRequest,
     GetWorkflowExecutionHistoryRequest,
+    ListWorkflowExecutionsRequest,
     PollWorkflowExecutionUpdateRequest,
     ResetStickyTaskQueueRequest,
+    ResetWorkflowExecutionRequest,
 )
 from overwinter.runtime.client import Client, WorkflowUpdateFailedError
 from overwinter.runtime.common import Priority, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
@@ -234,3 +240,86 @@ async def test_an_eager_start_says_so(gateway: Gateway) -> None:
         assert getattr(handle, "__temporal_eagerly_started") is True  # noqa: B009 - a name of the SDK's, that is mangled here
         handle = await client.start_workflow(Adding.run, id="b", task_queue=QUEUE)
         assert getattr(handle, "__temporal_eagerly_started") is False  # noqa: B009 - as above
+
+
+def reset(event_id: int, **options: Any) -> ResetWorkflowExecutionRequest:
+    return ResetWorkflowExecutionRequest(
+        workflow_execution=of("w"), workflow_task_finish_event_id=event_id, reason="again", **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 9),
+        ({"reset_reapply_type": ResetReapplyType.RESET_REAPPLY_TYPE_NONE}, 5),
+        ({"reset_reapply_type": ResetReapplyType.RESET_REAPPLY_TYPE_SIGNAL}, 5),
+        (
+            {
+                "reset_reapply_exclude_types": [
+                    ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
+                    ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL,
+                ]
+            },
+            5,
+        ),
+    ],
+)
+async def test_a_run_begins_anew_at_a_workflow_task_by_temporals_numbers(
+    gateway: Gateway, options: dict[str, Any], expected: int
+) -> None:
+    async with gateway.on([Adding], [nothing]) as client:
+        handle = await client.start_workflow(Adding.run, id="w", task_queue=QUEUE)
+        await handle.execute_update(Adding.add, 5)
+        await handle.execute_update(Adding.add, 4)
+        events = (await handle.fetch_history()).events
+        completed = [
+            each.event_id for each in events if each.HasField("workflow_task_completed_event_attributes")
+        ]
+        accepted = [
+            each.event_id
+            for each in events
+            if each.HasField("workflow_execution_update_accepted_event_attributes")
+        ]
+        answer = await client.workflow_service.reset_workflow_execution(reset(completed[-1], **options))
+        assert answer.run_id != handle.first_execution_run_id
+        again = client.get_workflow_handle("w")
+        assert (await again.describe()).run_id == answer.run_id
+        await again.signal(Adding.let_go)
+        assert await again.execute_update(Adding.add, 0) == expected
+        with pytest.raises(RPCError, match="has no workflow task with event") as refused:
+            await client.workflow_service.reset_workflow_execution(reset(accepted[0]))
+        assert refused.value.status == RPCStatusCode.INVALID_ARGUMENT
+
+
+async def test_executions_are_listed_counted_and_deleted(gateway: Gateway) -> None:
+    async with gateway.on([Adding], [nothing]) as client:
+        for name in ("a", "b", "c"):
+            await client.start_workflow(Adding.run, id=name, task_queue=QUEUE)
+        await client.get_workflow_handle("b").terminate()
+        service = client.workflow_service
+        request = ListWorkflowExecutionsRequest(page_size=2)
+        first = await service.list_workflow_executions(request)
+        request.next_page_token = first.next_page_token
+        second = await service.list_workflow_executions(request)
+        assert [each.execution.workflow_id for page in (first, second) for each in page.executions] == [
+            "c",
+            "b",
+            "a",
+        ]
+        assert not second.next_page_token
+        running = "ExecutionStatus = 'Running'"
+        found = await service.list_workflow_executions(ListWorkflowExecutionsRequest(query=running))
+        assert [each.execution.workflow_id for each in found.executions] == ["c", "a"]
+        assert (
+            await service.count_workflow_executions(CountWorkflowExecutionsRequest(query=running))
+        ).count == 2
+        grouped = await service.count_workflow_executions(
+            CountWorkflowExecutionsRequest(query="GROUP BY ExecutionStatus")
+        )
+        assert {each.group_values[0].data: each.count for each in grouped.groups} == {
+            b'"Running"': 2,
+            b'"Terminated"': 1,
+        }
+        await service.delete_workflow_execution(DeleteWorkflowExecutionRequest(workflow_execution=of("b")))
+        assert (await service.count_workflow_executions(CountWorkflowExecutionsRequest())).count == 2
