@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .core.payload import Payload
 from .core.running import PotentialDeadlock
 from .live import LiveExecution
+from .ports import OPEN
 from .requests import NoWorker
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Queries:
         headers: Mapping[str, Payload],
     ) -> Payload:
         engine = self._engine
-        live = engine.cache.open_run(workflow_id)
+        live = await self._in_memory(workflow_id, run_id)
         if (
             live is not None
             and run_id in (None, live.record.run_id)
@@ -78,6 +79,18 @@ class Queries:
                 engine.cache.unload(live)  # Its code may be in the middle of something.
                 raise
         return await self._from_the_journal(workflow_id, run_id, name, args, headers)
+
+    async def _in_memory(self, workflow_id: str, run_id: str | None) -> LiveExecution | None:
+        """The open run, read again if need be. Then it stays: who asks once asks again."""
+        engine = self._engine
+        live = engine.cache.open_run(workflow_id)
+        if live is None:
+            if run_id is not None and (await engine.find(workflow_id, run_id)).status != OPEN:
+                return None
+            live = await engine.loaded(workflow_id)
+        if live is not None and not (live.rebuildable or live.uncommitted):
+            await engine.blocking.reload(live)
+        return engine.cache.open_run(workflow_id)
 
     async def _from_the_journal(
         self,

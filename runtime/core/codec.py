@@ -133,19 +133,18 @@ def decode_body(kind: int, data: bytes) -> Body:
         raise EventUnreadable(
             f"a {cls.__name__} event has format {version!r}, this version reads format {FORMAT}"
         )
-    decoders = _DECODERS[cls]
-    if len(values) > len(decoders):
+    known, decoders = _DECODERS[cls]
+    count = len(values)
+    if count > known:
         raise EventUnreadable(
-            f"a {cls.__name__} event has {len(values)} fields, this version knows {len(decoders)}: it was written by a newer one"
+            f"a {cls.__name__} event has {count} fields, this version knows {known}: it was written by a newer one"
         )
     try:
+        for place, decode in decoders:
+            if place < count:
+                values[place] = decode(values[place])
         make = cast("Callable[..., Body]", cls)
-        return make(
-            *[
-                value if decode is None else decode(value)
-                for decode, value in zip(decoders, values, strict=False)
-            ]
-        )
+        return make(*values)
     except (TypeError, ValueError, LookupError, AttributeError) as exc:
         raise EventUnreadable(f"the fields of a {cls.__name__} event do not fit: {exc}") from exc
 
@@ -316,7 +315,13 @@ def _fields_of(cls: type[Body]) -> Callable[[Any], tuple[object, ...]]:
 
 
 _FIELDS_OF: Final = {cls: _fields_of(cls) for cls in KINDS.values()}
-_DECODERS: Final = {
-    cls: tuple(_BY_ANNOTATION.get(cast("str", field.type)) for field in dataclasses.fields(cls))
-    for cls in KINDS.values()
-}
+
+
+def _decoders_of(cls: type[Body]) -> tuple[int, tuple[tuple[int, Callable[[Any], object]], ...]]:
+    """How many fields a class has, and which of them are not stored as they are."""
+    types = [cast("str", field.type) for field in dataclasses.fields(cls)]
+    decoders = [(place, _BY_ANNOTATION[name]) for place, name in enumerate(types) if name in _BY_ANNOTATION]
+    return len(types), tuple(decoders)
+
+
+_DECODERS: Final = {cls: _decoders_of(cls) for cls in KINDS.values()}

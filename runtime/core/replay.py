@@ -96,6 +96,9 @@ def _subject(body: Body) -> str:
 _SUBJECTS = ("activity_type", "workflow_type", "workflow_id", "name", "topic", "update_id", "patch_id")
 
 
+_COMMANDS = frozenset[type[object]](COMMANDS)
+
+
 @dataclass(slots=True)
 class Activation:
     """What was handed over together, and what the code asked for in answer."""
@@ -114,23 +117,23 @@ def activations(history: Iterable[Event]) -> tuple[list[Activation], list[Happen
     waiting: list[Happening] = []
     current: Activation | None = None
     for event in history:
-        body = event.body
-        if event.activation == 0:
+        sequence, number, at_us, body = event
+        if number == 0:
             if isinstance(body, HAPPENINGS) and not isinstance(body, FOR_NO_CODE):
                 waiting.append(body)
             continue
-        if current is None or current.number != event.activation:
-            current = Activation(event.activation, event.at_us)
+        if current is None or current.number != number:
+            current = Activation(number, at_us)
             done.append(current)
-        if isinstance(body, ActivationStarted):
-            current.inputs += waiting
-            current.given_until = event.sequence
-            waiting = []
-        elif isinstance(body, COMMANDS):
+        if type(body) in _COMMANDS:
             current.recorded.append(event)
+        elif isinstance(body, ActivationStarted):
+            current.inputs += waiting
+            current.given_until = sequence
+            waiting = []
         elif isinstance(body, HAPPENINGS):
             current.inputs.append(body)
-            current.given_until = event.sequence
+            current.given_until = sequence
     return done, waiting
 
 
@@ -185,8 +188,7 @@ def in_steps(
     for activation in done:
         updates = [body for body in activation.inputs if isinstance(body, UpdateAccepted)]
         instance.history_length = activation.given_until - len(updates)
-        bytes_given = sizes.up_to(activation.given_until) - sum(map(size_of, updates))
-        instance.history_bytes = _always(bytes_given)
+        instance.history_bytes = _bytes_given(sizes, activation.given_until, updates)
         if opened is not None:
             activation.inputs = [opened(body) for body in activation.inputs]
         by.step(instance, activation)
@@ -194,8 +196,9 @@ def in_steps(
     instance.replaying = False
 
 
-def _always(size: int) -> Callable[[], int]:
-    return lambda: size
+def _bytes_given(sizes: _Sizes, given_until: int, updates: Sequence[Body]) -> Callable[[], int]:
+    """Says what a history had when this was handed over. Few ask, and to know it the events are encoded again."""
+    return lambda: sizes.up_to(given_until) - sum(map(size_of, updates))
 
 
 def size_of(body: Body) -> int:

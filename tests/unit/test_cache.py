@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
@@ -363,3 +364,20 @@ async def test_what_is_being_written_stays_in_memory_until_it_can_be_read_again(
         with pytest.raises(RPCError, match="already completed"):
             await late
         assert await event_names(client, "ends") == ["WorkflowStarted", "Signaled", "WorkflowCompleted"]
+
+
+@pytest.mark.parametrize("how", [Cache.drop, Cache.unload])
+async def test_an_execution_that_left_memory_is_rebuilt_once_for_many_queries(
+    gateway: Gateway, how: Callable[[Cache, LiveExecution], None]
+) -> None:
+    async with gateway.on(ALL) as client:
+        handle = await client.start_workflow(Keeps.run, id="w", task_queue=QUEUE)
+        await handle.signal(Keeps.keep, "x")
+        live = client.engine.cache.open_run("w")
+        assert live is not None
+        await until(lambda: live.idle)
+        how(client.engine.cache, live)
+        before = client.engine.counters.replays
+        for _ in range(3):
+            assert await handle.query(Keeps.count) == 1
+        assert client.engine.counters.replays == before + 1
