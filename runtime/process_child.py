@@ -1,7 +1,8 @@
 """The child process of a `processes.ProcessPool`: runs one activity after another, on its main thread.
 
-``python -m overwinter.runtime.process_child FD PARENT``: the socket to the gateway, and the gateway's pid. A second thread
-reads the socket, so that a cancellation reaches a function that runs. The child ends with its gateway.
+``python -m overwinter.runtime.process_child FD PARENT NAMES``: the socket to the gateway, the gateway's pid, and other names of
+modules (``temporalio=overwinter.runtime,...``), by which the gateway's code imports them. A second thread reads the socket, so
+that a cancellation reaches a function that runs. The child ends with its gateway.
 """
 
 from __future__ import annotations
@@ -255,6 +256,9 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
         return
+    for pair in filter(None, sys.argv[3].split(",")):
+        alias, _, name = pair.partition("=")
+        sys.modules[alias] = importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the gateway's to handle
     Child(socket.socket(fileno=fd)).serve()
 

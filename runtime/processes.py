@@ -100,6 +100,16 @@ def _module_of(fn: Callable[..., Any]) -> str:
     return fn.__module__ if path is None else f"file:{Path(path).resolve()}"
 
 
+def _other_names() -> dict[str, str]:
+    """The other names by which this program imports modules of the runtime, and their own: a child shall know them too."""
+    package = __name__.rpartition(".")[0]
+    return {
+        alias: name
+        for alias, module in list(sys.modules.items())
+        if (name := getattr(module, "__name__", alias)) != alias and f"{name}.".startswith(f"{package}.")
+    }
+
+
 def check_callable_by_name(what: str, fn: Callable[..., Any]) -> None:
     """Refuse what a child process could not find.
 
@@ -243,9 +253,9 @@ class _Child:
                 "overwinter.runtime.process_child",
                 str(theirs.fileno()),
                 str(os.getpid()),
+                ",".join(f"{alias}={name}" for alias, name in _other_names().items()),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=2,  # what activities print goes where our own log goes
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         reader, writer = await asyncio.open_connection(sock=ours)

@@ -213,7 +213,6 @@ class Instance:
         self._object: Any = None
         self._args: list[Any] | None = None
         self._primary: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._bug: BaseException | None = None
         self._evicting = False
 
@@ -487,10 +486,7 @@ class Instance:
 
     def spawn(self, coro: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """Run one of the workflow's own functions as a task whose end counts for the execution."""
-        task = self.loop.create_task(self._guarded(coro), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self.loop.create_task(self._guarded(coro), name=name)
 
     async def _run(self) -> None:
         assert self._args is not None
@@ -900,7 +896,6 @@ class Instance:
                 break
             except PotentialDeadlock:
                 pass  # What it had come to is unwound; on with the rest.
-        self._tasks.clear()
         self._conditions.clear()
         self._activities.clear()
         self._timers.clear()

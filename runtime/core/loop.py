@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-import weakref
 from _thread import get_ident
 from asyncio import events
 from collections import deque
@@ -143,7 +142,7 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         self._ready: deque[Handle | TimerHandle] = deque()
         self._hash_base = (salt & 0x3FFFFFF) << 32
         self._hash_count = 0
-        self._tasks: list[weakref.ref[WorkflowTask[Any]]] = []
+        self._tasks: list[WorkflowTask[Any]] = []
         self._tasks_max = 16
         self._plain = contextvars.Context()
         self._host: asyncio.AbstractEventLoop | None = None
@@ -151,15 +150,18 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
         self._asyncgen_hooks: tuple[Any, Any] = (None, None)
 
     def remember(self, task: WorkflowTask[Any]) -> None:
-        """Count a task among this loop's own; a weak set would do the same at several times the cost."""
+        """Keep a task until it has ended.
+
+        asyncio does not: one that waits for something which only itself knows of would end when the collector comes by.
+        """
         if len(self._tasks) >= self._tasks_max:
-            self._tasks = [ref for ref in self._tasks if (old := ref()) is not None and not old.done()]
+            self._tasks = self.unfinished_tasks()
             self._tasks_max = 16 + 2 * len(self._tasks)
-        self._tasks.append(weakref.ref(task))
+        self._tasks.append(task)
 
     def unfinished_tasks(self) -> list[WorkflowTask[Any]]:
         """The tasks of this loop that have not ended, in the order in which they were made."""
-        return [task for ref in self._tasks if (task := ref()) is not None and not task.done()]
+        return [task for task in self._tasks if not task.done()]
 
     def next_hash(self) -> int:
         """A number that follows the order of creation."""
@@ -268,6 +270,7 @@ class WorkflowLoop(_Loop):  # type: ignore[misc,valid-type]  # see _Loop
             except BaseException:  # noqa: S110 - user code may swallow and go on; it has no effect any more
                 pass
             _cut_apart(task)
+        self._tasks = [task for task in self._tasks if hash(task) <= after_hash]
 
     def create_task_first(
         self, coro: Coroutine[Any, Any, T], *, name: str, context: contextvars.Context

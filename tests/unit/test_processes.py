@@ -321,3 +321,34 @@ def test_an_activity_of_the_main_program_is_found_by_its_file(tmp_path: Path) ->
         timeout=15,
     )
     assert run.stdout == "True\n", run.stderr
+
+
+SHIM = """
+import sys
+import overwinter.runtime.activity
+sys.modules["theirs"] = overwinter.runtime
+sys.modules["theirs.activity"] = overwinter.runtime.activity
+"""
+WORK = """
+import os
+from theirs import activity
+
+@activity.defn
+def where() -> int:
+    return os.getpid()
+"""
+
+
+def test_a_child_knows_the_other_names_by_which_its_gateway_imports_the_runtime(tmp_path: Path) -> None:
+    own = PROGRAM[PROGRAM.index("@activity.defn") : PROGRAM.index("@workflow.defn")]
+    (tmp_path / "work.py").write_text(WORK)
+    (tmp_path / "program.py").write_text(SHIM + PROGRAM.replace(own, "from work import where\n\n"))
+    run = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=15,
+    )
+    assert run.stdout == "True\n", run.stderr
