@@ -6,6 +6,7 @@ once: a hop costs more than a hundred events.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from ..visibility import Filter
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _PRAGMAS = {
     "synchronous": "FULL",
@@ -91,6 +94,7 @@ class SqliteJournal:
         self._parked_max = parked_max
         self._behind = False
         """Whether something was committed that was not flushed."""
+        self._is_used = False
         self._log_watch = LogWatch(path)
         self._upkeep = Upkeep(self._write)
 
@@ -112,6 +116,13 @@ class SqliteJournal:
         try:
             writer = await _connect(path, partial(_prepare, path=path))
             reader = await _connect(path, _prepare_reader)
+            if lock.log_is_gone:
+                _log.error(
+                    "%s was not closed by the last process, and its log %s-wal is gone: if somebody has removed it, or copied the "
+                    "journal without it, what was committed last is lost",
+                    path,
+                    path.name,
+                )
             lock.journal_made()
         except BaseException:
             if writer is not None:
@@ -133,11 +144,7 @@ class SqliteJournal:
             raise JournalUnusable(
                 f"there is no journal at {path}: give the settings or state directory of a gateway"
             )
-        log = path.with_name(path.name + "-wal")
-        # Beside a journal on a volume that is read-only SQLite cannot make the files it reads one with, and needs none.
-        unchanging = not log.exists() and not os.access(path.parent, os.W_OK)
-        reader = await _connect(path, _prepare_reader, _open_unchanging if unchanging else None)
-        return cls(path, None, None, reader, 0)
+        return cls(path, None, None, await _connect(path, _prepare_reader, _open_for_reading), 0)
 
     # -- writing -------------------------------------------------------------------------------------
 
@@ -147,6 +154,9 @@ class SqliteJournal:
         commit = partial(_commit, batch=batch, parked_max=self._parked_max, log_watch=self._log_watch)
         refused = await self._write(commit)
         self._behind = not batch.flushed
+        if self._lock is not None and not self._is_used:
+            self._lock.journal_used()
+            self._is_used = True
         self._upkeep.committed(synced=batch.flushed)
         return refused
 
@@ -318,6 +328,8 @@ class SqliteJournal:
     async def close(self) -> None:
         """See `Journal.close`."""
         await self._upkeep.close()
+        if self._lock is not None:
+            self._lock.journal_closes()
         await self._reader.close()
         if self._writer is not None:
             await self._writer.close()
@@ -350,8 +362,12 @@ def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
 
-def _open_unchanging(path: Path) -> sqlite3.Connection:
-    name = f"{path.resolve().as_uri()}?immutable=1"
+def _open_for_reading(path: Path) -> sqlite3.Connection:
+    """Changes nothing: whoever may write would merge the log of a gateway that was killed."""
+    log = path.with_name(path.name + "-wal")
+    # Beside a journal on a volume that is read-only SQLite cannot make the files it reads one with, and needs none.
+    unchanging = not log.exists() and not os.access(path.parent, os.W_OK)
+    name = f"{path.resolve().as_uri()}?{'immutable=1' if unchanging else 'mode=ro'}"
     return sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
 
 

@@ -53,6 +53,7 @@ class Keys(Place):
                 await asyncio.sleep(0.02)
 
 
+@pytest.mark.timeout(120)
 async def test_a_key_is_changed_while_the_gateway_runs_and_goes_when_nothing_needs_it(tmp_path: Path) -> None:
     place = Keys(tmp_path)
     assert "`overwinter rotate` makes the first one" in place.refused("run")

@@ -258,6 +258,29 @@ async def test_a_log_of_another_journal_is_refused_or_found_out(tmp_path: Path) 
     assert log != foreign
 
 
+@pytest.mark.parametrize("removed", [True, False], ids=["removed", "there"])
+async def test_a_log_that_is_gone_after_a_kill_is_reported(
+    tmp_path: Path, removed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.db"
+    durable = SqliteGateway(path)
+    async with durable.on([Collects]) as client:
+        await client.start_workflow(Collects.run, WANTED, id="w", task_queue=QUEUE)
+        kept = {
+            name: (tmp_path / name).read_bytes()
+            for name in ("journal.db", "journal.db-wal", "journal.db.lock")
+        }
+    _put(path, kept["journal.db"], None if removed else kept["journal.db-wal"])
+    path.with_name("journal.db.lock").write_bytes(kept["journal.db.lock"])
+    reader = await SqliteJournal.open_read_only(path)  # changes nothing
+    await reader.close()
+    await (await SqliteJournal.open(path)).close()
+    assert ("its log journal.db-wal is gone" in caplog.text) == removed
+    caplog.clear()
+    await (await SqliteJournal.open(path)).close()
+    assert caplog.text == ""  # It was closed: then there is no log.
+
+
 async def test_a_long_reader_lets_the_log_grow_and_it_is_used_again_when_he_has_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
