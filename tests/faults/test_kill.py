@@ -44,7 +44,7 @@ async def work_and_kill(
     return checker, done_again(folder, recorded)
 
 
-@pytest.mark.timeout(60 + 2 * KILLS)
+@pytest.mark.timeout(60 + 6 * KILLS)
 async def test_nothing_acknowledged_is_lost_and_no_recorded_step_runs_again(tmp_path: Path) -> None:
     checker, again = await work_and_kill(tmp_path, KILLS, lie=False, source=random.Random(seed()))
     print(f"{KILLS} kills, {len(checker.started)} starts acknowledged, {len(checker.results)} results")
