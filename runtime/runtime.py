@@ -1,6 +1,6 @@
 """What programs that measure import: ``from overwinter.runtime.runtime import Runtime, TelemetryConfig``.
 
-Of Temporal's runtime this is what an author sees of it: where the measurements of workflows and activities go. They go
+Of Temporal's runtime this is what an author sees of it: where the measurements of workflows, activities and workers go. They go
 into a `MetricBuffer`, or onto a page for Prometheus. There is no core that logs or exports by itself.
 """
 
@@ -240,7 +240,7 @@ class MetricBuffer:
 
 @dataclass(frozen=True)
 class TelemetryConfig:
-    """Where measurements go, and the labels that all of them get. `metric_prefix` is for metrics of Temporal's own."""
+    """Where measurements go, and the labels that all of them get. `metric_prefix` is for metrics of a worker's own."""
 
     logging: LoggingConfig | None = LoggingConfig.default
     metrics: OpenTelemetryConfig | PrometheusConfig | MetricBuffer | None = None
@@ -278,6 +278,8 @@ class Runtime:
         labels: dict[str, str] = dict(telemetry.global_tags)
         if telemetry.attach_service_name:
             labels["service_name"] = _SERVICE
+        self.metric_prefix = "temporal_" if telemetry.metric_prefix is None else telemetry.metric_prefix
+        """What the names of a worker's own metrics begin with."""
         sink = self._sink_of(telemetry.metrics)
         self._meter = MetricMeter.noop if sink is None else RecordingMeter(sink, labels)
 

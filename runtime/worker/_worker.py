@@ -41,6 +41,7 @@ from ._config import (
     check,
     slots,
 )
+from ._metrics import own_metrics_of
 from ._plugin import Plugin
 from ._registration import activities_by_name, workflows_by_name
 from ._shared_state import SharedStateManager
@@ -137,7 +138,8 @@ class Worker:
         self._check_versioning_behaviors()
         self._failure_types = tuple(config.get("workflow_failure_exception_types", ()))
         own = list(config.get("interceptors", ()))
-        self._interceptors = [*self._client.worker_interceptors, *own]
+        measures = own_metrics_of(_runtime_of(self._client))
+        self._interceptors = [*measures, *self._client.worker_interceptors, *own]
         self._extern_functions: dict[str, Callable[..., Any]] = {}
         class_input = WorkflowInterceptorClassInput(unsafe_extern_functions=self._extern_functions)
         found = [interceptor.workflow_interceptor_class(class_input) for interceptor in self._interceptors]

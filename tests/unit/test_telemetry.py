@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import socket
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,9 +18,11 @@ from urllib.request import urlopen
 import pytest
 
 from overwinter import activity, workflow
-from overwinter.runtime.client import Client
-from overwinter.runtime.common import MetricMeter
+from overwinter.runtime.client import Client, WorkflowFailureError
+from overwinter.runtime.clock import SystemClock
+from overwinter.runtime.common import MetricMeter, RetryPolicy
 from overwinter.runtime.engine import EngineLimits
+from overwinter.runtime.exceptions import ApplicationError, ApplicationErrorCategory
 from overwinter.runtime.runtime import (
     BUFFERED_METRIC_KIND_COUNTER,
     BUFFERED_METRIC_KIND_GAUGE,
@@ -38,6 +42,7 @@ from overwinter.runtime.testing import ActivityEnvironment
 from overwinter.runtime.worker import Worker
 from tests.unit.gateways import QUEUE, Gateway, engine_on, until
 
+PREFIX = "temporal_"
 LITRES = timedelta(seconds=2, milliseconds=5)
 
 
@@ -85,8 +90,13 @@ async def measured(gateway: Gateway, runtime: Runtime) -> AsyncIterator[Client]:
             yield client
 
 
-def buffered(buffer: MetricBuffer) -> list[tuple[str, Any, dict[str, Any]]]:
-    return [(u.metric.name, u.value, dict(u.attributes)) for u in buffer.retrieve_updates()]
+Update = tuple[str, Any, dict[str, Any]]
+
+
+def buffered(buffer: MetricBuffer) -> list[Update]:
+    """What authors have measured, without what the worker has of its own accord."""
+    found = [(u.metric.name, u.value, dict(u.attributes)) for u in buffer.retrieve_updates()]
+    return [update for update in found if not update[0].startswith(PREFIX)]
 
 
 def of_buffer(buffer: MetricBuffer, **options: Any) -> Runtime:
@@ -175,6 +185,70 @@ def test_what_cannot_be_measured_is_refused() -> None:
         meter.with_additional_attributes(bad)
     with pytest.raises(RuntimeError, match="before runtime created"):
         MetricBuffer(1).retrieve_updates()
+
+
+# -- what workers measure of their own accord --------------------------------------------------------------------------
+
+
+@activity.defn
+async def fail_once(benign: bool) -> None:
+    if activity.info().attempt == 1:
+        category = ApplicationErrorCategory.BENIGN if benign else ApplicationErrorCategory.UNSPECIFIED
+        raise ApplicationError("not yet", category=category)
+
+
+@workflow.defn
+class Ends:
+    @workflow.run
+    async def run(self, how: str) -> None:
+        soon = RetryPolicy(initial_interval=timedelta(milliseconds=1))
+        call: Any = workflow.execute_local_activity if how == "again" else workflow.execute_activity
+        await call(fail_once, how == "bad", start_to_close_timeout=timedelta(seconds=9), retry_policy=soon)
+        if how == "again":
+            workflow.continue_as_new("well")
+        if how == "bad":
+            raise ApplicationError("bad")
+        if how == "cancel":
+            await workflow.wait_condition(lambda: False)
+
+
+@pytest.mark.parametrize("prefix", [None, "farm_"])
+async def test_a_worker_measures_how_workflows_and_activities_end(
+    gateway: Gateway, prefix: str | None
+) -> None:
+    buffer = MetricBuffer(1000)
+    runtime = of_buffer(buffer, metric_prefix=prefix)
+    limits = EngineLimits(cached_executions_max=0)  # Everything is replayed, and nothing counted again.
+    async with engine_on(gateway.journal, SystemClock(), limits) as client:
+        client.service_client.config.runtime = runtime
+        async with Worker(client, task_queue=QUEUE, workflows=[Ends], activities=[fail_once]):
+            for how in ("well", "again", "bad", "cancel"):
+                handle = await client.start_workflow(Ends.run, how, id=how, task_queue=QUEUE)
+                if how == "cancel":
+                    await until(lambda: client.engine.cache.open_run("cancel") is None, what="it waits")
+                    await handle.cancel()
+                with contextlib.suppress(WorkflowFailureError):
+                    await handle.result()
+    found = [(u.metric.name, u.value, dict(u.attributes)) for u in buffer.retrieve_updates()]
+    of_workflow = {"namespace": "default", "task_queue": QUEUE, "workflow_type": "Ends"}
+    counted: Counter[str] = Counter()
+    for name, value, labels in found:
+        of_activity = {"activity_type": "fail_once"} if "activity" in name else {}
+        assert labels == of_workflow | of_activity
+        counted[name.removeprefix(prefix or PREFIX)] += 1
+        assert value == 1 or name.endswith("_latency")
+    assert counted == {
+        "workflow_completed": 2,
+        "workflow_continue_as_new": 1,
+        "workflow_failed": 1,
+        "workflow_canceled": 1,
+        "workflow_endtoend_latency": 5,
+        "activity_schedule_to_start_latency": 8,
+        "activity_execution_latency": 8,
+        "activity_execution_failed": 3,  # One of them is benign.
+        "local_activity_execution_latency": 2,
+        "local_activity_execution_failed": 1,
+    }
 
 
 # -- the page -------------------------------------------------------------------------------------------------------
@@ -322,7 +396,7 @@ def test_a_default_can_be_prevented() -> None:
 
 @pytest.mark.usefixtures("no_default")
 async def test_workers_of_a_client_without_a_runtime_use_the_default(gateway: Gateway) -> None:
-    buffer = MetricBuffer(10)
+    buffer = MetricBuffer(100)
     Runtime.set_default(of_buffer(buffer))
     async with gateway.on([Irrigate], [pour, pour_in_a_thread]) as client:
         handle = await client.start_workflow(Irrigate.run, id="w", task_queue=QUEUE, start_signal="go")
