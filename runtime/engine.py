@@ -174,6 +174,9 @@ class Engine:
         self._effects: list[Callable[[], None]] = []
         self._settlers: list[Callable[[BaseException | None], None]] = []
         self._touched: dict[int, tuple[LiveExecution, list[Incoming]]] = {}
+        self._written: dict[int, tuple[LiveExecution, list[Incoming]]] = {}
+        self._settling: list[Callable[[BaseException | None], None]] = []
+        """As `_touched` and `_settlers`, of the commit that is under way."""
         self._workers = TaskQueues()
         self.unread: dict[int, list[Incoming]] = {}
         """What came from inside for executions that are read again because a commit found no room."""
@@ -388,11 +391,13 @@ class Engine:
         return self.updates.send(workflow_id, run_id, update, received=received)
 
     def tell_run(self, workflow_id: str, run_id: str, incoming: Incoming) -> None:
-        """Hand something to this very run, if it is still open."""
+        """Hand something to this very run, if it is still open; who waits for that to be recorded is told if it is not."""
 
         def tell(live: LiveExecution | None) -> None:
             if live is not None and live.record.run_id == run_id:
                 self.give(live, incoming)
+            elif incoming.settle is not None:
+                incoming.settle(_no_open_run(workflow_id, run_id))
 
         self.with_live(workflow_id, tell)
 
@@ -457,12 +462,14 @@ class Engine:
         settle = answering(answer, lambda: None)
 
         def tell(live: LiveExecution | None) -> None:
+            if self.refuse_when_closing(answer):
+                return
             if live is None or (run_id is not None and live.record.run_id != run_id):
                 settle(_no_open_run(workflow_id, run_id))
             elif only_chain is not None and live.state.started.first_run_id != only_chain:
                 settle(_no_open_run(workflow_id, only_chain))
             elif isinstance(body, ev.CancelRequested) and live.state.cancel_requested:
-                self.flushing.answer(settle)  # It was asked before, and is asked once.
+                self.when_written(live, settle)  # It was asked before, and is asked once.
             else:
                 live.notes_came |= isinstance(body, ev.NOTES)
                 self.give(live, Incoming(body, settle, received, alongside=alongside))
@@ -495,6 +502,15 @@ class Engine:
         self._settlers.append(settle)
         self._wake.set()
 
+    def when_written(self, live: LiveExecution, settle: Callable[[BaseException | None], None]) -> None:
+        """Call this with None once all that has happened to an execution is durable, else with why it is not."""
+        if live.record.key in self._touched:
+            self.settle_with_commit(settle)
+        elif live.record.key in self._written:
+            self._settling.append(settle)
+        else:
+            self.flushing.answer(settle)
+
     def note_sent(self, outbox_ids: Sequence[int]) -> None:
         """Messages were answered: they leave the outbox with the next commit."""
         self.batch.sent.extend(outbox_ids)
@@ -508,7 +524,9 @@ class Engine:
         """
         live = self.cache.open_run(workflow_id)
         if live is not None and not live.uncommitted and run_id in (None, live.record.run_id):
-            return live.record
+            is_shown = live.record.status == OPEN or self.is_written(live)
+            if is_shown:
+                return live.record
         found = await self.journal.executions(workflow_id=workflow_id, run_id=run_id, limit=1)
         if not found:
             raise _no_open_run(workflow_id, run_id, any_run=True)
@@ -547,6 +565,11 @@ class Engine:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._flush_waiters.append(waiter)
             await waiter
+
+    def is_written(self, live: LiveExecution) -> bool:
+        """Whether all that has happened to it is in the journal."""
+        key = live.record.key
+        return not live.uncommitted and key not in self._touched and key not in self._written
 
     def payloads_in_memory(self) -> Iterator[Payload]:
         """Payloads of what executions have not recorded yet."""
@@ -605,25 +628,30 @@ class Engine:
 
     def refuse_when_closing(self, answer: asyncio.Future[Any]) -> bool:
         """Whether the engine stops, so that the answer is that it does."""
-        if self.failure is not None:
-            answer.set_exception(EngineClosed(f"the engine has stopped: {self.failure}"))
-        elif self.closing:
-            answer.set_exception(EngineClosed("the engine stops"))
-        return answer.done()
+        if self.failure is None and not self.closing:
+            return False
+        if not answer.done():
+            why = "the engine stops" if self.failure is None else f"the engine has stopped: {self.failure}"
+            answer.set_exception(EngineClosed(why))
+        return True
 
     # -- executions in memory ------------------------------------------------------------------------
 
     def with_live(self, workflow_id: str, action: Callable[[LiveExecution | None], None]) -> None:
-        """Act on the open run of a workflow id, read from the journal if need be; in the order of the calls."""
+        """Act on the open run of a workflow id, read from the journal if need be; in the order of the calls.
+
+        A run that no commit holds yet may come to nothing, with another one in its way: which one it is, is known then.
+        """
         if workflow_id in self.loading:
             self.loading[workflow_id].append(action)
             return
         live = self.cache.open_run(workflow_id)
-        if live is not None:
+        if live is not None and not live.uncommitted:
             action(live)
             return
         self.loading[workflow_id] = [action]
-        self.spawn(self._load_open_run(workflow_id))
+        if live is None:
+            self.spawn(self._load_open_run(workflow_id))
 
     async def _load_open_run(self, workflow_id: str) -> None:
         try:
@@ -694,6 +722,9 @@ class Engine:
 
     def _abandon(self, error: EngineClosed) -> None:
         """Nobody waits for an answer that will not come."""
+        for workflow_id in list(self.loading):
+            for action in self.loading.pop(workflow_id):
+                action(None)
         settlers, self._settlers = self._settlers, []
         waiting = [item for live in self.cache for item in live.incoming]
         waiting += [item for live in self.cache for item in self.transit.abandon(live)]
@@ -923,9 +954,15 @@ class Engine:
         fresh = still_awaited(live, incoming)
         if len(fresh) < len(incoming):
             for item in incoming:
-                if item.settle is not None and not any(item is each for each in fresh):
-                    error = _no_open_run(live.record.workflow_id, live.record.run_id)
-                    self.settle_with_commit(_settle_with(item.settle, error))
+                if item.settle is None or any(item is each for each in fresh):
+                    continue
+                if isinstance(item.body, ev.CancelRequested):  # It was asked before, and is asked once.
+                    if item.received is not None:
+                        self.batch.receive(item.received, live.record.key, begins=False)
+                    self.settle_with_commit(item.settle)
+                    continue
+                error = _no_open_run(live.record.workflow_id, live.record.run_id)
+                self.settle_with_commit(_settle_with(item.settle, error))
         return fresh
 
     def touch(self, live: LiveExecution, incoming: list[Incoming]) -> None:
@@ -1155,6 +1192,7 @@ class Engine:
         effects, self._effects = self._effects, []
         settlers, self._settlers = self._settlers, []
         touched, self._touched = self._touched, {}
+        self._written, self._settling = touched, settlers
         self._committing = True
         self.flushing.decide(batch)
         try:
@@ -1167,12 +1205,17 @@ class Engine:
             raise
         finally:
             self._committing = False
+            self._written = {}
             _release(self._flush_waiters)
         self.counters.commits += 1
         self.counters.events += len(batch.events)
         if batch:
             self.flushing.written(batch)
+        began: list[tuple[LiveExecution, bool]] = []
+        """Of those that began, or were not to, the ones that somebody waits for."""
         for key, (live, incoming) in touched.items():
+            if live.uncommitted and live.record.workflow_id in self.loading:
+                began.append((live, key in refused))
             live.uncommitted = False
             if key in refused:
                 self._start_refused(live, incoming, refused[key])
@@ -1190,6 +1233,8 @@ class Engine:
         for settle in settlers:
             self.flushing.answer(settle)
         self.committed(batch)
+        for live, was_refused in began:
+            self._is_known(live.record.workflow_id, read=was_refused)
         self._commit_ended()
         self._evict_some()
 
@@ -1201,6 +1246,13 @@ class Engine:
             self.flushing.not_flushed(_FULL_WAIT_S)
         else:
             self.flushing.flushed()
+
+    def _is_known(self, workflow_id: str, *, read: bool) -> None:
+        """Who waited for an execution that began goes on with it, or with the one that is to be read in its place."""
+        if read and self.cache.open_run(workflow_id) is None:
+            self.spawn(self._load_open_run(workflow_id))
+        else:
+            self._answer_loading(workflow_id)
 
     def _start_refused(
         self, live: LiveExecution, incoming: list[Incoming], existing: ExecutionRecord
@@ -1242,8 +1294,9 @@ class Engine:
         self.batch.sent = batch.sent + self.batch.sent
         kept: list[tuple[ExecutionRecord, list[Incoming]]] = []
         for live, incoming in touched.values():
-            inside = [item for item in incoming + live.incoming if item.settle is None or item.kept]
-            for item in incoming + live.incoming:
+            came = incoming + live.incoming
+            inside = [item for item in came if item.settle is None or item.kept]
+            for item in came + live.held:
                 if item.settle is not None and not item.kept:
                     item.settle(error)
             live.incoming = []
@@ -1253,6 +1306,12 @@ class Engine:
                 # Who asks for it meanwhile waits until it was read again.
                 self.loading.setdefault(live.record.workflow_id, [])
                 self.unread[live.record.key] = inside
+        self.activities.not_written(batch.attempts)
+        read_again = {record.workflow_id for record, _ in kept}
+        for live, _ in touched.values():
+            workflow_id = live.record.workflow_id
+            if live.uncommitted and workflow_id in self.loading and workflow_id not in read_again:
+                self._is_known(workflow_id, read=True)
         self._commit_ended()
         await asyncio.sleep(_FULL_WAIT_S)
         for record, inside in kept:
@@ -1270,9 +1329,14 @@ class Engine:
             self._answer_loading(record.workflow_id)
 
     def _answer_loading(self, workflow_id: str) -> None:
-        """Let those go on who asked for an execution while it was read."""
-        for action in self.loading.pop(workflow_id, []):
-            action(self.cache.open_run(workflow_id))
+        """Let those go on who asked for an execution while it was read, or until it was known that it exists."""
+        actions = self.loading.pop(workflow_id, [])
+        for index, action in enumerate(actions):
+            live = self.cache.open_run(workflow_id)
+            if live is not None and live.uncommitted:
+                self.loading[workflow_id] = actions[index:]
+                return
+            action(live)
         self._evict_some()  # Not before: it was read because something is about to happen to it.
 
     # -- time ----------------------------------------------------------------------------------------

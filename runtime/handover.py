@@ -90,6 +90,9 @@ def still_awaited(live: LiveExecution, incoming: list[Incoming]) -> list[Incomin
         elif isinstance(body, _DECISIONS):
             if state.admitted:
                 continue
+        elif isinstance(body, ev.CancelRequested):
+            if state.cancel_requested or any(isinstance(before.body, ev.CancelRequested) for before in fresh):
+                continue
         elif isinstance(body, ev.TimerFired):
             if body.id not in state.timers or body.id in ended:
                 continue

@@ -12,14 +12,14 @@ whatever fits, also what starts later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from .core import events as ev
 from .core.codec import EventUnwritable
 from .core.events import Event
-from .core.state import ExecutionState
+from .core.state import ExecutionState, PendingActivity
 from .live import Incoming, LiveExecution
 from .ports import OPEN, ExecutionRecord, Pause, PauseKey, Receipt
 from .requests import NoSuchExecution, NotPaused, PausedAlready, answering
@@ -142,7 +142,8 @@ class Pauses:
         elif isinstance(item.body, ev.ActivityOptionsUpdated):
             engine.after_commit(partial(engine.activities.renew, live, item.body.id))
         else:
-            engine.after_commit(partial(self._go_on, live))
+            # Not with what is asked for in the same commit: that begins by itself.
+            engine.after_commit(partial(self._go_on, live, list(live.state.activities.values())))
 
     # -- types, task queues, everything ----------------------------------------------------------------
 
@@ -227,20 +228,20 @@ class Pauses:
 
     # -- going on ------------------------------------------------------------------------------------
 
-    def _go_on(self, live: LiveExecution) -> None:
+    def _go_on(self, live: LiveExecution, activities: Sequence[PendingActivity]) -> None:
         if (
             self._engine.cache.get(live.record.key) is live
             and not live.uncommitted
             and self.of(live.record) is None
         ):
-            self._engine.activities.go_on(live)
+            self._engine.activities.go_on(live, activities)
             self._engine.own_clocks.consider(live)
             self._engine.make_ready(live)
 
     async def _go_on_all(self) -> None:
         """Those in memory at once; then, one by one, those that left it while they were paused."""
         for live in self._engine.cache:
-            self._go_on(live)
+            self._go_on(live, list(live.state.activities.values()))
         journal = self._engine.journal
         # What was due and is not hot: starts that were delayed until some time of the pause.
         late = [record for _, record in await journal.due(0, self._engine.now_us(), _LATE_MAX)]

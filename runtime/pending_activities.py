@@ -10,7 +10,7 @@ pointless does no harm.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -71,9 +71,9 @@ class PendingActivities:
             if attempt is not None:
                 attempt.pausing = live.is_activity and live.record.paused is not None
 
-    def go_on(self, live: LiveExecution) -> None:
+    def go_on(self, live: LiveExecution, activities: Sequence[PendingActivity]) -> None:
         """Make the attempts that a pause has held, as soon as they are due."""
-        for activity in list(live.state.activities.values()):
+        for activity in activities:
             attempt = self._engine.attempt_of(live, activity.command.id)
             if attempt is not None:
                 attempt.pausing = False
@@ -254,6 +254,17 @@ class PendingActivities:
         return NoSuchExecution(
             f"activity {command.activity_id!r} of workflow {workflow_id!r} not found: it has ended"
         )
+
+    def not_written(self, attempts: Mapping[Place, AttemptRecord | None]) -> None:
+        """There was no room for these: write them with the next commit, unless their execution is read again."""
+        for (key, number), record in attempts.items():
+            live = self._engine.cache.get(key)
+            if live is None:
+                continue
+            self._engine.batch.attempts.setdefault((key, number), record)
+            self._engine.wake()
+            if number in live.state.activities and live.attempts.get(number) is record is not None:
+                self._engine.after_commit(partial(self._dispatch, live, number))
 
     def attempt_beat(self, attempt: Attempt) -> None:
         """See `attempts.Reports`."""

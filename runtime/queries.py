@@ -9,7 +9,7 @@ from .core.payload import Payload
 from .core.running import PotentialDeadlock
 from .live import LiveExecution
 from .ports import OPEN
-from .requests import NoWorker
+from .requests import EngineClosed, NoWorker
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -30,9 +30,10 @@ class Queries:
         args: Sequence[Payload],
         headers: Mapping[str, Payload],
     ) -> Payload:
-        """What the handler says.
+        """What the handler says of what is in the journal.
 
         Raises:
+            EngineClosed: what it would tell of was not written.
             NoSuchExecution: there is no such execution.
             NoWorker: no worker knows its type, or it has not begun.
             PotentialDeadlock: the handler did not yield.
@@ -53,32 +54,50 @@ class Queries:
         headers: Mapping[str, Payload],
     ) -> Payload:
         engine = self._engine
-        live = await self._in_memory(workflow_id, run_id)
-        if (
-            live is not None
-            and run_id in (None, live.record.run_id)
-            and not live.uncommitted
-            and live.state.activation
-        ):
-            entry = self._worker_of(live)
-            transit = live.transit
-            if transit is not None and (transit.under_way or live.queued) and live.blocked is None:
-                raise NoWorker(
-                    f"what has happened to workflow {workflow_id!r} waits for its codec or storage"
-                )
-            try:
-                if entry.sealing is not None and live.instance is not None:
-                    return await engine.transit.query(live, entry.sealing, name, args, headers)
-                if live.instance is not None:
-                    return live.instance.query(name, args, headers)
-                if live.history is not None and not live.incoming and entry.sealing is None:
-                    instance = engine.instance_of(live, entry)
-                    engine.cache.used(live)
-                    return instance.query(name, args, headers)
-            except PotentialDeadlock:
-                engine.cache.unload(live)  # Its code may be in the middle of something.
-                raise
-        return await self._from_the_journal(workflow_id, run_id, name, args, headers)
+        while True:
+            failures = engine.counters.commit_failures
+            live = await self._in_memory(workflow_id, run_id)
+            if live is None or live.uncommitted or run_id not in (None, live.record.run_id):
+                return await self._from_the_journal(workflow_id, run_id, name, args, headers)
+            answer = await self._from_memory(live, name, args, headers)
+            if answer is None:
+                return await self._from_the_journal(workflow_id, run_id, name, args, headers)
+            if engine.is_written(live):
+                await engine.flushing.wait()
+                return answer
+            await engine.flushed()
+            if engine.failure is not None:
+                raise EngineClosed(f"the engine has stopped: {engine.failure}")
+            if engine.counters.commit_failures == failures:
+                await engine.flushing.wait()
+                return answer  # Otherwise what it tells of has not come to be.
+
+    async def _from_memory(
+        self, live: LiveExecution, name: str, args: Sequence[Payload], headers: Mapping[str, Payload]
+    ) -> Payload | None:
+        """What the handler says in the code that is in memory; None when there is none."""
+        engine = self._engine
+        if not live.state.activation:
+            return None
+        entry = self._worker_of(live)
+        transit = live.transit
+        if transit is not None and (transit.under_way or live.queued) and live.blocked is None:
+            raise NoWorker(
+                f"what has happened to workflow {live.record.workflow_id!r} waits for its codec or storage"
+            )
+        try:
+            if entry.sealing is not None and live.instance is not None:
+                return await engine.transit.query(live, entry.sealing, name, args, headers)
+            if live.instance is not None:
+                return live.instance.query(name, args, headers)
+            if live.history is not None and not live.incoming and entry.sealing is None:
+                instance = engine.instance_of(live, entry)
+                engine.cache.used(live)
+                return instance.query(name, args, headers)
+        except PotentialDeadlock:
+            engine.cache.unload(live)  # Its code may be in the middle of something.
+            raise
+        return None
 
     async def _in_memory(self, workflow_id: str, run_id: str | None) -> LiveExecution | None:
         """The open run, read again if need be. Then it stays: who asks once asks again."""

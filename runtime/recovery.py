@@ -33,10 +33,12 @@ class Wakeups:
         self._margin_us = self._window_us // 10
         self._known_until_us = 0
 
-    def expect(self, record: ExecutionRecord, due_us: int) -> None:
-        """Wake this execution when its timer is due. Later than the window, the journal remembers it."""
-        if due_us <= self._known_until_us:
-            self._alarms.at(due_us, lambda: self._wake(record))
+    def expect(self, record: ExecutionRecord, due_us: int) -> bool:
+        """Wake this execution when its timer is due; False when that is later than the window: the journal remembers it."""
+        if due_us > self._known_until_us:
+            return False
+        self._alarms.at(due_us, lambda: self._wake(record))
+        return True
 
     async def look_ahead(self) -> None:
         """Move the window when its end comes near."""

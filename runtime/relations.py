@@ -35,6 +35,7 @@ from .ports import ExecutionRecord
 
 TERMINATE, ABANDON, REQUEST_CANCEL = 1, 2, 3
 _SIGNALED = "workflow {run}:{number}"
+_ROOM_WAIT_S = 1.0
 _RUNS_MAX = 10
 """How far back it is looked for a signal that may have been sent before a crash."""
 External = cmd.SignalExternal | cmd.SignalWithStart | cmd.CancelExternal
@@ -45,6 +46,8 @@ class Relations:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reaching: set[str] = set()
+        """Requests to other executions that are under way."""
 
     # -- after a start of the process ------------------------------------------------------------------
 
@@ -222,9 +225,27 @@ class Relations:
     def reach(self, live: LiveExecution, command: External, *, again: bool = False) -> None:
         """Carry out a request to another execution; the one that asked hears when it is recorded there."""
         link = _SIGNALED.format(run=live.state.run_that_asked(command.id), number=command.id)
-        self._engine.spawn(self._reach(live.record, command, link, again))
+        if link not in self._reaching:  # It may have left memory, and come back, while this is under way.
+            self._reaching.add(link)
+            self._engine.spawn(self._reach(live.record, command, link, again))
 
     async def _reach(self, asker: ExecutionRecord, command: External, link: str, again: bool) -> None:
+        try:
+            while (resolved := await self._try_to_reach(command, link, again)) is None:
+                again = True
+                await asyncio.sleep(_ROOM_WAIT_S)
+        except EngineClosed:
+            return
+        # Until it is recorded, one that is read again seems to wait for it still.
+        told = Incoming(resolved, lambda _error: self._reaching.discard(link), kept=True)
+        self._engine.tell_run(asker.workflow_id, asker.run_id, told)
+
+    async def _try_to_reach(self, command: External, link: str, again: bool) -> ev.ExternalResolved | None:
+        """What the one that asked is to hear; None when there is no room, and it is to be tried again.
+
+        Raises:
+            EngineClosed: whether it was reached is looked up at the next start.
+        """
         failure: Failure | None = None
         run_id = ""
         try:
@@ -236,16 +257,14 @@ class Relations:
                 signal = ev.Signaled(command.name, command.args, command.headers, link)
                 await self._engine.signal(command.workflow_id, command.run_id or None, signal)
         except EngineClosed:
-            return
+            raise
         except AlreadyRunning as error:  # only of a start
             failure = already_started(command.workflow_id, error.record.workflow_type, error.record.run_id)
         except LookupError:
             failure = not_found(type(command))
         except Exception:  # no room
-            again_later = partial(self._reach, asker, command, link, True)
-            self._later(lambda: self._engine.spawn(again_later()))
-            return
-        self.tell(asker, ev.ExternalResolved(command.id, failure, run_id))
+            return None
+        return ev.ExternalResolved(command.id, failure, run_id)
 
     async def _signal_with_start(self, command: cmd.SignalWithStart, link: str, again: bool) -> str:
         """The run that has the signal, which may have begun with it."""
@@ -297,7 +316,7 @@ class Relations:
         return cron_wait_s(cron, self._engine.now_us()) if cron else 0.0
 
     def _later(self, action: Callable[[], object]) -> None:
-        asyncio.get_running_loop().call_later(1.0, action)
+        asyncio.get_running_loop().call_later(_ROOM_WAIT_S, action)
 
 
 _PLAIN: dict[type[Closing], Failure] = {

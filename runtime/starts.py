@@ -72,10 +72,10 @@ class Starts:
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
     ) -> None:
         """Begin, unless a run of the id is open in memory; one that no commit holds yet is waited for."""
-        if answer.done() or self._engine.refuse_when_closing(answer):
-            return
 
         def begin(existing: LiveExecution | None) -> None:
+            if answer.done() or self._engine.refuse_when_closing(answer):
+                return
             if existing is None:
                 self._begin(request, on_conflict, received, answer)
             elif existing.uncommitted and on_conflict != "terminate_existing" and request.signal is None:

@@ -46,13 +46,13 @@ class Timekeeper:
         due_us = live.due_us(now_us)
         if due_us is None or due_us == live.armed_us or not live.state.open:
             return
-        live.armed_us = due_us
         if live.wake_at_us() == HOT:
             # The journal lists it as one to go on with at once, so `due` will not name it. When the timer is due it may
             # have left memory: its activities have ended by then.
             self._alarms.at(due_us, partial(self._wake, live.record))
-        else:
-            self._wakeups.expect(live.record, due_us)
+            live.armed_us = due_us
+        elif self._wakeups.expect(live.record, due_us):
+            live.armed_us = due_us
 
     def _wake(self, record: ExecutionRecord) -> None:
         """An execution that may not be in memory has something to do now."""

@@ -100,7 +100,7 @@ class Updates:
         answer: asyncio.Future[UpdateTicket] = asyncio.get_running_loop().create_future()
 
         def hand_over(live: LiveExecution | None) -> None:
-            if answer.done():
+            if answer.done() or self._engine.refuse_when_closing(answer):
                 return
             if live is None or (run_id is not None and live.record.run_id != run_id):
                 look = self._look_in_closed_run(workflow_id, run_id, update.update_id, answer, only_chain)
@@ -130,17 +130,22 @@ class Updates:
         known = live.state.updates.get(update.update_id)
         if ticket is not None:
             return ticket
-        ticket = UpdateTicket(update.update_id, live.record.workflow_id, live.record.run_id)
-        if known is not None and known.completed is not None:
-            ticket.complete(known.completed)
-            return ticket
-        self._tickets[key] = ticket
+        ticket = self._tickets[key] = UpdateTicket(
+            update.update_id, live.record.workflow_id, live.record.run_id
+        )
         if known is not None:
-            ticket.accept()
+            self._engine.when_written(live, partial(self._tell_of_known, key, known.completed))
         elif update.update_id not in live.state.updates_admitted:
             incoming = Incoming(update, lambda error: self._settle(key, error), received, begins=with_start)
             self._engine.give(live, incoming)
         return ticket
+
+    def _tell_of_known(
+        self, key: tuple[int, str], outcome: CompleteUpdate | None, error: BaseException | None
+    ) -> None:
+        self._settle(key, error)
+        if error is None and outcome is not None and (ticket := self._tickets.pop(key, None)) is not None:
+            ticket.complete(outcome)
 
     async def find(self, workflow_id: str, run_id: str | None, update_id: str) -> UpdateTicket:
         """An update that was sent before.
@@ -151,8 +156,8 @@ class Updates:
         answer: asyncio.Future[UpdateTicket] = asyncio.get_running_loop().create_future()
 
         def look(live: LiveExecution | None) -> None:
-            if answer.done():
-                return  # Whoever asked has gone while the execution was read.
+            if answer.done() or self._engine.refuse_when_closing(answer):
+                return  # Whoever asked has gone while the execution was read, or nobody will answer.
             fits = live is not None and (run_id is None or live.record.run_id == run_id)
             if live is not None and fits and self._has(live, update_id):
                 answer.set_result(self.send_to(live, UpdateAccepted(update_id, "", ())))

@@ -17,6 +17,7 @@ from ..core.state import ExecutionState
 from ..engine import Engine
 from ..exceptions import FailureError
 from ..follow_ups import cron_wait_s
+from ..journal.errors import JournalError
 from ..ports import OPEN, ExecutionRecord, History, Journal
 from ..requests import EngineClosed, NoSuchExecution, NoWorker, Once, StartRequest, WithUpdate, receipt
 from ..service import RPCError, RPCStatusCode
@@ -166,7 +167,7 @@ class EngineFrontend(ActivityCalls, ScheduleCalls, ControlCalls):
                             f"Timeout expired: {error}", RPCStatusCode.DEADLINE_EXCEEDED
                         ) from error
                     await asyncio.sleep(_WORKER_LOOK_S)
-                except (NoSuchExecution, EngineClosed):
+                except (NoSuchExecution, EngineClosed, JournalError):
                     raise
                 except Exception as error:  # whatever the handler raised
                     raise _query_failed(error) from None
@@ -313,13 +314,14 @@ class EngineFrontend(ActivityCalls, ScheduleCalls, ControlCalls):
     async def _list(self, wanted: Filter, before_key: int | None, limit: int) -> ExecutionPage:
         if self._page_bytes_max is not None:
             limit = min(max(limit, 1), _PAGE_ENTRIES_MAX)
-        ordered = bool(wanted.sql().order_by)
-        if ordered:  # There is no key to go on from.
-            records = await self._journal.select(wanted, limit=_ORDERED_MAX)
-        else:
-            records = await self._journal.select(wanted, before_key=before_key, limit=limit)
-        more = not ordered and len(records) == limit
-        found = [self._summary_of(record, await self._journal.history(record)) for record in records]
+        with translated():
+            ordered = bool(wanted.sql().order_by)
+            if ordered:  # There is no key to go on from.
+                records = await self._journal.select(wanted, limit=_ORDERED_MAX)
+            else:
+                records = await self._journal.select(wanted, before_key=before_key, limit=limit)
+            more = not ordered and len(records) == limit
+            found = [self._summary_of(record, await self._journal.history(record)) for record in records]
         page = found if ordered else self._fitting_page(found, _summary_bytes)
         more = more or len(page) < len(found)
         return ExecutionPage(tuple(page), page[-1].record.key if more else None)
@@ -333,7 +335,8 @@ class EngineFrontend(ActivityCalls, ScheduleCalls, ControlCalls):
         return await self._count(await self._filter(query, Scope.ACTIVITIES))
 
     async def _count(self, wanted: Filter) -> tuple[CountedGroup, ...]:
-        rows = await self._journal.count(wanted)
+        with translated():
+            rows = await self._journal.count(wanted)
         return tuple(CountedGroup(values, count) for values, count in rows)
 
     def _summary_of(self, record: ExecutionRecord, history: History) -> ExecutionSummary:

@@ -8,7 +8,7 @@ from ..batch_runner import JobExists, NoSuchJob, TooManyJobs
 from ..core.resetting import NoSuchPoint
 from ..deletions import CannotDelete
 from ..exceptions import ConcurrencyKeyTakenError, WorkflowAlreadyStartedError
-from ..journal.errors import HistoryDamaged, StorageFull
+from ..journal.errors import HistoryDamaged, StorageFailed, StorageFull
 from ..requests import (
     AlreadyRunning,
     EngineClosed,
@@ -42,7 +42,7 @@ _STATUSES: Final[tuple[tuple[tuple[type[BaseException], ...], RPCStatusCode], ..
     ((JobExists,), RPCStatusCode.ALREADY_EXISTS),
     ((StorageFull, TooManyJobs), RPCStatusCode.RESOURCE_EXHAUSTED),
     ((HistoryDamaged,), RPCStatusCode.DATA_LOSS),
-    ((EngineClosed,), RPCStatusCode.UNAVAILABLE),
+    ((EngineClosed, StorageFailed), RPCStatusCode.UNAVAILABLE),
 )
 """Of the errors whose message says all."""
 

@@ -99,7 +99,7 @@ class RemoteService:
         ``slow_readers``."""
         self._frontend = frontend
         self._open: dict[asyncio.Task[Any], _Conversation] = {}
-        self._closing = False
+        self.closing = False
         self._changes: dict[bytes, asyncio.Task[Any]] = {}
         """By request id: those under way."""
 
@@ -118,7 +118,7 @@ class RemoteService:
         assert task is not None
         conversation = _Conversation(self, reader, writer)
         try:
-            if self._closing:
+            if self.closing:
                 return  # It was in the queue of the socket when that was closed.
             if len(self._open) >= self.limits.connections_max:
                 self.counters["refused_connections"] += 1
@@ -145,7 +145,7 @@ class RemoteService:
 
     async def close(self) -> None:
         """Hang up on all clients; they try to come back."""
-        self._closing = True
+        self.closing = True
         tasks = [*self._open, *self._changes.values()]
         for task in tasks:
             task.cancel()
@@ -278,7 +278,7 @@ class _Conversation:
             async with self._reads if reads else nullcontext():
                 await self._write(await self._outcome(number, call, name, args, once))
         except asyncio.CancelledError:
-            if self._ended:
+            if self._ended or self._service.closing:
                 raise
             error = RPCError("the caller waits no longer", RPCStatusCode.CANCELLED)
             await self._write(self._packed_error(number, error))

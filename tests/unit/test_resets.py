@@ -911,6 +911,7 @@ async def test_a_reset_that_finds_no_room_changes_nothing() -> None:
     journal = MemoryJournal()
     async with Gateway(journal).on(WORKFLOWS, [work]) as client:
         handle = await collecting(client, 1)
+        await until(lambda: not client.engine.busy, what="the steps are recorded")
         journal.fail_next = StorageFull("no space is left")
         with pytest.raises(RPCError) as refused:
             await handle.reset(ResetPoint.first_workflow_task())
