@@ -58,6 +58,7 @@ bench: $(VENV)/.bench ## measure, beside other engines and the limit of this dis
 	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(ENGINES),--engines $(ENGINES))
 
 faults: $(VENV)/.dev ## the fault tests with their full samples; KILLS=1000 CUTS=10000 say how large
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),5000)
 	@OVERWINTER_KILLS=$(or $(KILLS),200) OVERWINTER_CUTS=$(or $(CUTS),10000) OVERWINTER_CALLS=$(or $(CALLS),all) \
 	 OVERWINTER_FAILURES=$(or $(FAILURES),all) OVERWINTER_FLIPS=$(or $(FLIPS),3000) OVERWINTER_TIMERS=$(or $(TIMERS),10000) \
 	 OVERWINTER_SOAK_S=$(or $(SOAK),3600) \
