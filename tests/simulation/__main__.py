@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import sys
 import time
 from collections import Counter
@@ -19,15 +20,17 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, help="run this one, and print what happens")
     parser.add_argument("--seeds", type=int, default=1000, help="run so many")
-    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--first", type=int, help="the first of them; others each time without it")
     parser.add_argument("--quiet", action="store_true", help="of one seed print its end only")
     found = parser.parse_args()
     if found.seed is not None:
         report = simulate(found.seed, tracing=not found.quiet)
         print(report)
         return 1 if report.violations else 0
+    first = random.randrange(1 << 30) if found.first is None else found.first
+    print(f"seeds {first} to {first + found.seeds - 1}")
     began = time.monotonic()
-    failed, counts = run_many(found.first, found.seeds)
+    failed, counts = run_many(first, found.seeds)
     took_s = time.monotonic() - began
     print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
     print(

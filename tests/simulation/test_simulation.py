@@ -29,9 +29,10 @@ SEEDS = 150
 
 @pytest.mark.timeout(120)
 def test_nothing_is_lost_and_nothing_is_done_twice_whatever_fails_and_whenever() -> None:
-    first = random.randrange(1 << 30)
     counts: Counter[str] = Counter()
-    for seed in range(first, first + SEEDS):
+    for seed in range(
+        SEEDS
+    ):  # Always the same, so that who changes something else is not stopped by what is new here.
         report = simulate(seed)
         assert not report.violations, str(report)
         counts.update(report.counts)
