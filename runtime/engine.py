@@ -1083,8 +1083,13 @@ class Engine:
         """Begin the run that an ending names, in the commit that holds the ending."""
         at_us = live.state.at_us  # Of the ending: a cron schedule was asked for its next time as it was then.
         start = live.state.started
+        request = next_request(ending, live.state, at_us, live.record.started_at_us)
+        if request.parent is not None:
+            # The one that it has now: it may have been reset since it started this child.
+            parent = replace(request.parent, run_id=live.record.parent_run_id)
+            request = replace(request, parent=parent)
         follower = self.starts.new_execution(
-            next_request(ending, live.state, at_us, live.record.started_at_us),
+            request,
             ending.new_run_id,
             first_run_id=start.first_run_id,
             continued_run_id=start.run_id,
@@ -1232,6 +1237,8 @@ class Engine:
             effect()
         for settle in settlers:
             self.flushing.answer(settle)
+        if refused:
+            batch.outgoing = [message for message in batch.outgoing if message.execution not in refused]
         self.committed(batch)
         for live, was_refused in began:
             self._is_known(live.record.workflow_id, read=was_refused)

@@ -35,8 +35,8 @@ def waits_to_begin(live: LiveExecution, now_us: int) -> bool:
     if start is None or not start.first_delay_s or live.state.activation:
         return False
     due_us = live.state.first_due_us
-    if due_us is not None and due_us <= now_us:
-        return False
+    if live.state.resets or (due_us is not None and due_us <= now_us):
+        return False  # A run that a reset has made does not wait for the time of the one before.
     messages = (ev.Signaled, ev.UpdateAccepted)
     came = any(isinstance(item.body, messages) for item in live.incoming + live.held)
     came = came or any(isinstance(body, messages) for body in live.waiting)

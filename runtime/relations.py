@@ -46,8 +46,8 @@ class Relations:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._reaching: set[str] = set()
-        """Requests to other executions that are under way."""
+        self._reaching: dict[str, ExecutionRecord] = {}
+        """Requests to other executions that are under way, and which run is to hear of their outcome."""
 
     # -- after a start of the process ------------------------------------------------------------------
 
@@ -225,20 +225,32 @@ class Relations:
     def reach(self, live: LiveExecution, command: External, *, again: bool = False) -> None:
         """Carry out a request to another execution; the one that asked hears when it is recorded there."""
         link = _SIGNALED.format(run=live.state.run_that_asked(command.id), number=command.id)
-        if link not in self._reaching:  # It may have left memory, and come back, while this is under way.
-            self._reaching.add(link)
-            self._engine.spawn(self._reach(live.record, command, link, again))
+        is_under_way = link in self._reaching
+        self._reaching[link] = live.record
+        if not is_under_way:  # It may have left memory and come back meanwhile, or was reset.
+            self._engine.spawn(self._reach(command, link, again))
 
-    async def _reach(self, asker: ExecutionRecord, command: External, link: str, again: bool) -> None:
+    async def _reach(self, command: External, link: str, again: bool) -> None:
         try:
             while (resolved := await self._try_to_reach(command, link, again)) is None:
                 again = True
                 await asyncio.sleep(_ROOM_WAIT_S)
         except EngineClosed:
             return
-        # Until it is recorded, one that is read again seems to wait for it still.
-        told = Incoming(resolved, lambda _error: self._reaching.discard(link), kept=True)
-        self._engine.tell_run(asker.workflow_id, asker.run_id, told)
+        self._tell_resolved(link, resolved)
+
+    def _tell_resolved(self, link: str, resolved: ev.ExternalResolved) -> None:
+        """Tell whoever asks by this link now; until that is recorded, one that is read again seems to wait for it still."""
+        asker = self._reaching[link]
+
+        def settle(error: BaseException | None) -> None:
+            now = self._reaching.get(link)
+            if isinstance(error, NoSuchExecution) and now is not None and now.run_id != asker.run_id:
+                self._tell_resolved(link, resolved)
+            else:
+                self._reaching.pop(link, None)
+
+        self._engine.tell_run(asker.workflow_id, asker.run_id, Incoming(resolved, settle, kept=True))
 
     async def _try_to_reach(self, command: External, link: str, again: bool) -> ev.ExternalResolved | None:
         """What the one that asked is to hear; None when there is no room, and it is to be tried again.

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from overwinter.runtime.client import (
     Client,
+    ResetPoint,
     WorkflowFailureError,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateStage,
 )
-from overwinter.runtime.common import WorkflowIDConflictPolicy
+from overwinter.runtime.common import RetryPolicy, WorkflowIDConflictPolicy
 from overwinter.runtime.exceptions import WorkflowAlreadyStartedError
 from overwinter.runtime.remote import RemoteEngine
 from overwinter.runtime.service import RPCError, RPCStatusCode
 
+from .broker import Broker
 from .observer import Observer
 from .programs import QUEUE, SECONDS, Program, draw_order
 
@@ -28,7 +31,8 @@ _KINDS = (
     + ["signal"] * 6
     + ["update"] * 4
     + ["query"] * 2
-    + ["result", "cancel", "terminate", "describe", "list", "pause"]
+    + ["message"] * 3
+    + ["order", "result", "cancel", "terminate", "describe", "list", "pause"]
 )
 _REFUSALS = {RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.RESOURCE_EXHAUSTED}
 
@@ -36,13 +40,24 @@ _REFUSALS = {RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION, RPCStat
 class Caller:
     """One client, with a list of things to do that a seed has drawn."""
 
-    def __init__(self, number: int, seed: str, observer: Observer, workflow_ids: list[str]) -> None:
+    def __init__(
+        self,
+        number: int,
+        seed: str,
+        observer: Observer,
+        workflow_ids: list[str],
+        broker: Broker,
+        *,
+        resets: bool,
+    ) -> None:
         self.number = number
+        self._kinds = [*_KINDS, *(["reset"] * 4 if resets else [])]
         self.remote = RemoteEngine(SOCKET)
         self.client = Client(self.remote)
         self._random = random.Random(seed)
         self._observer = observer
         self._ids = workflow_ids
+        self._broker = broker
         self._names = 0
         self.paused: set[str] = set()
         self.waiting: list[asyncio.Task[Any]] = []
@@ -53,7 +68,7 @@ class Caller:
         beside: list[asyncio.Task[Any]] = []
         for _ in range(count):
             await asyncio.sleep(draw.choice([0.0, 0.0, 0.01, 0.5, 2.0]))
-            kind = draw.choice(_KINDS)
+            kind = draw.choice(self._kinds)
             action = self._one(kind, draw.choice(self._ids))
             if kind == "pause" or draw.random() < 0.3:
                 beside.append(asyncio.ensure_future(action))
@@ -71,7 +86,7 @@ class Caller:
         try:
             await getattr(self, f"_{kind}")(workflow_id)
         except RPCError as error:
-            if error.status not in {*_REFUSALS, RPCStatusCode.UNAVAILABLE}:
+            if error.status not in {*_REFUSALS, RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED}:
                 self._observer.fail(
                     f"client {self.number}, {kind} of {workflow_id}: {error.status.name} {error}"
                 )
@@ -110,7 +125,13 @@ class Caller:
 
         async def start() -> str:
             handle = await self.client.start_workflow(
-                Program.run, order, id=workflow_id, task_queue=QUEUE, id_conflict_policy=policy
+                Program.run,
+                order,
+                id=workflow_id,
+                task_queue=QUEUE,
+                id_conflict_policy=policy,
+                run_timeout=timedelta(seconds=30) if order["hurries"] else None,
+                retry_policy=RetryPolicy(maximum_attempts=2) if order["is retried"] else None,
             )
             return str(handle.result_run_id)
 
@@ -120,6 +141,12 @@ class Caller:
         name = self._name()
         kind = self._random.choice([Program.note, Program.work])
         await self._change("signal", workflow_id, name, self._handle(workflow_id).signal(kind, name))
+
+    async def _message(self, workflow_id: str) -> None:
+        await self._broker.tell(workflow_id, self._name())
+
+    async def _order(self, workflow_id: str) -> None:
+        await self._broker.begin(workflow_id, self._name(), draw_order(self._random, self._ids))
 
     async def _update(self, workflow_id: str) -> None:
         name = self._name() + self._random.choice(["", "", "", "!"])
@@ -176,6 +203,16 @@ class Caller:
                     await asyncio.sleep(1.0)
                     continue
             return
+
+    async def _reset(self, workflow_id: str) -> None:
+        point = self._random.choice([ResetPoint.first_workflow_task(), ResetPoint.last_workflow_task()])
+        self._observer.resets.add(workflow_id)
+
+        async def reset() -> str:
+            return str((await self._handle(workflow_id).reset(point, request_id=name)).run_id)
+
+        name = self._name()
+        await self._change("reset", workflow_id, name, reset())
 
     async def _describe(self, workflow_id: str) -> None:
         found = await self._handle(workflow_id).describe()

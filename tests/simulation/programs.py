@@ -21,6 +21,7 @@ from overwinter.runtime.exceptions import (
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
+from overwinter.runtime.messages import publish
 
 Node = list[Any]
 QUEUE: Final = "q"
@@ -37,12 +38,14 @@ def draw_order(draw: random.Random, others: list[str], *, depth: int = 3, runs: 
         "run": 0,
         "when_cancelled": draw.choice(["clean up", "clean up", "go on", "end"]),
         "fails": draw.random() < 0.1,
+        "hurries": draw.random() < 0.05,
+        "is retried": draw.random() < 0.2,
     }
 
 
 def draw_node(draw: random.Random, others: list[str], depth: int) -> Node:
     """A random tree of at most this depth."""
-    kinds = ["step"] * 5 + ["sleep"] * 3 + ["wait", "tell"]
+    kinds = ["step"] * 5 + ["sleep"] * 3 + ["wait", "tell", "publish"]
     if depth:
         kinds += ["seq"] * 4 + ["gather"] * 2 + ["first", "within", "child"]
     kind = draw.choice(kinds)
@@ -55,6 +58,8 @@ def draw_node(draw: random.Random, others: list[str], depth: int) -> Node:
             return ["wait", draw.randrange(1, 4), draw.choice(SECONDS)]
         case "tell":
             return ["tell", draw.choice(others)]
+        case "publish":
+            return ["publish"]
         case "within":
             return ["within", draw.choice(SECONDS), draw_node(draw, others, depth - 1)]
         case "child":
@@ -128,6 +133,10 @@ class Program:
     def note(self, name: str) -> None:
         self.log.append(f"s:{name}")
         self.notes += 1
+
+    @workflow.signal
+    def hear(self, message: dict[str, Any]) -> None:
+        self.note(message["name"])
 
     @workflow.signal(unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def work(self, name: str) -> None:
@@ -204,7 +213,7 @@ class Program:
         return ["came"]
 
     async def _tell(self, path: str, other: str) -> list[Any]:
-        name = f"{workflow.info().run_id}:{path}"
+        name = f"{workflow.uuid4()}:{path}"  # Of the run that says it first: a reset copies it.
         try:
             await workflow.get_external_workflow_handle(other).signal("note", name)
         except FailureError as error:
@@ -212,6 +221,10 @@ class Program:
                 raise asyncio.CancelledError from error
             return ["gone", other, name]
         return ["told", other, name]
+
+    async def _publish(self, path: str) -> list[Any]:
+        publish(f"from/{workflow.info().workflow_id}", path)
+        return ["published"]
 
     async def _child(self, path: str, order: dict[str, Any], policy: int) -> list[Any]:
         name = f"{workflow.info().workflow_id}/{path}"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from overwinter.edge.outbox import Outbox
 from overwinter.runtime.client import Client, WorkflowHistory
 from overwinter.runtime.engine import Engine, EngineLimits
 from overwinter.runtime.frontend import EngineFrontend
@@ -19,6 +20,7 @@ from overwinter.runtime.journal import StorageFailed, store
 from overwinter.runtime.remote.server import RemoteLimits, RemoteService
 from overwinter.runtime.worker import Replayer, Worker
 
+from .broker import Broker, intake_of
 from .clients import SOCKET, Caller
 from .crew import steps_of
 from .disk import Disk
@@ -60,6 +62,7 @@ class Plan:
     fills: bool
     jumps: bool
     restarts: bool
+    resets: bool
 
     @classmethod
     def of(cls, seed: int) -> Plan:
@@ -88,6 +91,7 @@ class Plan:
             fills=draw.random() < 0.3,
             jumps=draw.random() < 0.3,
             restarts=draw.random() < 0.3,
+            resets=draw.random() < 0.25,
         )
 
 
@@ -145,6 +149,7 @@ class World:
         self.observer = Observer(self.wall_us, self.loop.time, tracing=tracing)
         self.disk = self.disk_type(f"{plan.seed} disk", self.observer.durable)
         self.network = self.loop.network = Network(self.loop, f"{plan.seed} network")
+        self.broker = Broker(self.observer, f"{plan.seed} broker")
         self.engine: Engine | None = None
         self._clock_set_us = 0
         self._entropy = SeededEntropy(f"{plan.seed} ids")
@@ -199,7 +204,10 @@ class World:
         trouble = asyncio.ensure_future(self._make_trouble())
         ids = [f"w{number}" for number in range(self.plan.workflows)]
         seeds = [f"{self.plan.seed} client {number}" for number in range(self.plan.clients)]
-        callers = [Caller(number, seed, self.observer, ids) for number, seed in enumerate(seeds)]
+        callers = [
+            Caller(number, seed, self.observer, ids, self.broker, resets=self.plan.resets)
+            for number, seed in enumerate(seeds)
+        ]
         await self._in_time(
             [caller.work(self.plan.actions) for caller in callers], "clients are not answered"
         )
@@ -233,9 +241,15 @@ class World:
         left = self.disk.read(store.find_executions, status="running")
         for record in left:
             self.observer.fail(f"{record.workflow_id} ({record.key}) does not end: {record}")
+        waiting = [message.request for message in self.broker.unacknowledged.values()]
+        self.observer.check(not waiting, f"messages are not acknowledged: {waiting}")
+        unsent = self.disk.read(store.read_outbox_count)
+        self.observer.check(not unsent, f"{unsent} messages are not sent")
 
     def plan_is_over(self) -> bool:
-        """Whether no execution is open on the disk."""
+        """Whether no execution is open on the disk, and no message is on its way."""
+        if self.broker.unacknowledged or self.disk.read(store.read_outbox_count):
+            return False
         return not self.disk.read(store.find_executions, status="running", limit=1)
 
     async def _look_at_histories(self) -> None:
@@ -302,9 +316,17 @@ class World:
             serving = asyncio.ensure_future(worker.run())
             service = RemoteService(SOCKET, EngineFrontend(engine, page_bytes_max=4 << 20), RemoteLimits())
             self.network.listen(str(SOCKET), process, service.accept)
+            intake, outbox = intake_of(engine, client), Outbox(engine)
+            engine.committed = outbox.on_committed
+            intake.recall(await journal.received())
+            sending = asyncio.ensure_future(outbox.run())
+            self.broker.connect(process, intake, outbox)
             told = [asyncio.ensure_future(event.wait()) for event in (self._stop, engine.failed)]
             await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
             self.network.refuse(str(SOCKET))
+            self.broker.disconnect()
+            sending.cancel()
+            await intake.close()
             await service.close()
             await worker.shutdown()
             await asyncio.gather(serving, return_exceptions=True)
@@ -315,6 +337,7 @@ class World:
         self.observer.trace(f"the gateway has ended: {process}")
         self.loop.kill(process)
         self.network.killed(process)
+        self.broker.disconnect()
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
 
@@ -334,14 +357,14 @@ class World:
     def _begin_faults(self) -> None:
         plan = self.plan
         self.disk.crash, self.disk.crashing, self.disk.failing = self.crash, plan.crashing, plan.failing
-        self.network.loss = plan.loss
+        self.network.loss = self.broker.loss = plan.loss
         if plan.slow_disk:
             self.disk.sync_s, self.disk.read_s = (0.0, 2.0), (0.0, 1.0)
 
     def _end_faults(self) -> None:
         self.observer.trace("nothing fails any more")
         self._crash_at = 0
-        self.disk.crashing = self.disk.failing = self.network.loss = 0.0
+        self.disk.crashing = self.disk.failing = self.network.loss = self.broker.loss = 0.0
         self.disk.full = False
         self.disk.sync_s, self.disk.read_s = (0.0001, 0.002), (0.0, 0.001)
 

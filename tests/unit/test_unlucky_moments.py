@@ -8,10 +8,11 @@ from datetime import timedelta
 import pytest
 
 from overwinter import activity, workflow
-from overwinter.runtime.client import Client, WorkflowHandle
+from overwinter.runtime.client import Client, ResetPoint, WorkflowHandle
 from overwinter.runtime.common import WorkflowIDConflictPolicy
 from overwinter.runtime.engine import EngineLimits
 from overwinter.runtime.journal import MemoryJournal, StorageFull
+from overwinter.runtime.messages import publish
 from overwinter.runtime.service import RPCError, RPCStatusCode
 from tests.unit.gateways import QUEUE, GatedJournal, Gateway, event_names, until
 
@@ -72,7 +73,38 @@ class Tells:
         pass
 
 
-WORKFLOWS = [Listens, Tells]
+@workflow.defn
+class Publishes:
+    """Sends a message in its first step."""
+
+    @workflow.run
+    async def run(self, seconds: float) -> None:
+        publish("a/b", "x")
+        await workflow.sleep(seconds)
+
+
+@workflow.defn
+class SleepsTwice:
+    """A minute in each of two runs."""
+
+    @workflow.run
+    async def run(self, again: bool) -> str:
+        await workflow.sleep(60)
+        if again:
+            workflow.continue_as_new(False)
+        return "awake"
+
+
+@workflow.defn
+class Waits:
+    """For its child."""
+
+    @workflow.run
+    async def run(self) -> str:
+        return await workflow.execute_child_workflow(SleepsTwice.run, True, id="child")
+
+
+WORKFLOWS = [Listens, Tells, Publishes, SleepsTwice, Waits]
 
 
 @pytest.fixture(autouse=True)
@@ -318,3 +350,68 @@ async def test_what_is_asked_for_when_an_execution_goes_on_is_begun_once(gateway
         await handle.signal(Listens.tell, "end")
         await handle.result()
         assert sorted(ran) == ["a", "b", "c", "d"]
+
+
+async def test_a_run_that_is_made_by_a_reset_does_not_wait_for_the_time_of_the_one_before() -> None:
+    gateway = Gateway(MemoryJournal())
+    async with gateway.on(WORKFLOWS) as client:
+        handle = await client.start_workflow(
+            Listens.run, 1e6, id="w", task_queue=QUEUE, cron_schedule="0 0 1 1 *"
+        )
+        assert client.engine.counters.activations == 0
+        new = await handle.reset(ResetPoint.first_workflow_task())
+        await new.signal(Listens.tell, "end")
+        assert await asyncio.wait_for(new.query(Listens.all_heard), 10) == ["end"]
+
+
+async def test_a_signal_that_was_under_way_when_its_sender_was_reset_is_told_to_the_new_run() -> None:
+    journal = GatedJournal()
+    async with Gateway(journal).on(WORKFLOWS) as client:
+        other = await listening(client, workflow_id="other")
+        journal.held = True
+        starting = client.start_workflow(Tells.run, "other", id="sender", task_queue=QUEUE)
+        sender = asyncio.ensure_future(starting)
+        await until(lambda: journal.waiting, what="the sender is being written")
+        journal.let()
+        handle = await sender
+        await until(lambda: journal.waiting, what="the signal is being written")
+        reset = asyncio.ensure_future(handle.reset(ResetPoint.last_workflow_task()))
+        await asyncio.sleep(0.05)
+        journal.held = False
+        journal.let()
+        new = await reset
+        await asyncio.wait_for(new.result(), 10)
+        await other.signal(Listens.tell, "end")
+        assert (await other.result())[-1] == "end"
+
+
+async def test_what_a_start_that_comes_to_nothing_would_publish_is_not_sent() -> None:
+    async with Gateway(MemoryJournal()).on(WORKFLOWS, limits=FORGETFUL) as client:
+        await listening(client)
+        await until(lambda: client.engine.cache.open_run("w") is None, what="it leaves memory")
+        sent: list[str] = []
+        client.engine.committed = lambda batch: sent.extend(message.topic for message in batch.outgoing)
+        existing = WorkflowIDConflictPolicy.USE_EXISTING
+        for name in ("w", "other"):
+            await client.start_workflow(
+                Publishes.run, 1.0, id=name, task_queue=QUEUE, id_conflict_policy=existing
+            )
+        assert sent == ["a/b"]
+
+
+async def test_a_child_that_continues_as_new_tells_the_run_that_a_reset_has_made_of_its_parent() -> None:
+    gateway = Gateway(MemoryJournal())
+    async with gateway.on(WORKFLOWS) as client:
+        handle = await client.start_workflow(Waits.run, id="parent", task_queue=QUEUE)
+        await until(lambda: client.engine.cache.open_run("child") is not None and not client.engine.busy)
+        new = await handle.reset(ResetPoint.last_workflow_task())
+        for runs in (1, 2):
+            await until(lambda: not client.engine.busy)
+            gateway.advance(client, 61)
+            child = client.get_workflow_handle("child")
+            await until(
+                lambda: client.engine.counters.commits > 0 and not client.engine.busy,
+                what=f"run {runs} of {child.id}",
+            )
+            await asyncio.sleep(0.05)
+        assert await asyncio.wait_for(new.result(), 10) == "awake"
