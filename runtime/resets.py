@@ -139,15 +139,12 @@ class Resets:
     ) -> ExecutionRecord | None:
         """The new run; None when the open run has changed meanwhile."""
         engine = self._engine
-        current = await engine.loaded(request.workflow_id)
-        if current is None:
-            await self._require_no_open_run(request.workflow_id)
-        elif current.uncommitted:
-            await engine.next_commit()
-            return None
-        else:
-            current.suspended = True  # Or what is read would lack what happens while it is read.
+        found: asyncio.Future[LiveExecution | None] = asyncio.get_running_loop().create_future()
+        engine.with_live(request.workflow_id, partial(_take, found))
         try:
+            current = await found
+            if current is None:
+                await self._require_no_open_run(request.workflow_id)
             plan = await self._plan(request, current)
             await self._require_place(plan.base, current)
             answer: asyncio.Future[ExecutionRecord] = asyncio.get_running_loop().create_future()
@@ -157,10 +154,11 @@ class Resets:
         except (_Changed, AlreadyRunning):
             return None
         finally:
-            if current is not None:
-                current.suspended = False
-                if engine.cache.get(current.record.key) is current:
-                    engine.make_ready(current)
+            taken = found.result() if found.done() and not found.cancelled() else None
+            if taken is not None:
+                taken.suspended = False
+                if engine.cache.get(taken.record.key) is taken:
+                    engine.make_ready(taken)
 
     async def _require_place(self, base: ExecutionRecord, current: LiveExecution | None) -> None:
         """An open run of another concurrency key has no place that the new run could take."""
@@ -363,6 +361,14 @@ class _Plan:
     later: list[Event]
     """Of the base run after the point, and of those that followed it."""
     children: list[ExecutionRecord]
+
+
+def _take(found: asyncio.Future[LiveExecution | None], live: LiveExecution | None) -> None:
+    """Suspend it at once: it must not leave memory, and what is read must not lack what happens while it is read."""
+    if not found.done():
+        if live is not None:
+            live.suspended = True
+        found.set_result(live)
 
 
 def _messages(request: ResetRequest, plan: _Plan) -> list[ev.Happening]:

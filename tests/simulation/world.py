@@ -31,6 +31,8 @@ from .programs import QUEUE, Program
 
 PATIENCE_S = 6 * 3600.0
 """How long executions may take to end, of simulated time, once nothing fails any more."""
+STEPS_MAX = 500_000
+"""More are a loop that waits for nothing."""
 _START_US = 1_700_000_000_000_000
 _EXPECTED_ERRORS = (
     "the journal could not be written",
@@ -189,6 +191,8 @@ class World:
         if self._crash_at and self.loop.steps >= self._crash_at:
             self._draw_crash()
             self.crash()
+        if self.loop.steps > STEPS_MAX:
+            self.observer.fail("it is busy without an end")
         return bool(self.observer.violations)
 
     def _clean_up(self) -> None:

@@ -415,3 +415,12 @@ async def test_a_child_that_continues_as_new_tells_the_run_that_a_reset_has_made
             )
             await asyncio.sleep(0.05)
         assert await asyncio.wait_for(new.result(), 10) == "awake"
+
+
+async def test_a_run_that_leaves_memory_as_soon_as_it_may_can_be_reset() -> None:
+    async with Gateway(MemoryJournal()).on(WORKFLOWS, limits=FORGETFUL) as client:
+        handle = await listening(client)
+        await until(lambda: client.engine.cache.open_run("w") is None, what="it leaves memory")
+        new = await asyncio.wait_for(handle.reset(ResetPoint.first_workflow_task()), 10)
+        await new.signal(Listens.tell, "end")
+        assert await new.result() == ["end"]
