@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(2 * (START_S + 3 * FILE_S))
 
 OTHER_CLIENTS = {
     "contexts": "its clients have converters of their own, and queues",
+    "changing": "the code of its executions changes, and each has a queue of its own",
     "schedules": "it compares no runs",
     "standalone": "it has no workflows",
 }

@@ -255,6 +255,14 @@ class Both:
         raise ApplicationError("by the handler")
 
     @workflow.signal
+    async def begin_later(self) -> None:
+        self.go = True
+        for _ in range(20):
+            await asyncio.sleep(0)
+        workflow.upsert_memo({"late": True})
+        await workflow.sleep(60)
+
+    @workflow.signal
     async def fail_after_a_condition(self) -> None:
         self.go = True
         await workflow.wait_condition(lambda: self.go)
@@ -588,6 +596,11 @@ async def case_a_handler_fails_after_the_run_returned(client: Client, task_queue
 
 async def case_a_handler_fails_with_the_run_returning(client: Client, task_queue: str) -> Any:
     return await _both(client, task_queue, Both.fail_after_a_condition)
+
+
+async def case_what_is_begun_after_the_end(client: Client, task_queue: str) -> Any:
+    found = await _both(client, task_queue, Both.begin_later)
+    return [found, await history(client.get_workflow_handle("messages-both-begin_later"))]
 
 
 WORKFLOWS = [Log, Ends, Both, Refreshed]

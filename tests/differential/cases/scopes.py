@@ -460,6 +460,21 @@ class Program:
     async def a_condition_that_times_out_just_then(self) -> Any:
         return [await outcome(workflow.wait_condition(lambda: self.go, timeout=1.5)), self.go]
 
+    async def a_condition_that_holds_just_then(self) -> Any:
+        self.log.append(await outcome(workflow.wait_condition(lambda: self.go, timeout=60)))
+        self.log.append(await outcome(workflow.sleep(0.01)))
+        return await outcome(workflow.sleep(0.01))
+
+    async def a_condition_that_is_out_of_time_just_then(self) -> Any:
+        self.log.append(await outcome(workflow.wait_condition(lambda: self.go, timeout=1.5)))
+        self.log.append(await outcome(workflow.sleep(0.01)))
+        return await outcome(workflow.sleep(0.01))
+
+    async def a_sleep_that_ends_just_then(self) -> Any:
+        self.log.append(await outcome(workflow.sleep(1.5)))
+        self.log.append(await outcome(workflow.sleep(0.01)))
+        return await outcome(workflow.sleep(0.01))
+
     async def a_condition_in_wait_for_that_times_out_just_then(self) -> Any:
         return [await outcome(asyncio.wait_for(workflow.wait_condition(lambda: self.go), 1.5)), self.go]
 
@@ -554,6 +569,35 @@ async def _in_one_activation(client: Client, which: str, begun: str, ended: str)
 
 async def case_a_timer_that_fires_just_then(client: Client, task_queue: str) -> Any:
     return await _in_one_activation(client, "a_timer_that_fires_just_then", "TimerStarted", "TimerFired")
+
+
+async def _cancelled_in_one_activation(client: Client, which: str, *, opened: bool) -> Any:
+    """The request comes together with what makes the workflow go on."""
+    queue = f"scopes-{which}"
+    handle = await client.start_workflow(Program.run, which, id=queue, task_queue=queue)
+    async with worker(client, queue, [Program]):
+        await until_event(handle, "TimerStarted")
+    if opened:
+        await handle.signal(Program.open)
+    else:
+        await until_event(handle, "TimerFired")
+    await handle.cancel()
+    async with worker(client, queue, [Program]):
+        return await _ended(handle)
+
+
+async def case_a_condition_that_holds_just_then(client: Client, task_queue: str) -> Any:
+    which = "a_condition_that_holds_just_then"
+    return await _cancelled_in_one_activation(client, which, opened=True)
+
+
+async def case_a_condition_that_is_out_of_time_just_then(client: Client, task_queue: str) -> Any:
+    which = "a_condition_that_is_out_of_time_just_then"
+    return await _cancelled_in_one_activation(client, which, opened=False)
+
+
+async def case_a_sleep_that_ends_just_then(client: Client, task_queue: str) -> Any:
+    return await _cancelled_in_one_activation(client, "a_sleep_that_ends_just_then", opened=False)
 
 
 async def case_an_activity_that_ends_just_then(client: Client, task_queue: str) -> Any:
