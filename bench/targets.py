@@ -107,4 +107,16 @@ TARGETS = (
     Target("W6", "idle RSS", 45, "MB", figure("W6", "idle_rss")),
     Target("W7", "fsyncs a step", 0.05, "", figure("W7", "fsyncs_per_step")),
     Target("W7", "bytes written a step", 1200, "B", figure("W7", "written_per_step")),
+    Target(
+        "replay",
+        "events/s, from the journal",
+        100_000,
+        "1/s",
+        figure("replay", "events_per_second"),
+        more_is_better=True,
+    ),
+    Target("replay", "resume of 50,000 events", 1, "s", figure("replay", "seconds_to_resume")),
+    Target(
+        "long", "cost of a step at 1,000,000 events, beside the first", 1.2, "x", figure("long", "growth")
+    ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +16,33 @@ LIMIT = timedelta(seconds=60)
 async def nothing(number: int) -> int:
     """An activity that costs nothing: what is measured is the engine."""
     return number
+
+
+@workflow.defn
+class Marathon:
+    """Rounds of activities, all of a round at once; then it waits."""
+
+    def __init__(self) -> None:
+        self.rounds = 0
+
+    @workflow.run
+    async def run(self, rounds: int, width: int) -> None:
+        while self.rounds < rounds:
+            if width == 1:
+                await _step(self.rounds)
+            else:
+                await asyncio.gather(*[_step(number) for number in range(width)])
+            self.rounds += 1
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.query
+    def done(self) -> int:
+        """Rounds that are over."""
+        return self.rounds
+
+
+def _step(number: int) -> Awaitable[int]:
+    return workflow.execute_activity(nothing, number, start_to_close_timeout=LIMIT)
 
 
 @workflow.defn

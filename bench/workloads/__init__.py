@@ -3,4 +3,4 @@ engine, `limit` (where there is one) with the bare loop. `ENGINES`, where it is 
 the command line of a turn.
 """
 
-NAMES = ("W1", "W2", "W3", "W4", "W5", "W6", "W7", "mqtt", "dispatch", "memory")
+NAMES = ("W1", "W2", "W3", "W4", "W5", "W6", "W7", "replay", "long", "mqtt", "dispatch", "memory")
