@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast, overload
 
 from .common import Durability, Priority, RetryPolicy
+from .core.records import dataclass
 from .metrics import MetricMeter
 from .signatures import takes_raw_values, types_of
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from .core.commands import ScheduleActivity
 from .core.events import WorkflowStarted
 from .core.payload import Failure, Payload
-from .core.records import record
+from .core.records import dataclass, record
 from .ports import Receipt
 
 Place = tuple[int, int]

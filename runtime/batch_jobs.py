@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final, Literal, get_args
 
 from .core import codec
 from .core.payload import Payload
+from .core.records import dataclass
 from .resets import ResetPoint
 from .visibility import Filter, InvalidFilter, Scope, parse
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .batch_jobs import BatchFailure, BatchJob, BatchOperation, selection
 from .core import events as ev
 from .core.events import Happening
+from .core.records import dataclass
 from .journal.errors import StorageFull
 from .pace import Pace
 from .ports import OPEN, Batch, ExecutionRecord, Receipt

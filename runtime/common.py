@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
 from typing import Any, ClassVar
 
 from .core.payload import Payload
+from .core.records import dataclass
 from .metrics import (
     MetricAttributes,
     MetricCommon,

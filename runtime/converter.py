@@ -10,12 +10,13 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Final, Self
 
 from .api.common.v1 import Payloads
 from .api.failure.v1 import Failure
 from .core.payload import Payload
+from .core.records import dataclass
 from .encoding_converter import EncodingPayloadConverter
 from .exceptions import ApplicationError
 from .external_storage import (

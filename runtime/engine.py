@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ from .core.events import Closing, Happening
 from .core.instance import ActivationFailed, RejectedUpdate, RunningHandler
 from .core.payload import Payload
 from .core.payload_groups import groups_of
+from .core.records import dataclass
 from .core.replay import HistoryDiverged
 from .crash_watch import CrashWatch
 from .deletions import Deletions

@@ -14,10 +14,10 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Generic, TypeVar
 
-from .core.records import record
+from .core.records import dataclass, record
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +19,7 @@ from .common import (
     WorkflowIDReusePolicy,
 )
 from .core.payload import Payload
+from .core.records import dataclass
 from .nexus import NexusOperationHandle, NexusOperationInboundInterceptor, StartNexusOperationInput
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -23,6 +23,7 @@ from .core.events import (
     WorkflowStarted,
 )
 from .core.instance import ActivationFailed, RejectedUpdate
+from .core.records import dataclass
 from .core.replay import HistoryDiverged
 from .core.state import ExecutionState, chain_due_us
 from .ports import HOT, AttemptRecord, Batch, Blocked, EventRecord, ExecutionRecord, History, Receipt

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, NewType, Protocol, Self
 
+from .core.records import dataclass
 from .metrics import (
     MetricAttributes,
     MetricCommon,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from .core.records import dataclass
 from .core.replay import HistoryDiverged
 from .live import source_line
 

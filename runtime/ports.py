@@ -6,14 +6,14 @@ The engine declares them; adapters implement them; only the composition root kno
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from .core import commands as cmd
 from .core import events as ev
 from .core.events import Closing, Event
 from .core.payload import Attribute
-from .core.records import record
+from .core.records import dataclass, record
 from .core.standalone import is_activity
 from .core.state import ExecutionState
 

@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from .attempts import Attempt, AttemptRequest
 from .converter import DataConverter
 from .core import codec
 from .core.payload import Failure, Payload
+from .core.records import dataclass
 from .process_frames import (
     BEAT,
     CANCEL,

@@ -12,11 +12,12 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from .core import replay
 from .core.instance import ActivationFailed
+from .core.records import dataclass
 from .core.replay import HistoryDiverged
 from .journal.errors import HistoryDamaged, StorageFull
 from .lines import TracedInstance

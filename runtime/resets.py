@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from .core import codec, replay, resetting
 from .core import events as ev
 from .core.events import Event
+from .core.records import dataclass
 from .core.seed import seed_of
 from .live import Incoming, LiveExecution
 from .ports import HOT, OPEN, Batch, ExecutionRecord, History

@@ -10,11 +10,12 @@ import logging
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from enum import Enum
 from typing import ClassVar, Final, Protocol
 
+from .core.records import dataclass
 from .measuring import COUNTER, GAUGE, HISTOGRAM, BufferedMetricKind, Metric, RecordingMeter, Sink
 from .metrics import MetricAttributes, MetricMeter
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -20,6 +19,7 @@ from .core.commands import Command
 from .core.events import Body, WorkflowStarted
 from .core.payload import Payload
 from .core.payload_groups import Group, changed, groups_of
+from .core.records import dataclass
 from .core.standalone import is_activity, unprefixed
 from .external_storage.drivers import StorageDriverActivityInfo, StorageDriverWorkflowInfo
 from .external_storage.storage import together

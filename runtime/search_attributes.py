@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from itertools import pairwise
 from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, cast, get_origin
 
 from .core.payload import Attribute
+from .core.records import dataclass
 
 SearchAttributeValue: TypeAlias = str | int | float | bool | datetime | Sequence[str]
 SearchAttributeValues: TypeAlias = list[str] | list[int] | list[float] | list[bool] | list[datetime]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Self, TypeVar, cast
 
 from .core.events import WorkflowStarted
+from .core.records import dataclass
 from .core.standalone import is_activity
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .core import commands as cmd
@@ -20,6 +20,7 @@ from .core.commands import Command
 from .core.events import HAPPENINGS, Event, Happening
 from .core.instance import ActivationFailed, RejectedUpdate
 from .core.payload import Failure, Payload
+from .core.records import dataclass
 from .core.replay import HistoryDiverged
 from .exceptions import ApplicationError
 from .journal.errors import StorageFull

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, SupportsIndex, TypeVar, cast
 
 from ..core.payload import Payload
+from ..core.records import dataclass
 from ._enum import ProtocolEnum
 
 T = TypeVar("T")

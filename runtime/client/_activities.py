@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from ..common import arg_unset
 from ..converter import DataConverter, SerializationContext, WithSerializationContext
+from ..core.records import dataclass
 from ._interceptors import (
     NO_METADATA,
     CompleteAsyncActivityInput,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..batch_jobs import BatchJob
 from ..batch_jobs import BatchOperation as Asked
+from ..core.records import dataclass
 from ..resets import ResetPoint
 from ..values import ConvertedValues
 from ..workflow._definition import signal_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from .. import frontend
 from ..common import SearchAttributes, TypedSearchAttributes, arg_unset
 from ..converter import DataConverter
 from ..core.payload import Payload
+from ..core.records import dataclass
 from ..frontend import ExecutionDetails, ExecutionSummary
 from ..ports import PAUSED, Blocked, Pause
 from ..search_attributes import typed, untyped

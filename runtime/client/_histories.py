@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from ..api._json import from_json_dict, to_json_dict
 from ..core.events import Event, WorkflowStarted
+from ..core.records import dataclass
 from ..histories import FORMAT, event_from_json, from_lines
 from ._errors import within
 from ._execution import WorkflowHistoryEventFilterType

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from ..common import (
 )
 from ..converter import DataConverter
 from ..core.payload import Payload
+from ..core.records import dataclass
 
 if TYPE_CHECKING:
     from ..schedules import Schedule, ScheduleBackfill, ScheduleDescription, ScheduleOverlapPolicy

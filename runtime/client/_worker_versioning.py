@@ -6,11 +6,11 @@ The names are here so that programs which mention them are imported; the calls a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import NoReturn
 
+from ..core.records import dataclass
 from ..service import RPCError, RPCStatusCode
 from ._interceptors import (
     NO_METADATA,

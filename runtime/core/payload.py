@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from . import wire
-from .records import record
+from .records import dataclass, record
 
 ENCODING: Final = "encoding"
 """The metadata key that names how a payload's bytes are to be read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, TypeVar
 
 from . import codec
@@ -20,6 +20,7 @@ from .events import (
     UpdateAccepted,
     event_name,
 )
+from .records import dataclass
 
 Agreement = tuple[Event, Command]
 """A recorded command, and the same one as the code has given it."""

@@ -6,10 +6,10 @@ nothing of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from .records import record
+from .records import dataclass, record
 
 SKIPS_MAX: Final = 10_000
 """Skips until it stops by itself, where nothing else is said: a loop that waits for ever does not skip for ever."""

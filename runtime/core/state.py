@@ -7,7 +7,7 @@ an event that cannot follow, both before an append and after a read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, NoReturn, cast
 
 from . import codec
@@ -50,6 +50,7 @@ from .events import (
     WorkflowWithdrawn,
 )
 from .payload import ENCODING, Attribute, Payload
+from .records import dataclass
 from .retry import delay_us
 from .skipping import OwnClock
 from .standalone import is_activity

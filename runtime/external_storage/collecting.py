@@ -18,11 +18,11 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ..converter import DataConverter
 from ..core.payload import Payload
+from ..core.records import dataclass
 from ..ports import Journal
 from ..schedules.runner import Kept
 from .files import MARK, FileStorageDriver, digests_in

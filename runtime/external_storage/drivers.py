@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..core.payload import Payload
+from ..core.records import dataclass
 
 
 class StorageWarning(RuntimeWarning):

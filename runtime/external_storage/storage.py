@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar
 
 from ..core.payload import Payload
+from ..core.records import dataclass
 from .drivers import (
     StorageDriver,
     StorageDriverClaim,

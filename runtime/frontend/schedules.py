@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 from ..core.payload import Attribute, Payload
+from ..core.records import dataclass
 from ..requests import Once, receipt
 from ..schedules import Schedule, ScheduleBackfill, ScheduleOverlapPolicy, ScheduleSpec, parse_cron
 from ..schedules.runner import Kept, ScheduleExists

@@ -7,7 +7,7 @@ import sqlite3
 import struct
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import astuple
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..core import codec
@@ -50,13 +50,8 @@ REQUESTS_MAX: Final = 50_000
 
 def migrations() -> list[tuple[int, str]]:
     """The numbered migrations, in order."""
-    folder = resources.files("overwinter.runtime.journal").joinpath("migrations")
-    found = [
-        (int(file.name[:4]), file.read_text("utf-8"))
-        for file in folder.iterdir()
-        if file.name.endswith(".sql")
-    ]
-    return sorted(found)
+    folder = Path(__file__).with_name("migrations")
+    return sorted((int(file.name[:4]), file.read_text("utf-8")) for file in folder.glob("*.sql"))
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -12,9 +12,9 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from ..core.records import dataclass
 from ..ports import Room
 from .errors import JournalError, StorageFull
 

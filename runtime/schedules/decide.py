@@ -7,12 +7,13 @@ together with what it does, then reports each start with `started` or `not_start
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 from typing import Any, Final, NamedTuple, cast
 
+from ..core.records import dataclass
 from .spec import Occurrence, occurrences
 from .types import (
     Schedule,

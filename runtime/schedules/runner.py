@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +20,7 @@ from ..core import commands as cmd
 from ..core.events import Closing, WorkflowStarted
 from ..core.payload import Attribute, Failure, Payload
 from ..core.payload_groups import groups_of
+from ..core.records import dataclass
 from ..journal.errors import StorageFull
 from ..ports import ExecutionRecord, Receipt
 from ..relations import closing_failure

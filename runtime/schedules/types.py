@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from ..common import ConcurrencyKey, Priority, RetryPolicy, SearchAttributes, TypedSearchAttributes, arg_unset
 from ..converter import DataConverter
 from ..core.payload import Payload
+from ..core.records import dataclass
 from ..exceptions import TemporalError
 from ..workflow._arguments import arguments
 from ..workflow._continuing import workflow_name_of

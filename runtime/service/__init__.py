@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from overwinter import __version__ as __version__
 
 from ._client import CloudService, HealthService, OperatorService, ServiceClient, TestService, WorkflowService
 from ._errors import RPCError, RPCStatusCode
@@ -36,6 +36,5 @@ __all__ = [
     "WorkflowService",
 ]
 
-__version__ = version("overwinter")
 for _error in (RPCError, RPCStatusCode):
     _error.__module__ = __name__  # What a traceback shows.

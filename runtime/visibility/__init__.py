@@ -6,8 +6,8 @@ The grammar is in `syntax`, the fields in `fields`, what a filter means where va
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from ..core.records import dataclass
 from .fields import Scalar, Scope
 from .meaning import Meaning, meaning_of
 from .predicate import Listed, Record, SortKey, group_key, matches, sort_key, within

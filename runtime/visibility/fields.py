@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from enum import StrEnum
-from fractions import Fraction
 from typing import Final, NoReturn
 
+from ..core.records import dataclass
 from ..core.standalone import PREFIX
 from ..ports import SHOWN_STATUSES, STATUSES
 from .syntax import Comparison, InvalidFilter, Literal, Name, name_written, string_written
@@ -372,6 +371,8 @@ def _duration(value: object) -> int | None:
         return (hours * 3600 + minutes * 60 + seconds) * _UNITS_NS["s"]
     if not _GO_DURATION.fullmatch(value):
         return None
+    from fractions import Fraction  # slow to load, for a field that is rarely asked for
+
     total = sum(Fraction(f"0{number}") * _UNITS_NS[unit] for number, unit in _GO_PART.findall(value))
     return int(-total if value.startswith("-") else total)
 

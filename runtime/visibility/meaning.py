@@ -12,9 +12,9 @@ KeywordList and Text on SQL; for other attributes its SQL stores leave out what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NoReturn
 
+from ..core.records import dataclass
 from .fields import Field, Kind, Scalar, Scope, check_operator, field_of, stored
 from .syntax import And, Comparison, Expression, InvalidFilter, Name, Not, Or, Query, name_written
 from .words import words_of

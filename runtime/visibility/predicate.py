@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import total_ordering
 from operator import eq, ge, gt, le, lt
 from typing import Any, Final, Protocol, cast
 
 from ..core.payload import Attribute
+from ..core.records import dataclass
 from ..core.standalone import is_activity
 from ..ports import PAUSED, SHOWN_STATUSES, ExecutionRecord
 from .fields import COLUMNS, STATUS_NAMES, Field, Kind, Scalar, Scope

@@ -5,9 +5,9 @@ The tables are ``executions`` and ``search_attributes``, under these names; attr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from ..core.records import dataclass
 from ..core.standalone import PREFIX
 from .fields import STATUS_NAMES, Field, Kind, Scalar, Scope
 from .meaning import Condition, Meaning, Test

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NoReturn
+
+from ..core.records import dataclass
 
 LENGTH_MAX: Final = 10_000
 """Characters of a filter."""

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent import futures
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias, TypedDict
 
 from ..client import Client
 from ..common import VersioningBehavior, WorkerDeploymentVersion
+from ..core.records import dataclass
 from ..interceptors import Interceptor
 from ..nexus import NexusNotOffered
 from ..processes import ProcessPool

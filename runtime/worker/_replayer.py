@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -18,6 +17,7 @@ from ..core.commands import FailWorkflow
 from ..core.events import COMMANDS, HAPPENINGS, Event, Happening, WorkflowStarted
 from ..core.instance import ActivationFailed, Instance
 from ..core.payload import Failure
+from ..core.records import dataclass
 from ..core.replay import HistoryDiverged, Matcher
 from ..exceptions import ApplicationError
 from ..interceptors import Interceptor, WorkflowInterceptorClassInput

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from ..common import WorkerDeploymentVersion
+from ..core.records import dataclass
 
 _SLOTS = 100
 _RESOURCE_SLOTS_MAX = 500

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent import futures
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -176,8 +177,12 @@ class Worker:
                 )
 
     def _checked_executor(self, executor: Executor | ProcessPool | None) -> Executor | ProcessPool | None:
-        self._own_executor = executor is None or isinstance(executor, ProcessPoolExecutor)
-        if isinstance(executor, ProcessPoolExecutor):
+        # The last question loads the standard library's process pools, which takes a tenth of a cold start.
+        pooled = not isinstance(executor, ThreadPoolExecutor | ProcessPool | None) and isinstance(
+            executor, futures.ProcessPoolExecutor
+        )
+        self._own_executor = executor is None or pooled
+        if pooled:
             # It would pickle functions and arguments. Its size is what its owner chose; ours takes its place.
             executor = ProcessPool(getattr(executor, "_max_workers", None))
         in_processes = [definition.fn for definition in self._activities.values() if not definition.is_async]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..core.loop import DeterminismViolation as RestrictedWorkflowAccessError
+from ..core.records import dataclass
 from ..exceptions import TemporalError
 from ..workflow._unsafe import SandboxImportNotificationPolicy
 

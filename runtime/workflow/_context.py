@@ -5,7 +5,7 @@ from __future__ import annotations
 import random as _random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..common import Priority, RetryPolicy, WorkerDeploymentVersion
 from ..converter import PayloadConverter
 from ..core.instance import Instance
 from ..core.payload import Payload
+from ..core.records import dataclass
 from ..metrics import MetricMeter
 from ..retry_policy import policy_of, priority_of
 from ..search_attributes import (

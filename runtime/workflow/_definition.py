@@ -6,11 +6,12 @@ import enum
 import inspect
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload, runtime_checkable
 
 from ..common import Durability, VersioningBehavior
 from ..core.definition import HandlerDefinition, WorkflowDefinition
+from ..core.records import dataclass
 from ..signatures import takes_raw_values, types_of
 from ._members import DYNAMIC_CONFIG, HANDLERS, INIT, RUN, VALIDATOR, members_of
 

@@ -6,11 +6,12 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..core.definition import HandlerDefinition
 from ..core.instance import RunningHandler, current_update
+from ..core.records import dataclass
 from ._current import current
 from ._definition import HandlerUnfinishedPolicy, handler_of
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
 
 from ..core.definition import HandlerDefinition
+from ..core.records import dataclass
 
 RUN = "__overwinter_run__"
 INIT = "__overwinter_init__"

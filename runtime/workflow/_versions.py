@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from ..core.instance import Instance
+from ..core.records import dataclass
 from ._context import Info, own_info
 from ._current import current
 from ._event_groups import EventGroup

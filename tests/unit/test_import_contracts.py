@@ -28,6 +28,7 @@ CORE_MAY_IMPORT = {
     "enum",
     "msgpack",
     "operator",
+    "reprlib",
     "struct",
     "sys",
     "traceback",
