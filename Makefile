@@ -9,7 +9,7 @@ SOURCES := overwinter/__init__.py overwinter/__main__.py runtime devices gpu syn
 export PYTHONDONTWRITEBYTECODE=
 export PIP_ROOT_USER_ACTION=ignore
 
-.PHONY: help setup demo test check format bench faults docs clean
+.PHONY: help setup demo test check format bench curves faults docs clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -56,6 +56,9 @@ $(VENV)/.bench: $(VENV)/.dev
 
 bench: $(VENV)/.bench ## measure, beside other engines and the limit of this disk; QUICK=1, ONLY=W1,W3, ENGINES=overwinter,limit
 	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(ENGINES),--engines $(ENGINES))
+
+curves: $(VENV)/.bench ## measure what things cost as they grow, and draw it; QUICK=1, ONLY=throughput,replay
+	@$(BIN)/python -m bench.curves $(if $(QUICK),--quick --output $(or $(OUTPUT),$(VENV)/curves)) $(if $(ONLY),--only $(ONLY))
 
 faults: $(VENV)/.dev ## the fault tests with their full samples; KILLS=1000 CUTS=10000 say how large
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),5000)

@@ -7,15 +7,14 @@ installed, fails or takes too long is named at the end, and the others go on.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
+from typing import Any
 
-from . import processes, run
+from . import run
+from .children import follow
 from .results import ENGINES, FILE, Result, Results
 from .screen import Screen, screen, show_result, show_results
 from .workloads import NAMES
@@ -54,35 +53,14 @@ def take_turn(
     before = getattr(run.workload_module(workload), "command", None)
     if before is not None:
         command = before(command, place)
-    seconds = run.workload_module(workload).SECONDS
-    with shown.working(f"  {engine} …"), (place / "errors.txt").open("w+") as errors:
-        overdue = threading.Event()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
-            timer = threading.Timer(seconds, lambda: (overdue.set(), processes.kill_tree(process)))
-            timer.start()
-            try:
-                _read_results(shown, results, process)
-                code = process.wait()
-            finally:
-                timer.cancel()
-                timer.join()
-                processes.kill_tree(process)
-        errors.seek(0)
-        said = errors.read().strip().splitlines()
-    if overdue.is_set():
-        return f"stopped after {seconds} s"
-    if code == run.MISSING:
-        return f"skipped: {said[-1] if said else 'not installed'}"
-    return None if code == 0 else f"failed ({code}): {said[-1] if said else 'it said nothing'}"
 
+    def keep(line: dict[str, Any]) -> None:
+        result = Result(**line)
+        results.rows.append(result)
+        show_result(shown, result)
 
-def _read_results(shown: Screen, results: Results, process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("{"):
-            result = Result(**json.loads(line))
-            results.rows.append(result)
-            show_result(shown, result)
+    with shown.working(f"  {engine} …"):
+        return follow(command, seconds=run.workload_module(workload).SECONDS, each=keep)
 
 
 def _engines(workload: str, wanted: list[str]) -> list[str]:

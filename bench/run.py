@@ -20,12 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 
+from .children import MISSING
 from .engines import adapter, limit
 from .engines.port import Address, Engine, NotInstalled, Session
 from .results import Result
-
-MISSING = 3
-"""The exit code that says that what an engine needs is not installed."""
 
 
 @dataclass

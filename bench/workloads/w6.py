@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
+from dataclasses import replace
 from statistics import median
 
 from .. import processes
@@ -14,17 +16,23 @@ SECONDS = 90
 
 
 async def measure(turn: Turn) -> None:
-    fresh, existing = [], []
-    for round_ in range(int(turn.scaled(3, 1))):
-        turn_folder = turn.folder
-        turn.folder = turn_folder / str(round_)
-        turn.folder.mkdir()
+    # As installed: with the bytecode of its modules, which the first start writes.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+    _first_result(_with_folder(turn, "warm"), idle=0.0)
+    fresh: list[tuple[float, int]] = []
+    existing: list[tuple[float, int]] = []
+    for number in range(int(turn.scaled(3, 1))):
+        place = _with_folder(turn, str(number))
         for times in (fresh, existing):
-            times.append(_first_result(turn, idle=turn.scaled(1.5, 0.1)))
-        turn.folder = turn_folder
+            times.append(_first_result(place, idle=turn.scaled(1.5, 0.1)))
     turn.add("first_result_new", median(seconds for seconds, _rss in fresh), "s")
     turn.add("first_result_existing", median(seconds for seconds, _rss in existing), "s")
     turn.add("idle_rss", median(rss for _seconds, rss in existing) / 1e6, "MB")
+
+
+def _with_folder(turn: Turn, name: str) -> Turn:
+    (turn.folder / name).mkdir()
+    return replace(turn, folder=turn.folder / name)
 
 
 def _first_result(turn: Turn, *, idle: float) -> tuple[float, int]:

@@ -10,6 +10,7 @@ import pytest
 
 from bench import run
 from bench.__main__ import main, take_turn
+from bench.children import MISSING
 from bench.results import Results
 from bench.screen import PlainScreen
 
@@ -59,7 +60,7 @@ def test_an_engine_that_fails_is_named_with_what_it_said_and_its_figures_until_t
 
 
 def test_an_engine_that_is_not_installed_is_skipped(workload: ModuleType, tmp_path: Path) -> None:
-    program = f'import sys; print("No module named dbos", file=sys.stderr); sys.exit({run.MISSING})'
+    program = f'import sys; print("No module named dbos", file=sys.stderr); sys.exit({MISSING})'
     assert turn_of(program, workload, tmp_path, Results()) == "skipped: No module named dbos"
 
 
