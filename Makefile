@@ -34,8 +34,8 @@ setup: $(VENV)/.dev ## a virtual environment with everything for development
 demo: $(VENV)/.demo ## a farm with simulated devices; SECONDS=60 ends by itself
 	@$(BIN)/python -m examples.farm.demo $(if $(filter command line,$(origin SECONDS)),--seconds $(SECONDS))
 
-test: $(VENV)/.dev ## the whole suite
-	@$(BIN)/python -m pytest
+test: $(VENV)/.dev ## the whole suite, two files at a time
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo "make format puts this right"; exit 1; }

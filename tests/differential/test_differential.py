@@ -45,8 +45,8 @@ def test_a_case_shows_the_same_on_both(
 def test_a_module_that_overwinter_does_not_have_is_named() -> None:
     from . import alias
 
-    with pytest.raises(ModuleNotFoundError, match=r"overwinter\.runtime\.nexus"):
-        alias.Aliases().find_spec("temporalio.nexus", None)
+    with pytest.raises(ModuleNotFoundError, match=r"overwinter\.runtime\.bridge"):
+        alias.Aliases().find_spec("temporalio.bridge", None)
 
 
 def _broken(observation: Any) -> bool:

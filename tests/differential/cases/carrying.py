@@ -191,7 +191,7 @@ class Program:
         found: list[Any] = [
             info.get_current_history_length() > 0,
             info.is_continue_as_new_suggested(),
-            info.start_time == workflow.now(),
+            info.start_time <= workflow.now(),
             info.workflow_start_time <= workflow.now(),
             info.namespace,
             info.parent,
