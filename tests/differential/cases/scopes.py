@@ -160,7 +160,9 @@ class Program:
     async def in_a_group(self) -> Any:
         self.ready = True
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.step("a"))  # Of several, Temporal's SDK cancels first the one that memory has first.
+            group.create_task(
+                self.step("a")
+            )  # Of several, Temporal's SDK cancels first the one that memory has first.
 
     async def in_a_wait(self) -> Any:
         self.ready = True
