@@ -256,7 +256,7 @@ class Instance:
     def _activate(self, at_us: int, inputs: Sequence[Happening]) -> list[Command]:
         self.now_us = at_us
         self.started_at_us = self.started_at_us or at_us
-        self.loop.now_s = at_us / 1_000_000
+        self.loop.now_s = at_us * 1000 / 1e9  # To the last bit `workflow.time()`.
         self._commands = {}
         self.rejected = []
         messages = [body for body in inputs if isinstance(body, _MESSAGES)]

@@ -180,7 +180,7 @@ def now() -> datetime:
 
 def time() -> float:
     """The time of this activation, in seconds since the epoch."""
-    return current().now_us / 1_000_000
+    return time_ns() / 1e9  # To the last bit what programs make of the nanoseconds.
 
 
 def time_ns() -> int:

@@ -10,7 +10,9 @@ import pytest
 from overwinter import activity, workflow
 from overwinter.runtime import recovery
 from overwinter.runtime.client import Client
+from overwinter.runtime.clock import ManualClock
 from overwinter.runtime.engine import EngineLimits
+from overwinter.runtime.journal import MemoryJournal
 from overwinter.runtime.live import LiveExecution
 from overwinter.runtime.worker import Worker
 from tests.unit.gateways import QUEUE, Gateway, SqliteGateway, engine_on, event_names, until
@@ -31,6 +33,13 @@ class Sleeps:
     @workflow.query
     def is_awake(self) -> bool:
         return self.awake
+
+
+@workflow.defn
+class TellsTheTime:
+    @workflow.run
+    async def run(self) -> tuple[float, float, int]:
+        return workflow.time(), asyncio.get_running_loop().time(), workflow.time_ns()
 
 
 async def _settled() -> None:
@@ -202,3 +211,16 @@ async def test_a_timer_that_fires_in_the_activation_that_cancels_it_stays_cancel
 
 async def _has(client: Client, name: str) -> bool:
     return name in await event_names(client, "w")
+
+
+async def test_all_clocks_of_a_workflow_agree_to_the_last_bit() -> None:
+    """This instant is one where microseconds / 1e6 and nanoseconds / 1e9 differ."""
+    at_us = 1_795_598_880_019_888
+    assert at_us / 1e6 != at_us * 1000 / 1e9
+    gateway = Gateway(MemoryJournal(), ManualClock(at_us))
+    async with gateway.on([TellsTheTime]) as client:
+        seconds, loop_seconds, nanoseconds = await client.execute_workflow(
+            TellsTheTime.run, id="w", task_queue=QUEUE
+        )
+    assert seconds == loop_seconds == nanoseconds / 1e9
+    assert nanoseconds == at_us * 1000

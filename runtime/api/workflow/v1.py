@@ -46,6 +46,7 @@ class PendingActivityInfo(Message):
     maximum_attempts: int
     last_failure: Failure
     next_attempt_schedule_time: Timestamp
+    paused: bool
     priority: Priority
 
 
