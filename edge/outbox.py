@@ -59,6 +59,7 @@ class Outbox:
         self._read_up_to = 0
         self._caught_up = False
         self._committed_since_read = False
+        self._connections = 0
         self._wake = asyncio.Event()
 
     def connect(self, session: Publisher) -> None:
@@ -67,6 +68,7 @@ class Outbox:
 
     def on_connected(self) -> None:
         """A connection begins: whatever has no answer is sent again."""
+        self._connections += 1
         self._sending.clear()
         self._next.clear()
         self._read_up_to = 0
@@ -118,7 +120,10 @@ class Outbox:
 
     async def _read(self) -> None:
         self._committed_since_read = False
+        connection = self._connections
         page = await self._engine.journal.outbox(self._read_up_to, _PAGE)
+        if connection != self._connections:
+            return  # Another connection has begun meanwhile, and reads from the start.
         known = {message.id for message in self._next}
         self._next.extend(message for message in page if message.id not in self._answered | known)
         if page:

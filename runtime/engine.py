@@ -1217,11 +1217,11 @@ class Engine:
         self.counters.events += len(batch.events)
         if batch:
             self.flushing.written(batch)
-        began: list[tuple[LiveExecution, bool]] = []
-        """Of those that began, or were not to, the ones that somebody waits for."""
+        awaited: list[str] = []
+        """Workflow ids of those that began, or were not to, for which somebody waits."""
         for key, (live, incoming) in touched.items():
             if live.uncommitted and live.record.workflow_id in self.loading:
-                began.append((live, key in refused))
+                awaited.append(live.record.workflow_id)
             live.uncommitted = False
             if key in refused:
                 self._start_refused(live, incoming, refused[key])
@@ -1241,8 +1241,8 @@ class Engine:
         if refused:
             batch.outgoing = [message for message in batch.outgoing if message.execution not in refused]
         self.committed(batch)
-        for live, was_refused in began:
-            self._is_known(live.record.workflow_id, read=was_refused)
+        for workflow_id in awaited:
+            self._is_known(workflow_id)
         self._commit_ended()
         self._evict_some()
 
@@ -1255,9 +1255,9 @@ class Engine:
         else:
             self.flushing.flushed()
 
-    def _is_known(self, workflow_id: str, *, read: bool) -> None:
-        """Who waited for an execution that began goes on with it, or with the one that is to be read in its place."""
-        if read and self.cache.open_run(workflow_id) is None:
+    def _is_known(self, workflow_id: str) -> None:
+        """Who waited for an execution that began goes on with it, or with what is to be read: the one in its place, or itself."""
+        if self.cache.open_run(workflow_id) is None:
             self.spawn(self._load_open_run(workflow_id))
         else:
             self._answer_loading(workflow_id)
@@ -1319,7 +1319,7 @@ class Engine:
         for live, _ in touched.values():
             workflow_id = live.record.workflow_id
             if live.uncommitted and workflow_id in self.loading and workflow_id not in read_again:
-                self._is_known(workflow_id, read=True)
+                self._is_known(workflow_id)
         self._commit_ended()
         await asyncio.sleep(_FULL_WAIT_S)
         for record, inside in kept:

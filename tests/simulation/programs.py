@@ -198,6 +198,8 @@ class Program:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
             return ["failed", type(error.cause).__name__]
+        except ApplicationError:  # A local activity's own error is not wrapped.
+            return ["failed", "ApplicationError"]
         self.tokens.append(token)
         return ["done", token]
 

@@ -179,6 +179,23 @@ async def test_a_timer_is_not_lost_on_a_start_that_comes_to_nothing() -> None:
             await asyncio.wait_for(handle.result(), 10)
 
 
+async def test_who_speaks_to_executions_that_begin_together_finds_all_of_them() -> None:
+    """Those that began first leave memory when somebody goes on with the next."""
+    journal = GatedJournal()
+    names = [f"w{number}" for number in range(5)]
+    async with Gateway(journal).on(WORKFLOWS, limits=FORGETFUL) as client:
+        journal.held = True
+        starts = [client.start_workflow(Listens.run, 1e6, id=name, task_queue=QUEUE) for name in names]
+        starting = [asyncio.ensure_future(start) for start in starts]
+        await until(lambda: journal.waiting, what="they are being written")
+        signals = [client.get_workflow_handle(name).signal(Listens.tell, "end") for name in names]
+        signaling = [asyncio.ensure_future(signal) for signal in signals]
+        await asyncio.sleep(0.02)
+        journal.held = False
+        journal.let(10)
+        await asyncio.gather(*starting, *signaling)
+
+
 async def test_a_timer_fires_that_was_far_off_when_its_execution_was_busy_with_an_activity() -> None:
     """When the journal was asked for what is due soon, it listed the execution as one that goes on by itself."""
     gateway = Gateway(MemoryJournal())

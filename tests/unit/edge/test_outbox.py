@@ -16,6 +16,7 @@ from overwinter.edge.outbox import Outbox
 from overwinter.runtime.client import Client
 from overwinter.runtime.clock import ManualClock
 from overwinter.runtime.journal import MemoryJournal
+from overwinter.runtime.ports import OutgoingMessage
 from overwinter.runtime.worker import Worker
 from tests.unit.gateways import QUEUE, engine_on, until
 
@@ -202,3 +203,36 @@ async def test_an_answer_to_nothing_changes_nothing() -> None:
 
 async def _is(found: Any, expected: Any) -> bool:
     return bool(await found == expected)
+
+
+class SlowToRead(MemoryJournal):
+    """Each read of its outbox ends when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+        self.may_end = asyncio.Semaphore(0)
+
+    async def outbox(self, after_id: int, limit: int) -> list[OutgoingMessage]:
+        found = await super().outbox(after_id, limit)
+        self.reads += 1
+        await self.may_end.acquire()
+        return found
+
+
+async def test_a_connection_that_begins_while_the_outbox_is_read_for_the_one_before_sends_all_that_waits() -> (
+    None
+):
+    journal = SlowToRead()
+    async with gateway(journal) as here:
+        await here.says("open")
+        here.connects()
+        await until(lambda: journal.reads == 1, what="the outbox is read")
+        await here.says("close")
+        journal.may_end.release()
+        await until(lambda: journal.reads == 2, what="the rest is read")
+        assert here.session.words == ["open"]
+        here.connects()
+        for _ in range(10):
+            journal.may_end.release()
+        await until(lambda: here.session.words == ["open", "open", "close"])
