@@ -142,6 +142,13 @@ class Gateway:
             "page": self.page_address,
             "journal": views.journal(engine.journal),
             "disk": self._disk(),
+            "limits": {
+                "open_executions": engine.intake.open_executions,
+                "open_executions_max": engine.intake.limits.open_executions_max,
+                "disk_free_bytes_min": engine.intake.limits.disk_free_bytes_min,
+                "journal_bytes_max": self.settings.limits.journal_bytes_max,
+                "refused": dict(engine.intake.refused),
+            },
             "retention": views.retention(self.retention) if self.settings.retention.enabled else None,
             "mqtt": {
                 "connected": session is not None and session.connected,
@@ -289,7 +296,9 @@ async def _run(settings: GatewaySettings, stop: asyncio.Event) -> int:
     try:
         async with AsyncExitStack() as stack:
             journal = await SqliteJournal.open(
-                state_dir / "journal.db", parked_max=settings.journal.parked_max
+                state_dir / "journal.db",
+                parked_max=settings.journal.parked_max,
+                bytes_max=settings.limits.journal_bytes_max,
             )
             stack.push_async_callback(journal.close)
             clock = await _clock(journal, settings.clock.speed)
@@ -343,6 +352,7 @@ def _limits(settings: GatewaySettings) -> EngineLimits:
         cached_bytes_max=engine.cache_bytes,
         activities_max=engine.activities_max,
         batch_per_second=engine.batch_per_second,
+        intake=settings.limits.intake(),
         commit_delay_s=engine.commit_delay,
         lazy_window_s=engine.lazy_window,
         heartbeat_interval_s=engine.heartbeat_interval,

@@ -104,6 +104,9 @@ def _status_rows(answer: Json) -> Iterator[tuple[str, str]]:
         size = f"{byte_size(journal.get('bytes'))}, WAL {byte_size(journal.get('wal_bytes'))}"
         yield "journal", f"{journal.get('path')} ({size})"
     yield from _disk_rows(_part(answer, "disk"))
+    refused = cast("Json", _part(answer, "limits").get("refused") or {})
+    if refused:
+        yield "limits", "refused: " + ", ".join(f"{count} by {limit}" for limit, count in refused.items())
     yield from _retention_rows(_part(answer, "retention"))
     mqtt = _part(answer, "mqtt")
     if mqtt:

@@ -10,10 +10,12 @@ from overwinter.runtime.contrib.key_ring import KeyRing, KeyRingError
 from overwinter.runtime.converter import (
     DataConverter,
     DefaultFailureConverterWithEncodedAttributes,
+    DefaultPayloadConverter,
     ExternalStorage,
     FileStorageDriver,
     PayloadCodec,
 )
+from overwinter.runtime.plain_values import DEFAULT_LIMITS, PayloadLimits
 
 from .settings import GatewaySettings
 
@@ -27,9 +29,19 @@ def data_converter(settings: GatewaySettings) -> DataConverter:
         KeyRingError: the settings name keys which cannot be had.
     """
     storage, codec = _external_storage(settings), _codec(settings)
+    limits = PayloadLimits(bytes_max=settings.limits.payload_bytes_max)
+
+    class Limited(DefaultPayloadConverter):
+        """The default converter, with the bound of the settings."""
+
+        def __init__(self) -> None:
+            super().__init__(limits)
+
+    converter = DefaultPayloadConverter if limits == DEFAULT_LIMITS else Limited
     if codec is None:
-        return DataConverter(external_storage=storage)
+        return DataConverter(payload_converter_class=converter, external_storage=storage)
     return DataConverter(
+        payload_converter_class=converter,
         payload_codec=codec,
         # Messages and stack traces may have values in them, and would else be stored as they are.
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-from overwinter.runtime.plain_values import DEFAULT_LIMITS
+from overwinter.runtime.limits import IntakeLimits
+from overwinter.runtime.plain_values import DEFAULT_LIMITS, READ_BYTES_MAX
 from overwinter.runtime.remote import RemoteLimits, frames
 from overwinter.runtime.retention import RetentionPolicy
 
@@ -74,6 +75,43 @@ class JournalSettings:
         number(0.001, 1_000_000.0),
         "how many TB the flash bears to have written, for the estimate of its life; the default is a small consumer card's",
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """What is taken from outside, and what is refused with the name of the limit: see [limits](../how-to/limits.md)."""
+
+    open_executions_max: int = setting(
+        1_000_000, whole(1, 1_000_000_000), "executions that are open at a time; more are not started"
+    )
+    unhandled_max: int = setting(
+        10_000, whole(1, 10_000_000), "signals and updates that wait for the code of one execution"
+    )
+    history_events_max: int | None = setting(
+        None,
+        whole(100, 1_000_000_000),
+        "events in a history to which signals and updates still add; without it there is no bound",
+    )
+    payload_bytes_max: int = setting(
+        DEFAULT_LIMITS.bytes_max, whole(1024, READ_BYTES_MAX), "bytes of one value, encoded"
+    )
+    disk_free_bytes_min: int = setting(
+        64 << 20, whole(0, 1 << 44), "what the journal's volume keeps free for work that was accepted"
+    )
+    journal_bytes_max: int = setting(
+        16 << 30,
+        whole(16 << 20, 1 << 44),
+        "the journal's file does not become larger; at 95 % of it nothing new is taken",
+    )
+
+    def intake(self) -> IntakeLimits:
+        """The bounds, as an engine takes them."""
+        return IntakeLimits(
+            open_executions_max=self.open_executions_max,
+            unhandled_max=self.unhandled_max,
+            history_events_max=self.history_events_max,
+            disk_free_bytes_min=self.disk_free_bytes_min,
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,6 +385,7 @@ class GatewaySettings:
     gateway: General
     clock: Clock
     journal: JournalSettings
+    limits: LimitSettings
     retention: RetentionSettings
     payloads: PayloadSettings
     engine: EngineSettings
@@ -362,6 +401,7 @@ _TABLES: Final[Mapping[str, type[Any]]] = {
     "gateway": General,
     "clock": Clock,
     "journal": JournalSettings,
+    "limits": LimitSettings,
     "retention": RetentionSettings,
     "payloads": PayloadSettings,
     "engine": EngineSettings,

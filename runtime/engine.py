@@ -44,6 +44,7 @@ from .durability import NOW, Flushing
 from .follow_ups import Ending, next_request, with_next_run
 from .handover import first_handover, only_outcomes, still_awaited, updates_last, waits_to_begin, withdrawn
 from .journal.errors import HistoryDamaged, StorageFull
+from .limits import DEFAULT_INTAKE, Intake, IntakeLimits
 from .live import Incoming, LiveExecution
 from .metrics import MetricMeter
 from .own_clocks import OwnClocks
@@ -114,6 +115,8 @@ class EngineLimits:
     """How long what is of the class `LAZY` may be written and not flushed."""
     yield_within_s: float | None = YIELD_WITHIN_S
     """Workflow code that does not yield within this time is interrupted, and its execution blocked; None for never."""
+    intake: IntakeLimits = DEFAULT_INTAKE
+    """What is taken from outside."""
     replay_check_after_s: float | None = 1.0
     """How long after a worker came the open executions of its task queue are replayed dry; None for not at all."""
 
@@ -203,6 +206,7 @@ class Engine:
         self.deletions = Deletions(self)
         self.batches = Batches(self)
         self.flushing = Flushing(self, self.limits.lazy_window_s)
+        self.intake = Intake(self, self.limits.intake)
         self.replay_check = ReplayCheck(self)
         self._outbox_id = self._parked_id = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -237,6 +241,7 @@ class Engine:
 
     async def _recover(self) -> None:
         await self.pauses.recover()
+        await self.intake.recover()
         for record in await self.journal.hot():
             await self._load(record)
             live = self.cache.get(record.key)
@@ -471,6 +476,8 @@ class Engine:
                 settle(_no_open_run(workflow_id, only_chain))
             elif isinstance(body, ev.CancelRequested) and live.state.cancel_requested:
                 self.when_written(live, settle)  # It was asked before, and is asked once.
+            elif (refusal := self.intake.refusal_of_message(live, body)) is not None:
+                settle(refusal)
             else:
                 live.notes_came |= isinstance(body, ev.NOTES)
                 self.give(live, Incoming(body, settle, received, alongside=alongside))
@@ -1132,6 +1139,7 @@ class Engine:
             self._workers.forget((key, activity), "the workflow has closed")
         self._turn_away(live)
         self.cache.drop(live)
+        self.intake.open_executions -= 1
         self.updates.closed(live)
         closing = live.state.closing
         assert closing is not None
@@ -1216,6 +1224,7 @@ class Engine:
         self.counters.commits += 1
         self.counters.events += len(batch.events)
         if batch:
+            self.intake.open_executions += len(batch.starts) - len(refused)
             self.flushing.written(batch)
         awaited: list[str] = []
         """Workflow ids of those that began, or were not to, for which somebody waits."""

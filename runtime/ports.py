@@ -338,6 +338,16 @@ class Room:
 
 
 @record
+class Disk:
+    """The disk of a journal: its file, what of that is free inside, how large it may become, and what its volume has free."""
+
+    file_bytes: int
+    reusable_bytes: int
+    bytes_max: int | None
+    free_bytes: int
+
+
+@record
 class History:
     """A whole history that was checked, and the state that it adds up to."""
 
@@ -404,6 +414,10 @@ class Journal(Protocol):
 
     async def closed(self, after_key: int, closed_before_us: int, limit: int) -> list[ExecutionRecord]:
         """Executions with later keys that have closed by then, the oldest starts first."""
+        ...
+
+    def disk(self) -> Disk | None:
+        """The disk, without waiting for it; None when there is none."""
         ...
 
     async def room(self) -> Room:

@@ -96,6 +96,11 @@ class Starts:
         received: Receipt | None,
         answer: asyncio.Future[tuple[ExecutionRecord, bool]],
     ) -> None:
+        refusal = self._engine.intake.refusal_of_start(request)
+        if refusal is not None:
+            if not answer.done():
+                answer.set_exception(refusal)
+            return
         if self._engine.admission.has_to_wait(request):
             request = replace(request, admitted=False)
         try:

@@ -109,6 +109,10 @@ class Updates:
                 answer.set_exception(_not_of_chain(workflow_id, only_chain))
             elif self._engine.pauses.of(live.record) is not None and not self._has(live, update.update_id):
                 answer.set_exception(ExecutionPaused("Workflow is paused. Cannot update the workflow."))
+            elif (
+                refusal := self._engine.intake.refusal_of_message(live, update)
+            ) is not None and not self._has(live, update.update_id):
+                answer.set_exception(refusal)
             else:
                 answer.set_result(self.send_to(live, update, received))
 

@@ -7,6 +7,7 @@ from .errors import (
     JournalError,
     JournalHeld,
     JournalTooNew,
+    LimitReached,
     StorageFailed,
     StorageFull,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "JournalError",
     "JournalHeld",
     "JournalTooNew",
+    "LimitReached",
     "MemoryJournal",
     "SqliteJournal",
     "StorageFailed",

@@ -19,6 +19,17 @@ class StorageFull(JournalError):
     hint = "Free space on the journal's volume; work resumes by itself"
 
 
+class LimitReached(StorageFull):
+    """It would be more than a limit allows; everything is as it was before the call. `limit` is the setting's name."""
+
+    hint = "Ask again later, or raise the limit"
+
+    def __init__(self, limit: str, reason: str) -> None:
+        super().__init__(f"{reason} ({limit})")
+        self.limit = limit
+        self.reason = reason
+
+
 class StorageFailed(JournalError):
     """The device failed while it was written; what it holds is only known after a restart. Stop this process."""
 

@@ -20,6 +20,7 @@ from ..ports import (
     Batch,
     Change,
     ConcurrencyLine,
+    Disk,
     EventRecord,
     ExecutionRecord,
     History,
@@ -270,6 +271,10 @@ class MemoryJournal:
             and execution.closed_at_us <= closed_before_us
         ]
         return fitting[:limit]
+
+    def disk(self) -> Disk | None:
+        """See `Journal.disk`: there is none."""
+        return None
 
     async def room(self) -> Room:
         """See `Journal.room`; what the events say, and nothing else, is counted."""

@@ -22,6 +22,7 @@ from ..ports import (
     Batch,
     Change,
     ConcurrencyLine,
+    Disk,
     ExecutionRecord,
     History,
     LastIds,
@@ -35,7 +36,7 @@ from . import store
 from .errors import AppendConflict, JournalDamaged, JournalError, JournalUnusable, StorageFailed, StorageFull
 from .lock import JournalLock
 from .log_watch import LogWatch
-from .upkeep import WAL_PAGES_MAX, Upkeep, Work, room
+from .upkeep import PAGE_BYTES, WAL_PAGES_MAX, Upkeep, Work, room
 
 if TYPE_CHECKING:
     from ..visibility import Filter
@@ -97,10 +98,13 @@ class SqliteJournal:
         self._is_used = False
         self._log_watch = LogWatch(path)
         self._upkeep = Upkeep(self._write)
+        self._bytes_max: int | None = None
 
     @classmethod
-    async def open(cls, path: Path, *, parked_max: int = 1000) -> SqliteJournal:
+    async def open(cls, path: Path, *, parked_max: int = 1000, bytes_max: int | None = None) -> SqliteJournal:
         """Open the journal for writing, creating or upgrading it; its directory must exist.
+
+        Its file does not grow beyond `bytes_max`, unless it is larger already.
 
         Raises:
             JournalHeld: another process has it; the message names that process.
@@ -114,7 +118,7 @@ class SqliteJournal:
         lock.acquire()
         writer: _Connection | None = None
         try:
-            writer = await _connect(path, partial(_prepare, path=path))
+            writer = await _connect(path, partial(_prepare, path=path, bytes_max=bytes_max))
             reader = await _connect(path, _prepare_reader)
             if lock.log_is_gone:
                 _log.error(
@@ -130,6 +134,7 @@ class SqliteJournal:
             lock.release()
             raise
         journal = cls(path, lock, writer, reader, parked_max)
+        journal._bytes_max = bytes_max
         await writer.run(journal._upkeep.begin)
         return journal
 
@@ -321,6 +326,13 @@ class SqliteJournal:
         """What was done to the disk since the journal was opened."""
         return self._upkeep.counted()
 
+    def disk(self) -> Disk | None:
+        """See `Journal.disk`."""
+        volume = os.statvfs(self.path.parent)
+        file_bytes, _ = self.sizes()
+        free_bytes = volume.f_bavail * volume.f_frsize
+        return Disk(file_bytes, self._upkeep.free_pages * PAGE_BYTES, self._bytes_max, free_bytes)
+
     async def room(self) -> Room:
         """See `Journal.room`."""
         return await self._read(room)
@@ -371,7 +383,7 @@ def _open_for_reading(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False)
 
 
-def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, *, path: Path, bytes_max: int | None = None) -> None:
     """Set what the promises stand on, and read it back."""
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -383,6 +395,8 @@ def _prepare(connection: sqlite3.Connection, *, path: Path) -> None:
             f"{path} is in journal mode {mode!r} with synchronous={synchronous}, expected 'wal' and 2 (FULL): "
             "put the journal on a local file system"
         )
+    if bytes_max is not None:
+        connection.execute(f"PRAGMA max_page_count = {bytes_max // PAGE_BYTES}")
     store.migrate(connection)
     _sync_directory(path)
 

@@ -26,7 +26,7 @@ Write = Callable[[Callable[[sqlite3.Connection], T]], Awaitable[T]]
 WAL_PAGES_MAX: Final = 2000
 """The length of the log, in pages, at which SQLite checkpoints in the commit that finds it so."""
 IDLE_S: Final = 0.2
-_PAGE_BYTES: Final = 4096
+PAGE_BYTES: Final = 4096
 _CHECKPOINT_PART: Final = 2
 """When idle, at so many times less than the most."""
 _FREE_PAGES_KEPT: Final = 2048
@@ -64,6 +64,8 @@ class Upkeep:
 
     def __init__(self, write: Write[bool]) -> None:
         self.work = Work()
+        self.free_pages = 0
+        """Pages in the file that will be used again, as they were when there was time to look."""
         self._write = write
         self._thread = 0
         self._bytes_before = 0
@@ -75,7 +77,7 @@ class Upkeep:
 
     def begin(self, connection: sqlite3.Connection) -> bool:
         """Count from here on; called on the writer's thread."""
-        del connection
+        self.free_pages = connection.execute("PRAGMA freelist_count").fetchone()[0]
         self._thread = threading.get_native_id()
         self._bytes_before = self._bytes_at_checkpoint = written_by(self._thread) or 0
         return True
@@ -144,7 +146,7 @@ class Upkeep:
     def _log_is_long(self) -> bool:
         written = written_by(self._thread)
         since = 0 if written is None else written - self._bytes_at_checkpoint
-        return since > WAL_PAGES_MAX // _CHECKPOINT_PART * _PAGE_BYTES
+        return since > WAL_PAGES_MAX // _CHECKPOINT_PART * PAGE_BYTES
 
     def checkpoint(self, connection: sqlite3.Connection) -> None:
         """Move the log into the file, as far as no reader holds it."""
@@ -156,6 +158,7 @@ class Upkeep:
     def _give_back(self, connection: sqlite3.Connection) -> bool:
         """Give some free pages back to the disk; False when it is not worth the writes."""
         free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+        self.free_pages = free
         if free <= _FREE_PAGES_KEPT:
             return False
         pages: int = connection.execute("PRAGMA page_count").fetchone()[0]

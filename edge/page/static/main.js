@@ -68,7 +68,7 @@ function paintHealth(problem) {
   if (problem || !status) {
     return by("health").replaceChildren(chip("bad", "gateway", problem ? `not reached: ${problem}` : "asking…"));
   }
-  const { mqtt = {}, engine = {}, outbox = {}, journal = {}, disk = {}, retention = null, pauses = [], batch_jobs: jobs = [], replay_checks: checks = [] } = status;
+  const { mqtt = {}, engine = {}, outbox = {}, journal = {}, disk = {}, retention = null, limits = {}, pauses = [], batch_jobs: jobs = [], replay_checks: checks = [] } = status;
   const speed = status.clock_speed && status.clock_speed !== 1 ? ` ×${status.clock_speed}` : "";
   by("health").replaceChildren(
     chip(isLive === false ? "warn" : "good", "gateway", `${plain(status.gateway)}${isLive === false ? " (not live)" : ""}`, `pid ${status.pid}, version ${status.version}, up since ${clock(status.started_at)}`),
@@ -80,6 +80,7 @@ function paintHealth(problem) {
     ...jobs.map((job) => chip(job.failed ? "warn" : "good", `batch ${job.operation}`, `${job.completed + job.failed} of ${job.total}`, `${job.query}\n${job.reason}`)),
     chip(outbox.waiting > 100 ? "warn" : "good", "outbox", outbox.waiting ?? "?", `${outbox.sent} sent`),
     chip("good", "journal", bytes(journal.bytes), `${journal.path}, WAL ${bytes(journal.wal_bytes)}`),
+    Object.keys(limits.refused ?? {}).length ? chip("warn", "refused by limits", Object.values(limits.refused).reduce((a, b) => a + b), Object.entries(limits.refused).map(([limit, count]) => `${count} by ${plain(limit)}`).join("\n")) : "",
     retention ? chip(retention.failures ? "warn" : "good", "left the journal", retention.archived + retention.dropped,
       `${retention.archived} archived (${bytes(retention.archive_bytes)}), ${retention.dropped} dropped, ${retention.kept_back} had to stay${retention.last_round_at ? `; last looked at ${clock(retention.last_round_at)}` : ""}`) : "",
     disk.bytes_per_day === undefined ? "" : chip(disk.flash_life_days !== null && disk.flash_life_days < 730 ? "warn" : "good", "disk",
