@@ -43,6 +43,18 @@ class EngineProcess:
         self._process: subprocess.Popen[str] | None = None
         self._seen: dict[str, dict[str, Any]] = {}
         self._histories: dict[str, list[dict[str, Any]]] = {}
+        self._begun: str | None = None
+
+    def begin(self, file: str) -> None:
+        """Run the cases of this file, while the caller does something else."""
+        if file not in self._seen and self._begun is None:
+            try:
+                self._send({"run": file})
+            except (OSError, RuntimeError) as error:
+                self.close()
+                self._seen[file] = {"!": str(error)}
+            else:
+                self._begun = file
 
     def observations(self, file: str) -> dict[str, Any]:
         """What each case of the file let us see.
@@ -50,9 +62,16 @@ class EngineProcess:
         Raises:
             RuntimeError: the engine does not start, the file cannot be imported, or there is no answer in time.
         """
-        if file not in self._seen:
-            self._seen[file] = self._ask({"run": file})
+        self.begin(file)
+        self._finish()
+        self.begin(file)  # Another one was under way.
+        self._finish()
         return self._answered(self._seen[file])
+
+    def _finish(self) -> None:
+        if self._begun is not None:
+            file, self._begun = self._begun, None
+            self._seen[file] = self._answer_or_error()
 
     def histories(self, file: str) -> list[dict[str, Any]]:
         """The histories that the cases of a file have left, as JSON in Temporal's form, each with its workflow id."""
@@ -86,12 +105,23 @@ class EngineProcess:
         process.stdout.close()
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._finish()
         try:
-            process = self._started()
-            assert process.stdin is not None
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            return self._answer(process, FILE_S)
+            self._send(request)
+        except (OSError, RuntimeError) as error:
+            self.close()
+            return {"!": str(error)}
+        return self._answer_or_error()
+
+    def _send(self, request: dict[str, Any]) -> None:
+        process = self._started()
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+
+    def _answer_or_error(self) -> dict[str, Any]:
+        try:
+            return self._answer(self._started(), FILE_S)
         except (OSError, RuntimeError) as error:
             self.close()
             return {"!": str(error)}

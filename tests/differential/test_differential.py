@@ -36,6 +36,7 @@ def test_a_case_shows_the_same_on_both(
     file: str,
     case: str,
 ) -> None:
+    overwinter(folder).begin(file)  # At the same time: most of it is waiting.
     wanted = temporal(folder).observations(file)[case]
     assert not _broken(wanted), f"the case does not work on Temporal: {wanted}"
     seen = overwinter(folder).observations(file)[case]

@@ -146,6 +146,10 @@ class Parent:
     async def execute(self, how: str, **options: Any) -> Any:
         return await outcome(workflow.execute_child_workflow(Child.run, how, id=self.id(), **options))
 
+    @workflow.query
+    def has_begun(self) -> bool:
+        return self.go
+
     # -- what a child is given
 
     async def facts_by_default(self, again: int) -> Any:
@@ -301,6 +305,7 @@ class Parent:
         await workflow.start_child_workflow(
             Child.run, how, id=self.id(), parent_close_policy=workflow.ParentClosePolicy[policy]
         )
+        self.go = True
         if end == "fails":
             raise ApplicationError("leaves", non_retryable=True)
         if end == "continues":
@@ -372,6 +377,7 @@ async def _closed(client: Client, task_queue: str, which: str, how: str = "") ->
     child = client.get_workflow_handle(f"{handle.id}-child")
     if how:
         await until(lambda: _begun(child))
+        await until(lambda: handle.query(Parent.has_begun))
     if how == "terminate":
         await handle.terminate(reason="enough")
     if how == "cancel":
