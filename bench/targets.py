@@ -101,7 +101,7 @@ TARGETS = (
     Target("W4", "extra memory of 10,000 waits", 15, "MB", figure("W4", "extra_memory")),
     Target("W4", "10,000 waits durable", 2, "s", figure("W4", "seconds_until_durable")),
     Target("W4", "extra memory of 100,000 waits", 30, "MB", figure("W4", "extra_memory_100000")),
-    Target("W4", "disk for each of 100,000 waits", 600, "B", figure("W4", "disk_per_wait_100000")),
+    Target("W4", "disk for each further wait", 600, "B", figure("W4", "disk_per_further_wait_100000")),
     Target("W5", "restart until all are complete", 1.5, "s", figure("W5", "seconds_to_recover")),
     Target("W6", "cold start to first result", 0.3, "s", figure("W6", "first_result_new")),
     Target("W6", "idle RSS", 45, "MB", figure("W6", "idle_rss")),

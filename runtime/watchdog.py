@@ -21,6 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Final
 
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 YIELD_WITHIN_S: Final = 2.0
 """How long a turn may take where nothing else is said; Temporal's SDK has the same."""
+_TIMES_WHILE_ASKING: Final = 5
+"""As many times as long may a turn take that goes on asking for more: it has much to ask for, and will end."""
 _LOOKS: Final = 4
 """So often it looks within the time that a turn may take."""
 _LOOKS_AT_CODE: Final = 100
@@ -62,8 +65,7 @@ class Watchdog:
 
     def __init__(self) -> None:
         self.interval_s = math.inf
-        self._looks: dict[int, tuple[WorkflowLoop, int, int]] = {}
-        """By thread: whose turn it was there at the last look, the number of the turn, and at how many looks before."""
+        self._looks: dict[int, _Seen] = {}
         self._thread: threading.Thread | None = None
         self._hurried = threading.Event()
         self._starting = threading.Lock()
@@ -90,14 +92,35 @@ class Watchdog:
         for thread, loop in list(running.running.items()):
             if loop is None:
                 continue
-            turn, looks = loop.turn, 0
-            seen = before.get(thread)
-            if seen is not None and seen[0] is loop and seen[1] == turn:
-                looks = seen[2] + 1
-            self._looks[thread] = loop, turn, looks
+            seen = _Seen(loop, loop.turn, _asked(loop))
+            if (last := before.get(thread)) is not None and last.loop is loop and last.turn == seen.turn:
+                seen.looks = last.looks + 1
+                seen.looks_in_vain = last.looks_in_vain + 1 if last.asked == seen.asked else 0
+            self._looks[thread] = seen
             limit_s = loop.yields_within_s
-            if limit_s is not None and looks and looks * self.interval_s >= limit_s:
-                _give_up(thread, loop, turn, limit_s)
+            if limit_s is not None and seen.looks and seen.has_had(limit_s / self.interval_s):
+                _give_up(thread, loop, seen.turn, limit_s)
+
+
+@dataclass(slots=True, eq=False)
+class _Seen:
+    """Whose turn it was in a thread at a look."""
+
+    loop: WorkflowLoop
+    turn: int
+    asked: int
+    """How many commands the turn had given."""
+    looks: int = 0
+    """At how many looks before it was there."""
+    looks_in_vain: int = 0
+    """At how many of the last of them it had given no more."""
+
+    def has_had(self, looks: float) -> bool:
+        return self.looks_in_vain >= looks or self.looks >= looks * _TIMES_WHILE_ASKING
+
+
+def _asked(loop: WorkflowLoop) -> int:
+    return getattr(loop.owner, "asked_count", 0)
 
 
 def _give_up(thread: int, loop: WorkflowLoop, turn: int, limit_s: float) -> None:

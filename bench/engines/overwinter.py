@@ -93,6 +93,11 @@ class Naps:
         return number
 
 
+def as_in_the_gateway() -> None:
+    """The process collects garbage as often as a gateway does; see overwinter.edge.gateway."""
+    gc.set_threshold(50_000, 20, 50)
+
+
 class OverwinterSession:
     """See `Session`."""
 
@@ -125,8 +130,7 @@ class Overwinter:
 
     @asynccontextmanager
     async def open(self, folder: Path, address: Address) -> AsyncIterator[OverwinterSession]:
-        # As the gateway has it; see overwinter.edge.gateway.
-        gc.set_threshold(50_000, 20, 50)
+        as_in_the_gateway()
         journal = folder / "journal.db"
         async with (
             Client.open(journal) as client,

@@ -11,6 +11,7 @@ from overwinter.runtime.client import Client
 from overwinter.runtime.worker import Worker
 
 from .. import processes
+from ..engines.overwinter import as_in_the_gateway
 from ..run import Turn
 from ..workflows import Marathon
 
@@ -25,6 +26,7 @@ PATIENCE_S = 350.0
 
 
 async def measure(turn: Turn) -> None:
+    as_in_the_gateway()
     steps = WIDTH * int(turn.scaled(ROUNDS, 100))
     marks = [round(steps * share) for share in MARKS]
     readings: list[tuple[int, float, float]] = []

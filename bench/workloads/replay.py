@@ -9,6 +9,7 @@ from pathlib import Path
 from overwinter.runtime.client import Client
 from overwinter.runtime.worker import Worker
 
+from ..engines.overwinter import as_in_the_gateway
 from ..run import Turn
 from ..workflows import Marathon, nothing
 
@@ -20,6 +21,7 @@ QUEUE = "bench"
 
 
 async def measure(turn: Turn) -> None:
+    as_in_the_gateway()
     steps = int(turn.scaled(STEPS, 500))
     await make(turn.folder, steps)
     events, seconds, cpu = await resume(turn.folder, steps)

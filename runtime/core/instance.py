@@ -216,6 +216,11 @@ class Instance:
         self._bug: BaseException | None = None
         self._evicting = False
 
+    @property
+    def asked_count(self) -> int:
+        """How many commands the activation has given so far; also for other threads, and when all is over."""
+        return len(vars(self).get("_commands", ()))
+
     # -- driven by the engine and the replayer -------------------------------------------------------
 
     def begin_replay(self, patches: set[str]) -> None:

@@ -448,3 +448,26 @@ def test_only_what_runs_at_every_look_is_given_up(
         assert given_up == []
         dog.look()
     assert given_up == [long]
+
+
+def test_what_goes_on_asking_for_more_has_five_times_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asker:
+        asked_count = 0
+
+    given_up: list[Any] = []
+    monkeypatch.setattr(watchdog, "_give_up", lambda _thread, loop, _turn, _limit: given_up.append(loop))
+    dog = Watchdog()
+    dog.interval_s = 0.5
+    asks, asked = _loop(), _loop()
+    for loop in (asks, asked):
+        loop.owner = Asker()
+        loop.yields_within_s = 2.0
+    monkeypatch.setattr(running, "running", {1: asks, 2: asked})
+    looks: dict[int, int] = {}
+    for look in range(21):
+        asks.owner.asked_count += 1
+        asked.owner.asked_count += look < 3
+        dog.look()
+        for loop in given_up:
+            looks.setdefault(id(loop), look)
+    assert looks == {id(asked): 6, id(asks): 20}
