@@ -6,7 +6,6 @@ its executions from the journal. A crash between the two leaves an execution in 
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,6 +50,8 @@ def write(folder: Path, histories: Sequence[tuple[ExecutionRecord, Sequence[Even
     Raises:
         OSError: it could not be written; nothing of it is there.
     """
+    import gzip  # not needed to start
+
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     first, last = histories[0][0].key, histories[-1][0].key
     file = folder / f"{first:012d}-{last:012d}{SUFFIX}"
@@ -121,6 +122,8 @@ def read(file: Path) -> Iterator[Archived]:
         ValueError: it is no archive, or not whole.
         OSError: it cannot be read.
     """
+    import gzip  # as above
+
     try:
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             yield from _executions(lines)

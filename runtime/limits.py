@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .core import events as ev
 from .core.events import Happening
+from .core.records import record
 from .journal.errors import LimitReached
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _JOURNAL_PART: Final = 0.95
 """At this part of its largest size a journal takes nothing from outside any more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class IntakeLimits:
     """Bounds of what an engine takes from outside."""
 

@@ -10,12 +10,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from . import archive
 from .core.events import Event
+from .core.records import dataclass, record
 from .journal.errors import HistoryDamaged, StorageFull
 from .ports import OPEN, Batch, ExecutionRecord
 from .requests import EngineClosed
@@ -36,7 +36,7 @@ _ROOM_PART: Final = 0.9
 _LOOK_S: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class RetentionPolicy:
     """How long closed executions stay in the journal, and where they go."""
 
@@ -182,11 +182,11 @@ class Retention:
         """The executions with their histories, as many as may be in memory at a time."""
         part: list[tuple[ExecutionRecord, Sequence[Event]]] = []
         events = 0
-        for record in records:
+        for execution in records:
             history: Sequence[Event] = ()
             if self.policy.archive is not None:
                 try:
-                    history = (await self._journal.history(record)).events
+                    history = (await self._journal.history(execution)).events
                 except HistoryDamaged as error:
                     _log.error("%s: it stays in the journal", error)
                     self.counters.kept_back += 1
@@ -194,7 +194,7 @@ class Retention:
             if part and events + len(history) > _PAGE_EVENTS_MAX:
                 yield part
                 part, events = [], 0
-            part.append((record, history))
+            part.append((execution, history))
             events += len(history)
         if part:
             yield part

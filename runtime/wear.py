@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from .core.records import record
 from .journal.upkeep import Work
 
 DAY_S: Final = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wear:
     """How fast a disk is written, and how long flash of an endurance would bear that."""
 
