@@ -112,56 +112,55 @@ async def _settled(handle: ScheduleHandle, actions: int) -> Any:
     return await handle.describe()
 
 
-async def _overlap(client: Client, task_queue: str, policy: str, *wanted: str) -> Any:
-    """The action is asked for three times while the first is under way; a moment apart, as ids are by the second."""
+async def _overlap(client: Client, task_queue: str, policy: str, ended: str) -> Any:
+    """The action is asked for three times, each time when what the time before has led to is seen."""
     name = policy.lower().replace("_", "-")
     handle = await _create(client, task_queue, name, overlap=ScheduleOverlapPolicy[policy])
-    for _ in range(3):
+    for count in range(3):
         await handle.trigger()
-        await asyncio.sleep(1.1)
-    await _until_runs(client, name, *wanted)
+        if policy == "SKIP":
+            await _until_runs(client, name, "RUNNING")
+            await until(lambda count=count: _skipped(handle), count)
+        else:
+            await _until_runs(client, name, *[ended] * count, "RUNNING")
+        await asyncio.sleep(1.1)  # Ids are by the second.
     info = (await handle.describe()).info
-    found = [
-        await _statuses(client, name),
-        info.num_actions,
-        info.num_actions_skipped_overlap,
-        len(info.running_actions),
-    ]
-    opened = 0
-    for _ in range(4):  # what is buffered comes up
-        runs = [run for run in await _runs(client, name) if (await run.describe()).status.name == "RUNNING"]
-        for run in runs:
-            await run.signal(Wait.open)
-            await run.result()
-            opened += 1
-        if policy.startswith("BUFFER"):
-            await asyncio.sleep(1.2)
     await handle.delete()
-    return [*found, opened, await _statuses(client, name)]
+    return [await _statuses(client, name), info.num_actions, info.num_actions_skipped_overlap]
+
+
+async def _skipped(handle: ScheduleHandle) -> int:
+    return (await handle.describe()).info.num_actions_skipped_overlap
 
 
 async def case_skip(client: Client, task_queue: str) -> Any:
-    return await _overlap(client, task_queue, "SKIP", "RUNNING")
-
-
-async def case_buffer_one(client: Client, task_queue: str) -> Any:
-    return (await _overlap(client, task_queue, "BUFFER_ONE", "RUNNING"))[4:]
-
-
-async def case_buffer_all(client: Client, task_queue: str) -> Any:
-    return (await _overlap(client, task_queue, "BUFFER_ALL", "RUNNING"))[4:]
+    return await _overlap(client, task_queue, "SKIP", "")
 
 
 async def case_cancel_other(client: Client, task_queue: str) -> Any:
-    return await _overlap(client, task_queue, "CANCEL_OTHER", "CANCELED", "CANCELED", "RUNNING")
+    return await _overlap(client, task_queue, "CANCEL_OTHER", "CANCELED")
 
 
 async def case_terminate_other(client: Client, task_queue: str) -> Any:
-    return await _overlap(client, task_queue, "TERMINATE_OTHER", "TERMINATED", "TERMINATED", "RUNNING")
+    return await _overlap(client, task_queue, "TERMINATE_OTHER", "TERMINATED")
 
 
 async def case_allow_all(client: Client, task_queue: str) -> Any:
-    return await _overlap(client, task_queue, "ALLOW_ALL", "RUNNING", "RUNNING", "RUNNING")
+    return await _overlap(client, task_queue, "ALLOW_ALL", "RUNNING")
+
+
+async def case_buffer_all(client: Client, task_queue: str) -> Any:
+    """What waits comes up one after the other."""
+    handle = await _create(client, task_queue, "buffer-all", overlap=ScheduleOverlapPolicy.BUFFER_ALL)
+    for _ in range(3):
+        await handle.trigger()
+        await asyncio.sleep(1.1)
+    for count in range(3):
+        await _until_runs(client, "buffer-all", *["COMPLETED"] * count, "RUNNING")
+        await (await _runs(client, "buffer-all"))[-1].signal(Wait.open)
+    await _until_runs(client, "buffer-all", *["COMPLETED"] * 3)
+    await handle.delete()
+    return await _statuses(client, "buffer-all")
 
 
 async def case_a_trigger_with_a_policy_of_its_own(client: Client, task_queue: str) -> Any:

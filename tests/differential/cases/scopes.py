@@ -166,12 +166,12 @@ class Program:
 
     async def in_a_wait(self) -> Any:
         self.ready = True
-        tasks = [asyncio.create_task(self.step(name, 1)) for name in "ab"]
+        tasks = [asyncio.create_task(self.step(name, 4)) for name in "ab"]
         found = [await outcome(workflow.wait(tasks))]
         return [*found, await asyncio.gather(*tasks)]
 
     async def beside_a_task(self) -> Any:
-        task = asyncio.create_task(self.step("beside", 1))
+        task = asyncio.create_task(self.step("beside", 4))
         self.ready = True
         try:
             await workflow.sleep(60)
