@@ -185,7 +185,7 @@ class _Connection:
         return True
 
     def _take(self, token: int, event_id: str) -> None:
-        self._broker.observer.published(token, event_id)
+        self._broker.observer.published(event_id)
         self.later(lambda: self.outbox.on_published(token, PublishOutcome(True, 0, "success")))
 
 

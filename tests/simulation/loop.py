@@ -125,7 +125,7 @@ class SeededLoop(_Loop):
     def kill(self, process: Process) -> None:
         """Nothing of it runs any more."""
         process.killed = True
-        self._killed += [task for task in self._tasks if task.process is process and not task.done()]
+        self._killed += [task for task in self._tasks if task.process is process]
 
     @contextmanager
     def _running(self) -> Iterator[None]:

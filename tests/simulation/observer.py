@@ -103,9 +103,10 @@ class Observer:
         self._ended: set[int] = set()
         self._open: dict[str, set[int]] = {}
         """By workflow id, the runs that are open on the disk."""
-        self._outgoing: dict[int, str] = {}
-        """What is to be published, by its place in the order."""
-        self._published: set[int] = set()
+        self._outgoing: dict[str, int] = {}
+        """What is to be published, with its place in the order of commits."""
+        self._published: set[str] = set()
+        self._last_published = -1
         self._clock = 0
         """Counts what clients ask and are told: which was before which."""
 
@@ -150,7 +151,7 @@ class Observer:
                 self._open.setdefault(start.workflow_id, set()).add(key)
         for message in batch.outgoing:
             if message.execution not in refused:
-                self._outgoing[message.id] = message.event_id
+                self._outgoing.setdefault(message.event_id, len(self._outgoing))
         reset: dict[int, ev.WorkflowReset] = {}
         """The last one of each execution: a copy has those of its base too."""
         for event in events:
@@ -311,17 +312,17 @@ class Observer:
             f"run {run_id} was shown as {status}, and has not ended",
         )
 
-    def published(self, number: int, event_id: str) -> None:
-        """The broker has taken a message, by its place in the order."""
-        self.trace(f"published {number}")
+    def published(self, event_id: str) -> None:
+        """The broker has taken a message."""
+        self.trace(f"published {event_id}")
         self.counts["published"] += 1
-        self.check(
-            self._outgoing.get(number) == event_id, f"message {event_id} was sent before it was on the disk"
-        )
-        if number not in self._published:
-            before = max(self._published, default=0)
-            self.check(before < number, f"message {number} was first sent after {before}")
-            self._published.add(number)
+        place = self._outgoing.get(event_id)
+        if place is None:
+            self.fail(f"message {event_id} was sent before it was on the disk")
+        elif event_id not in self._published:
+            self.check(place > self._last_published, f"message {event_id} was sent after a later one")
+            self._last_published = place
+            self._published.add(event_id)
 
     # -- the end ---------------------------------------------------------------------------------------
 
@@ -340,7 +341,7 @@ class Observer:
                         places.setdefault(name_of(event.body), []).append(place)
                     elif isinstance(event.body, cmd.CompleteUpdate):
                         outcomes.setdefault(event.body.update_id, []).append(event.body)
-        lost = sorted(self._outgoing.keys() - self._published)
+        lost = [event_id for event_id in self._outgoing if event_id not in self._published]
         self.check(not lost, f"messages {lost} were never sent")
         for request in self.requests:
             self._check_request(request, histories, places, outcomes)

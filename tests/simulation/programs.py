@@ -24,6 +24,7 @@ from overwinter.runtime.exceptions import (
 from overwinter.runtime.messages import publish
 
 Node = list[Any]
+QUICK: Final = {"kind": "quick", "takes_s": 0.1, "failures": 0, "local": False, "cancellation": 0}
 QUEUE: Final = "q"
 SECONDS: Final = (0.01, 0.2, 1.0, 3.0, 20.0, 90.0)
 REPLAYED: Final = workflow.ActivityCancellationType
@@ -45,7 +46,7 @@ def draw_order(draw: random.Random, others: list[str], *, depth: int = 3, runs: 
 
 def draw_node(draw: random.Random, others: list[str], depth: int) -> Node:
     """A random tree of at most this depth."""
-    kinds = ["step"] * 5 + ["sleep"] * 3 + ["wait", "tell", "publish"]
+    kinds = ["step"] * 5 + ["sleep"] * 3 + ["wait", "tell", "publish", "nap"]
     if depth:
         kinds += ["seq"] * 4 + ["gather"] * 2 + ["first", "within", "child"]
     kind = draw.choice(kinds)
@@ -60,6 +61,8 @@ def draw_node(draw: random.Random, others: list[str], depth: int) -> Node:
             return ["tell", draw.choice(others)]
         case "publish":
             return ["publish"]
+        case "nap":  # Between two steps, so that it can be told how long it was.
+            return ["seq", [["step", QUICK], ["sleep", draw.choice(SECONDS)], ["step", QUICK]]]
         case "within":
             return ["within", draw.choice(SECONDS), draw_node(draw, others, depth - 1)]
         case "child":
@@ -107,7 +110,7 @@ class Program:
             if order["when_cancelled"] == "end":
                 raise
             await self.do(
-                ["step", {"kind": "quick", "takes_s": 0.1, "failures": 0, "local": False, "cancellation": 0}],
+                ["step", QUICK],
                 "end",
             )
             if order["when_cancelled"] == "clean up":
@@ -143,7 +146,7 @@ class Program:
         self.log.append(f"s:{name}")
         self.notes += 1
         await self.do(
-            ["step", {"kind": "quick", "takes_s": 0.1, "failures": 0, "local": False, "cancellation": 0}],
+            ["step", QUICK],
             f"on:{name}",
         )
         self.log.append(f"w:{name}")

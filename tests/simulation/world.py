@@ -318,6 +318,7 @@ class World:
                 max_concurrent_local_activities=plan.activities_max,
             )
             serving = asyncio.ensure_future(worker.run())
+            serving.add_done_callback(lambda done: done.cancelled() or done.exception())
             service = RemoteService(SOCKET, EngineFrontend(engine, page_bytes_max=4 << 20), RemoteLimits())
             self.network.listen(str(SOCKET), process, service.accept)
             intake, outbox = intake_of(engine, client), Outbox(engine)
