@@ -15,14 +15,17 @@ from typing import Any
 
 from . import run
 from .children import follow
-from .results import ENGINES, FILE, Result, Results
-from .screen import Screen, screen, show_result, show_results
+from .results import ENGINES, FILE, Result, Results, read
+from .screen import MarkdownScreen, Screen, screen, show_result, show_results
 from .workloads import NAMES
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, show, keep; 1 when our own engine failed at a workload."""
     options = _options(arguments)
+    if options.show is not None:
+        show_results(MarkdownScreen(), read(options.show))
+        return 0
     shown, results = screen(), Results()
     began = time.perf_counter()
     failed = False
@@ -79,6 +82,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, help="where the journals are written (default: the temporary folder)"
     )
+    parser.add_argument("--show", type=Path, help="measure nothing, show this file of figures as Markdown")
     parser.add_argument("--output", type=Path, default=FILE, help="where the figures are kept")
     return parser.parse_args(arguments)
 

@@ -56,6 +56,11 @@ class Results:
         path.write_text(json.dumps(kept, indent=1) + "\n")
 
 
+def read(path: Path) -> Results:
+    """A run that was kept."""
+    return Results([Result(**row) for row in json.loads(path.read_text())["results"]])
+
+
 def machine(folder: Path) -> dict[str, object]:
     """What the figures were taken on."""
     return {

@@ -50,6 +50,15 @@ class PlainScreen:
             print("  " + "  ".join(cells).rstrip())
 
 
+class MarkdownScreen(PlainScreen):
+    """For a page of documentation."""
+
+    def table(self, title: str, head: Row, rows: Sequence[Row]) -> None:
+        print(f"\n## {title}\n")
+        for row in [head, ["---"] * len(head), *rows]:
+            print(f"| {' | '.join(row)} |")
+
+
 class RichScreen:
     """For terminals."""
 

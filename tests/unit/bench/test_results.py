@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import main
 from bench.results import ENGINES, Result, Results, filesystem, percentile
 from bench.screen import PlainScreen, number, show_results
 from bench.targets import TARGETS, Target, beside_best, figure, growth, ratio
@@ -92,3 +93,12 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 
 def test_the_file_system_of_a_folder_is_told() -> None:
     assert filesystem(Path("/proc")) == "proc"
+
+
+def test_a_kept_run_is_shown_as_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "results" / "latest.json"
+    results(("W3", "overwinter", "seconds", 0.1), ("W3", "restate", "seconds", 1.0)).write(file, tmp_path)
+    assert main(["--show", str(file)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "| W3 | seconds [s] | 0.100 | 1.00 |" in shown
+    assert "| W3 | seconds, beside the best peer | ≤ 0.125 x | 0.100 x | reached |" in shown
