@@ -166,4 +166,4 @@ if __name__ == "__main__":
     config = Config()
     config.bind = [f"127.0.0.1:{sys.argv[1]}"]
     config.loglevel = "ERROR"
-    asyncio.run(serve(restate.app([programs]), config))  # type: ignore[arg-type]
+    asyncio.run(serve(restate.app([programs]), config))  # type: ignore[arg-type]  # an ASGI application, by another name

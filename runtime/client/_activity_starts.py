@@ -174,7 +174,7 @@ class ActivityStarts:
         """Begin an activity that belongs to no workflow, and wait for its result; see `start_activity` and `ActivityHandle.result`."""
         return await (await self.start_activity(activity, arg, args=args, **options)).result()
 
-    execute_activity.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    execute_activity.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # of a method, for who asks
         list(inspect.signature(start_activity).parameters.values()), return_annotation=Any
     )
 

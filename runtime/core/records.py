@@ -75,12 +75,12 @@ def _with_methods(cls: type[T], *, hashed: bool) -> type[T]:
         return hash(values(self))
 
     if "__eq__" not in own:
-        cls.__eq__ = equal  # type: ignore[method-assign]
+        cls.__eq__ = equal  # type: ignore[method-assign]  # made here, once for each class
     if own.get("__hash__") is None:
         # Equal values that may change have no hash.
-        cls.__hash__ = hash_of if hashed else None  # type: ignore[method-assign, assignment]
+        cls.__hash__ = hash_of if hashed else None  # type: ignore[method-assign, assignment]  # as above
     if "__repr__" not in own:
-        cls.__repr__ = _repr  # type: ignore[method-assign]
+        cls.__repr__ = _repr  # type: ignore[method-assign]  # as above
     return cls
 
 

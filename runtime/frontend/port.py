@@ -33,13 +33,13 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 def takes_time(call: C) -> C:
     """Mark a call that may wait for what is yet to happen, such as a worker that comes."""
-    call.takes_time = True  # type: ignore[attr-defined]
+    call.takes_time = True  # type: ignore[attr-defined]  # a mark on a function
     return call
 
 
 def waits(call: C) -> C:
     """Mark a call that does nothing but wait: a client goes on with it when its gateway was away."""
-    call.waits = True  # type: ignore[attr-defined]
+    call.waits = True  # type: ignore[attr-defined]  # as above
     return takes_time(call)
 
 
