@@ -97,7 +97,7 @@ def _complain(arguments: argparse.Namespace, error: Exception, status: int, hint
     terminal = Terminal.of(sys.stderr)
     text = "\n".join(escape(line) for line in message.splitlines())
     print(terminal.styled("overwinter: ", "red", "bold") + text, file=sys.stderr)
-    if hint:
+    if hint and hint not in message:  # Errors of the journal say it themselves.
         print("  " + escape(hint), file=sys.stderr)
     return status
 

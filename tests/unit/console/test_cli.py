@@ -20,7 +20,9 @@ from anyio.abc import TaskStatus
 from overwinter.edge import cli
 from overwinter.edge.command_line import JOURNAL_NAME
 from overwinter.edge.control import serve
-from overwinter.runtime.journal import SqliteJournal
+from overwinter.edge.ports import OperationRefused
+from overwinter.runtime.journal import SqliteJournal, StorageFull
+from tests.unit.console.conftest import SampleGateway
 
 Run = Callable[..., Awaitable[int]]
 CONTROL_CHARACTERS = {chr(code) for code in (*range(32), *range(127, 160), 0x202E)} - {"\n"}
@@ -270,6 +272,19 @@ async def test_a_refused_change_exits_with_1_and_its_hint(
 ) -> None:
     assert await overwinter("cancel", "valve/9") == cli.FAILED
     assert "start it again under another id" in capsys.readouterr().err
+
+
+async def test_a_hint_that_an_error_says_itself_is_printed_once(
+    overwinter: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = StorageFull("the journal could not be written")
+
+    async def refused(*_args: Any, **_options: Any) -> None:
+        raise OperationRefused(str(full), hint=full.hint)
+
+    monkeypatch.setattr(SampleGateway, "_change", refused)
+    assert await overwinter("cancel", "valve/9") == cli.FAILED
+    assert capsys.readouterr().err.count(full.hint) == 1
 
 
 def test_without_a_gateway_and_without_a_journal_the_exit_status_is_3(
